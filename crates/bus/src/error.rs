@@ -1,0 +1,108 @@
+//! One error for the crate: a kind, by what a caller can do, and a source.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+/// What went wrong, by what a caller can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No connection to the backend.
+    Connection,
+    /// A publish, append or commit was not taken.
+    Publish,
+    /// A subscription could not be made.
+    Subscribe,
+    /// A subscription could not be ended.
+    Unsubscribe,
+    /// Nobody serves the subject.
+    NoResponders,
+    /// No answer within the deadline: the outcome is not known.
+    Timeout,
+    /// A health check did not come back.
+    HealthCheck,
+    /// A subject, pattern or registry that is not allowed.
+    Subject,
+    /// A message that does not have its subject's form or size.
+    Schema,
+    /// The fence moved: somebody else owns it now.
+    Fenced,
+    /// A compare-and-set found another revision, or a create found a value.
+    WrongRevision,
+    /// A bounded queue is full.
+    Overloaded,
+    /// The breaker of the destination is open.
+    CircuitOpen,
+    /// The durable store cannot be read or written: full, or damaged at a place that is named.
+    Storage,
+    /// The bus is drained or closed.
+    Closed,
+}
+
+/// An error of the bus.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    what: String,
+    retry_after: Option<Duration>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` with a sentence that says what was tried.
+    pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
+        Self { kind, what: what.into(), retry_after: None, source: None }
+    }
+
+    /// The same error, with what caused it.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same error, saying when to try again.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// When to try again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Whether the same call may succeed later. A timed-out request may have been received: whether to repeat
+    /// it is for a caller who knows that it is idempotent.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::Connection
+                | ErrorKind::NoResponders
+                | ErrorKind::Timeout
+                | ErrorKind::HealthCheck
+                | ErrorKind::Overloaded
+                | ErrorKind::CircuitOpen
+                | ErrorKind::Storage
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,121 @@
+//! The words of the durable logs: what is appended, what a commit answers, what a follower reads.
+
+use bytes::Bytes;
+
+use crate::error::Error;
+use crate::subject::Subject;
+
+/// One message of a commit.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// The log: a subject of class `Durable`.
+    pub subject: Subject,
+    /// The message.
+    pub payload: Bytes,
+}
+
+/// A commit is taken only while the last message of `subject` is at `seq` (0: the log is empty).
+#[derive(Debug, Clone)]
+pub struct Fence {
+    /// The ownership record's log.
+    pub subject: Subject,
+    /// The sequence the owner knows.
+    pub seq: u64,
+}
+
+/// A commit that is stored: its messages have the sequences `first..=last`, in the order of the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// The first message's sequence.
+    pub first: u64,
+    /// The last message's sequence.
+    pub last: u64,
+}
+
+/// A stored message.
+#[derive(Debug, Clone)]
+pub struct LogMessage {
+    /// Its log.
+    pub subject: Subject,
+    /// Its sequence in the stream: from 1, never reused within an epoch.
+    pub seq: u64,
+    /// The sequence of the message before it in its log; 0: no earlier one is retained.
+    pub prev: u64,
+    /// When it was stored, Unix milliseconds of the storing side.
+    pub time_ms: i64,
+    /// The message.
+    pub payload: Bytes,
+}
+
+/// Where to start following.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// The first message after this sequence.
+    After(u64),
+    /// What is stored from now on.
+    New,
+}
+
+/// What a follower is told.
+#[derive(Debug)]
+pub enum Followed {
+    /// The next message of one of the logs.
+    Message(LogMessage),
+    /// The log's messages after `after` and before `first` are no longer retained.
+    Hole {
+        /// The log.
+        subject: Subject,
+        /// The place asked for.
+        after: u64,
+        /// The first retained sequence.
+        first: u64,
+    },
+}
+
+/// Several logs followed by one reader: each log's messages in order, without a gap, each once. While none is
+/// catching up, messages come in the order of the stream.
+pub struct FollowSet {
+    pub(crate) inner: Box<dyn FollowSetBackend>,
+}
+
+/// What a backend's follower does.
+#[allow(async_fn_in_trait)]
+pub trait FollowSetBackend: Send {
+    /// Starts to follow a log. Adding one that is followed already starts it anew from there.
+    fn add(&mut self, subject: Subject, from: From);
+    /// Ends following a log: nothing of it comes any more.
+    fn remove(&mut self, subject: &Subject);
+    /// The next one.
+    fn next(&mut self) -> futures_util::future::BoxFuture<'_, Result<Followed, Error>>;
+    /// What `next` would give without waiting.
+    fn try_next(&mut self) -> Option<Result<Followed, Error>>;
+    /// The stream's sequence up to which everything followed was delivered, and the logs delivered less far.
+    fn position(&self) -> (u64, Vec<(Subject, u64)>);
+}
+
+impl FollowSet {
+    /// Starts to follow a log. Adding one that is followed already starts it anew from there.
+    pub fn add(&mut self, subject: Subject, from: From) {
+        self.inner.add(subject, from);
+    }
+
+    /// Ends following a log: nothing of it comes any more.
+    pub fn remove(&mut self, subject: &Subject) {
+        self.inner.remove(subject);
+    }
+
+    /// The next message of one of the logs; waits where there is none. Cancel safe. Ends with `Closed`.
+    pub async fn next(&mut self) -> Result<Followed, Error> {
+        self.inner.next().await
+    }
+
+    /// The next message where one is ready: lets a reader take many at a wake.
+    pub fn try_next(&mut self) -> Option<Result<Followed, Error>> {
+        self.inner.try_next()
+    }
+
+    /// The stream's sequence up to which everything followed was delivered, and the logs delivered less far.
+    pub fn position(&self) -> (u64, Vec<(Subject, u64)>) {
+        self.inner.position()
+    }
+}

@@ -1,0 +1,261 @@
+//! Ids: UUIDv7 for what is made at run time, short slugs for places that builders name.
+//!
+//! Both forms are safe as one token of a subject: no dot, no wildcard, no white space, never empty.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest slug of a place, in bytes.
+pub const PLACE_BYTES_MAX: usize = 40;
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Not 32 lower-case hexadecimal digits.
+    #[error("'{0}' is not an id: it takes 32 lower-case hexadecimal digits")]
+    Hex(String),
+    /// Not a place's slug.
+    #[error("'{0}' is not the name of a place: 1 to 40 of a-z, 0-9 and '-'")]
+    Place(String),
+    /// Not `<zone>_<name>`.
+    #[error("'{0}' is not a place in a zone: it takes <zone>_<name>")]
+    InZone(String),
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(64).collect::<String>().escape_debug().to_string()
+}
+
+/// 128 bits as RFC 9562 lays out version 7: 48 bits of Unix milliseconds, then random ones.
+fn uuid_v7(unix_ms: u64, random: u128) -> u128 {
+    let time = u128::from(unix_ms & 0xffff_ffff_ffff) << 80;
+    let rand_a = ((random >> 64) & 0xfff) << 64;
+    let rand_b = random & 0x3fff_ffff_ffff_ffff;
+    time | (0x7 << 76) | rand_a | (0b10 << 62) | rand_b
+}
+
+fn parse_hex(text: &str) -> Result<u128, IdError> {
+    let lower_hex = |b: &u8| b.is_ascii_digit() || (b'a'..=b'f').contains(b);
+    if text.len() == 32 && text.as_bytes().iter().all(|b| lower_hex(b)) {
+        u128::from_str_radix(text, 16).map_err(|_| IdError::Hex(shown(text)))
+    } else {
+        Err(IdError::Hex(shown(text)))
+    }
+}
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(u128);
+
+        impl $name {
+            /// A new id from the time, in Unix milliseconds, and random bits.
+            pub fn new(unix_ms: u64, random: u128) -> Self {
+                Self(uuid_v7(unix_ms, random))
+            }
+
+            /// The id's 128 bits.
+            pub fn as_u128(self) -> u128 {
+                self.0
+            }
+
+            /// The id with exactly these bits, for stores that keep ids as bytes.
+            pub fn from_u128(bits: u128) -> Self {
+                Self(bits)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:032x}", self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:032x}", self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                parse_hex(text).map(Self)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.to_string()
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// An account: who signs in.
+    AccountId
+);
+uuid_id!(
+    /// A character of an account; also a character that lives in the world. `player` in a subject is this.
+    CharacterId
+);
+uuid_id!(
+    /// A party of players.
+    PartyId
+);
+uuid_id!(
+    /// A session: a character in the world, from entering to leaving.
+    SessionId
+);
+
+fn is_slug(text: &str) -> bool {
+    (1..=PLACE_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let check: fn(&str) -> Result<(), IdError> = $check;
+                check(text).map(|()| Self(text.into()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0.as_ref().to_owned()
+            }
+        }
+    };
+}
+
+fn check_place(text: &str) -> Result<(), IdError> {
+    if is_slug(text) { Ok(()) } else { Err(IdError::Place(shown(text))) }
+}
+
+fn check_in_zone(text: &str) -> Result<(), IdError> {
+    match text.split_once('_') {
+        Some((zone, name)) if is_slug(zone) && is_slug(name) => Ok(()),
+        _ => Err(IdError::InZone(shown(text))),
+    }
+}
+
+text_id!(
+    /// A world: a slug.
+    WorldId,
+    check_place
+);
+text_id!(
+    /// A zone: a slug; the unit of ownership.
+    ZoneId,
+    check_place
+);
+text_id!(
+    /// A room, `<zone>_<room>`.
+    RoomId,
+    check_in_zone
+);
+text_id!(
+    /// An area, the reach of `local`: `<zone>_<area>`.
+    AreaId,
+    check_in_zone
+);
+
+macro_rules! in_zone {
+    ($name:ident) => {
+        impl $name {
+            /// The id of a place of `zone`.
+            pub fn in_zone(zone: &ZoneId, name: &str) -> Result<Self, IdError> {
+                format!("{zone}_{name}").parse()
+            }
+
+            /// The zone of this place.
+            pub fn zone(&self) -> ZoneId {
+                let (zone, _) = self.0.split_once('_').expect("checked when it was made");
+                ZoneId(zone.into())
+            }
+        }
+    };
+}
+in_zone!(RoomId);
+in_zone!(AreaId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_as_it_was_written() {
+        let id = AccountId::new(1_763_700_000_000, u128::MAX);
+        assert_eq!(id.to_string().parse::<AccountId>(), Ok(id));
+        assert_eq!(id.to_string().len(), 32);
+        assert_eq!(&id.to_string()[12..13], "7");
+    }
+
+    #[test]
+    fn ids_made_later_sort_later() {
+        assert!(CharacterId::new(1, u128::MAX) < CharacterId::new(2, 0));
+    }
+
+    #[test]
+    fn what_is_not_an_id_is_refused() {
+        for bad in ["", "A0", "0123456789abcdef0123456789abcdeG", "0123456789ABCDEF0123456789ABCDEF"] {
+            assert!(bad.parse::<SessionId>().is_err(), "{bad}");
+        }
+        for bad in ["", "a", "a_", "_b", "a_b_c", "A_b", "a.b_c", "a_*", "a_>", "a _b", &"x".repeat(90)] {
+            assert!(bad.parse::<RoomId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_room_knows_its_zone() {
+        let room: RoomId = "harbour_quay".parse().expect("a room");
+        assert_eq!(room.zone().as_str(), "harbour");
+    }
+}

@@ -1,0 +1,19 @@
+//! What crosses a boundary of Tidings, and nothing else: ids, audiences, positions, the WebSocket frames of
+//! `tidings.v1.json`, the protobuf messages on the bus, the tables of error and close codes, and the renderer
+//! that turns a message key and its arguments into a line of text.
+//!
+//! Pure: no sockets, no clocks, no randomness. Whoever makes an id passes the time and the random bits in.
+
+pub mod audience;
+pub mod codes;
+pub mod frames;
+pub mod ids;
+pub mod position;
+pub mod proto;
+pub mod text;
+
+pub use audience::Audience;
+pub use codes::{CloseCode, ErrorCode};
+pub use ids::{AccountId, AreaId, CharacterId, PartyId, RoomId, SessionId, WorldId, ZoneId};
+pub use position::Position;
+pub use text::Text;
