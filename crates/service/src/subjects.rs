@@ -1,0 +1,111 @@
+//! Every subject of Tidings, in one table, and the typed way to each: nothing formats a subject by hand.
+
+use prost::Message as _;
+use tidings_bus::{Class, Error, Pattern, Registry, SlowReader, Subject, TemplateDef};
+use tidings_protocol::proto::world::v1::Event;
+use tidings_protocol::{Audience, ZoneId};
+
+/// Largest record of a log, in bytes: an outbound frame has to hold it.
+pub const LOG_PAYLOAD_MAX: usize = 64 * 1024;
+/// Largest effects record of a zone's commit, in bytes.
+pub const ZONE_PAYLOAD_MAX: usize = 1024 * 1024;
+/// Largest request or answer of a service, in bytes.
+pub const CALL_PAYLOAD_MAX: usize = 512 * 1024;
+
+fn is_event(payload: &[u8]) -> Result<(), String> {
+    Event::decode(payload).map(drop).map_err(|error| error.to_string())
+}
+
+fn row(
+    name: &'static str,
+    template: &'static str,
+    class: Class,
+    message: &'static str,
+    max_payload: usize,
+) -> TemplateDef {
+    let check = (message == "tidings.world.v1.Event").then_some(is_event as fn(&[u8]) -> Result<(), String>);
+    TemplateDef { name, template, class, message, max_payload, slow: SlowReader::Refuse, check, wide: None }
+}
+
+/// The table.
+pub fn table() -> Vec<TemplateDef> {
+    use Class::{Durable, Ephemeral, Request, Work};
+    const EVENT: &str = "tidings.world.v1.Event";
+    vec![
+        row("room.log", "room.{room:place}.log", Durable, EVENT, LOG_PAYLOAD_MAX),
+        row("area.log", "area.{area:place}.log", Durable, EVENT, LOG_PAYLOAD_MAX),
+        row("player.log", "player.{player:id}.log", Durable, EVENT, LOG_PAYLOAD_MAX),
+        row("party.log", "party.{party:id}.log", Durable, EVENT, LOG_PAYLOAD_MAX),
+        row("world.log", "world.{world:slug}.log", Durable, EVENT, LOG_PAYLOAD_MAX),
+        row("staff.log", "staff.{world:slug}.log", Durable, EVENT, LOG_PAYLOAD_MAX),
+        row("zone.owner", "zone.{zone:slug}.owner", Durable, "tidings.world.v1.Ownership", 1024),
+        row("zone.log", "zone.{zone:slug}.log", Durable, "tidings.world.v1.ZoneRecord", ZONE_PAYLOAD_MAX),
+        TemplateDef {
+            slow: SlowReader::DropOldest,
+            ..row("room.hint", "room.{room:place}.hint", Ephemeral, EVENT, LOG_PAYLOAD_MAX)
+        },
+        row("cmd.zone", "cmd.zone.{zone:slug}", Request, "tidings.world.v1.ZoneRequest", CALL_PAYLOAD_MAX),
+        row("svc", "svc.{service:slug}.{version:slug}.{method:slug}", Request, "any", CALL_PAYLOAD_MAX),
+        row("ctl", "ctl.{topic:slug}", Ephemeral, "any", LOG_PAYLOAD_MAX),
+        row("work", "work.{queue:slug}", Work, "any", LOG_PAYLOAD_MAX),
+        row("dlq", "dlq.{queue:slug}", Durable, "any", ZONE_PAYLOAD_MAX),
+    ]
+}
+
+/// The registry of a system whose subjects start with `prefix`.
+pub fn registry(prefix: Option<&str>) -> Result<Registry, Error> {
+    Registry::new(prefix, table())
+}
+
+/// Typed subjects over a registry.
+#[derive(Clone, Copy)]
+pub struct Subjects<'a>(pub &'a Registry);
+
+impl Subjects<'_> {
+    /// An audience's log.
+    pub fn log(&self, audience: &Audience) -> Result<Subject, Error> {
+        match audience {
+            Audience::Room(id) => self.0.subject("room.log", &[id.as_str()]),
+            Audience::Area(id) => self.0.subject("area.log", &[id.as_str()]),
+            Audience::Player(id) => self.0.subject("player.log", &[&id.to_string()]),
+            Audience::Party(id) => self.0.subject("party.log", &[&id.to_string()]),
+            Audience::World(id) => self.0.subject("world.log", &[id.as_str()]),
+            Audience::Staff(id) => self.0.subject("staff.log", &[id.as_str()]),
+        }
+    }
+
+    /// Who owns a zone: the fence of its commits.
+    pub fn zone_owner(&self, zone: &ZoneId) -> Result<Subject, Error> {
+        self.0.subject("zone.owner", &[zone.as_str()])
+    }
+
+    /// What a zone's next owner replays.
+    pub fn zone_log(&self, zone: &ZoneId) -> Result<Subject, Error> {
+        self.0.subject("zone.log", &[zone.as_str()])
+    }
+
+    /// Requests to a zone's owner.
+    pub fn zone_commands(&self, zone: &ZoneId) -> Result<Subject, Error> {
+        self.0.subject("cmd.zone", &[zone.as_str()])
+    }
+
+    /// A method of a service; names are lower case with dashes, for example `account`, `sign-in`.
+    pub fn service(&self, service: &str, method: &str) -> Result<Subject, Error> {
+        self.0.subject("svc", &[service, "v1", method])
+    }
+
+    /// Every method of a service.
+    pub fn service_methods(&self, service: &str) -> Result<Pattern, Error> {
+        self.0.pattern("svc", &[Some(service), Some("v1"), None])
+    }
+
+    /// A control topic: `sessions`, `mutes`.
+    pub fn control(&self, topic: &str) -> Result<Subject, Error> {
+        self.0.subject("ctl", &[topic])
+    }
+
+    /// A work queue.
+    pub fn work(&self, queue: &str) -> Result<Subject, Error> {
+        self.0.subject("work", &[queue])
+    }
+}
