@@ -1,0 +1,212 @@
+//! What a zone is told.
+
+use serde::{Deserialize, Serialize};
+use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, ZoneId};
+
+/// Milliseconds of Unix time: the zone's clock, handed in.
+pub type Millis = i64;
+
+/// One input of [`step`](crate::zone::step).
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Something a session asks.
+    Command(Command),
+    /// A timer that the zone set is due.
+    Timer(Timer),
+    /// Something the zone must know from elsewhere.
+    Fact(Fact),
+    /// A character on its way between zones.
+    Handover(Handover),
+}
+
+/// The session and its command's id: the idempotency key. An empty id is no command of a client.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Origin {
+    /// The session.
+    pub session: SessionId,
+    /// The client's id of the command.
+    pub id: String,
+}
+
+/// Something a session asks.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// Who gets the reply.
+    pub origin: Origin,
+    /// The character.
+    pub character: CharacterId,
+    /// What it asks.
+    pub ask: Ask,
+}
+
+/// What a session asks.
+#[derive(Debug, Clone)]
+pub enum Ask {
+    /// A line that was typed.
+    Line(String),
+    /// Enter the world, or go on with a new session where the character is there still.
+    Enter(Box<Arrival>),
+    /// Leave it; with the close code and the reason for the client where staff or time did it.
+    Leave(Option<(u16, String)>),
+    /// The connection is lost: the grace begins, so many milliseconds (`None`: the configured grace).
+    LinkLost(Option<i64>),
+    /// The connection is back.
+    LinkBack,
+}
+
+/// A character that enters, as storage has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Arrival {
+    /// The character.
+    pub id: CharacterId,
+    /// Its name.
+    pub name: String,
+    /// Its account.
+    pub account: AccountId,
+    /// What it may do.
+    pub role: Role,
+    /// A guest's character: not kept.
+    pub guest: bool,
+    /// Where it was; `None`: the world's start.
+    pub room: Option<RoomId>,
+    /// What [`Persist::Character`](crate::output::Persist) last gave, JSON; empty: new.
+    pub state: String,
+}
+
+/// What an account may do; each may do what those before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)] // the names say it
+pub enum Role {
+    #[default]
+    Player,
+    Builder,
+    Moderator,
+    Admin,
+}
+
+/// A timer of a zone; opaque to the host, which gives it back when it is due.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Timer {
+    /// The grace of a character that lost its connection ends; the number tells this grace from later ones.
+    Grace(CharacterId, u64),
+    /// The zone's own beat: routines, wandering, weather, the clock.
+    Beat,
+    /// A character that came from nowhere: a move without an answer is asked for again.
+    Move(String),
+    /// A party's invitation ends.
+    Invitation(PartyId, CharacterId),
+    /// A shutdown that was announced.
+    Shutdown,
+}
+
+/// Something the zone must know from elsewhere.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Fact {
+    /// Who is in the world and where; replaces what was known of the character.
+    Present(Present),
+    /// The character is in the world no more.
+    Absent(CharacterId),
+    /// The answer to a [`Query`](crate::output::Query) that the zone asked under this number.
+    Answer(u64, Answer),
+    /// An account's role changed.
+    Role(AccountId, Role),
+    /// An account may not speak until then (Unix milliseconds); `None`: it may again.
+    Silenced(AccountId, Option<Millis>),
+    /// A party's members, in the order they joined, the leader first; empty: it was disbanded.
+    Party(PartyId, Vec<CharacterId>),
+    /// Whether anybody may be told of an account's mutes: the accounts that this account muted everywhere.
+    Mutes(AccountId, Vec<AccountId>),
+    /// The host drains: characters stay, timers of grace stop.
+    Draining(bool),
+}
+
+/// Who is in the world and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    /// The character.
+    pub id: CharacterId,
+    /// Its name.
+    pub name: String,
+    /// Its account.
+    pub account: AccountId,
+    /// Its zone.
+    pub zone: ZoneId,
+    /// Its room.
+    pub room: RoomId,
+    /// The room's name.
+    pub room_name: String,
+    /// Its connection is lost.
+    pub link_lost: bool,
+    /// What it may do.
+    pub role: Role,
+}
+
+/// The answer to a query.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Answer {
+    /// The player called so, whether in the world or not; `None`: there is no such player.
+    Player(Option<KnownPlayer>),
+    /// Lines of a channel's history, oldest first.
+    History(Vec<HistoryLine>),
+    /// The accounts that match, for staff.
+    Done(bool),
+    /// The query could not be answered.
+    Failed,
+}
+
+/// A player by name, in the world or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownPlayer {
+    /// The character.
+    pub id: CharacterId,
+    /// Its name as it is written.
+    pub name: String,
+    /// Its account.
+    pub account: AccountId,
+    /// What it may do.
+    pub role: Role,
+}
+
+/// A line of a channel's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryLine {
+    /// When it was said.
+    pub time: Millis,
+    /// What was read.
+    pub text: tidings_protocol::Text,
+}
+
+/// A character on its way between zones.
+#[derive(Debug, Clone)]
+pub enum Handover {
+    /// To the target: let it in. Refused with `Output::HandoverRefused` where the room is gone.
+    Arrive(Traveller),
+    /// To the source: the target committed the arrival.
+    Arrived {
+        /// The move.
+        move_id: String,
+        /// The character's new zone.
+        zone: ZoneId,
+    },
+    /// To the source: the target refused, or never heard of it and the move is given up.
+    Refused {
+        /// The move.
+        move_id: String,
+    },
+}
+
+/// A character's whole state, frozen in the source.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Traveller {
+    /// The move: never reused.
+    pub move_id: String,
+    /// The command that moves it, where one does; its reply is in the target's commit.
+    pub origin: Option<Origin>,
+    /// From where.
+    pub from: RoomId,
+    /// To where.
+    pub to: RoomId,
+    /// The world's own form of the character, of why it moves and of what is said of it, JSON.
+    pub body: String,
+}

@@ -1,0 +1,199 @@
+//! What a zone decides.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tidings_protocol::{AccountId, Audience, CharacterId, RoomId, Text, ZoneId};
+
+use crate::input::{Millis, Origin, Present, Timer, Traveller};
+
+/// One output of [`step`](crate::zone::step). The host commits effects and events as one batch, in order, and
+/// acts on the others after the commit.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// A change of the zone's state, already applied: logged in the same commit, replayed by the next owner.
+    Effect(Value),
+    /// A record of an audience's log.
+    Event(Box<Event>),
+    /// The outcome of a command that no event carries.
+    Reply(Reply),
+    /// To be kept in storage after the commit; again after a replay: it changes nothing the second time.
+    Persist(Persist),
+    /// A question to a service; its answer comes back as `Fact::Answer` with the number.
+    Ask(u64, Query),
+    /// A timer; setting one that is set moves it. `None` ends it.
+    SetTimer(Timer, Option<Millis>),
+    /// To the owner of another zone, after the commit that froze the character.
+    Handover(ZoneId, Box<Traveller>),
+    /// To a traveller that cannot be let in.
+    HandoverRefused(String),
+    /// Who is where, for every other zone and for `who`; after the commit.
+    Present(Present),
+    /// No longer in the world; after the commit.
+    Absent(CharacterId),
+    /// To be done by the host after the commit.
+    Act(Act),
+}
+
+/// A record of an audience's log: `tidings.world.v1.Event` in the world's own words.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Event {
+    /// Whose log.
+    pub audience: Option<Audience>,
+    /// For example `chat.say`.
+    pub kind: String,
+    /// Who did it.
+    pub from: Option<Actor>,
+    /// The command that caused it, or (id empty) the session it happened to.
+    pub origin: Option<Origin>,
+    /// What the audience reads.
+    pub text: Option<Text>,
+    /// What the origin's session reads.
+    pub own: Option<Text>,
+    /// Facts of the event for clients: a JSON object.
+    pub data: Value,
+    /// The characters who may perceive it; empty: all.
+    pub only: Vec<CharacterId>,
+    /// Those of the audience who do not perceive it.
+    pub except: Vec<CharacterId>,
+    /// The character an entered or left record is about.
+    pub subject: Option<CharacterId>,
+    /// In a player's log: the audiences before and after.
+    pub audiences: Option<(Vec<Audience>, Vec<Audience>)>,
+    /// A merge patch of the room's document.
+    pub patch: Option<Value>,
+    /// In a player's log: a mute of its account.
+    pub mute: Option<MuteChange>,
+    /// Heard even by those who muted its author.
+    pub always: bool,
+    /// The channel, where it is speech.
+    pub channel: String,
+    /// In a player's log: the session ends with this close code and reason.
+    pub bye: Option<(u16, String)>,
+}
+
+/// Who did something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// The character; `None`: the system.
+    pub id: Option<CharacterId>,
+    /// Its name.
+    pub name: String,
+    /// Its account; `None` for characters that live in the world and the system.
+    pub account: Option<AccountId>,
+    /// Whether it lives in the world.
+    pub npc: bool,
+    /// Whether it is staff.
+    pub staff: bool,
+}
+
+/// A mute of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MuteChange {
+    /// Whose.
+    pub account: AccountId,
+    /// Whom; `None`: a channel alone.
+    pub target: Option<AccountId>,
+    /// The name used.
+    pub name: String,
+    /// On this channel alone; empty: everywhere.
+    pub channel: String,
+    /// Until then; `None`: without end.
+    pub until: Option<Millis>,
+    /// Why, for the muter's own list.
+    pub reason: String,
+    /// It ends now.
+    pub removed: bool,
+}
+
+/// The outcome of a command that no event carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Whose.
+    pub origin: Origin,
+    /// Whether it was done.
+    pub ok: bool,
+    /// What is read.
+    pub text: Text,
+}
+
+/// What outlives the process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Persist {
+    /// Where a character is and what it is like; the state is the world's own form, JSON.
+    Character(CharacterId, RoomId, String),
+    /// A mute, made or ended.
+    Mute(MuteChange),
+    /// An account is silenced until then, or no longer.
+    Silence(AccountId, Option<Millis>, String),
+    /// An entry of the audit log.
+    Audit(AuditEntry),
+}
+
+/// An entry of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// When.
+    pub time: Millis,
+    /// Who.
+    pub account: AccountId,
+    /// By the name used.
+    pub name: String,
+    /// What, for example `kick`.
+    pub action: String,
+    /// Whom or what.
+    pub target: String,
+    /// How.
+    pub detail: String,
+}
+
+/// A question to a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Query {
+    /// The player called so, without regard to case.
+    Player(String),
+    /// A channel's history for an asker.
+    History {
+        /// Whose log; `None`: the asker's whispers.
+        audience: Option<Audience>,
+        /// The channel's name.
+        channel: String,
+        /// Lines at most.
+        limit: u32,
+        /// Whose mutes apply.
+        account: AccountId,
+        /// Whose whispers.
+        character: CharacterId,
+    },
+}
+
+/// What the host does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Act {
+    /// Ends every session of an account with a close code and a reason.
+    Revoke(AccountId, u16, String),
+    /// Bans an account until then (`None`: without end), with a reason.
+    Ban(AccountId, Option<Millis>, String),
+    /// Moves a character that is in another zone: that zone is asked.
+    Send(CharacterId, ZoneId, RemoteAct),
+    /// Tells every zone a fact: a sanction, a party.
+    Tell(Box<crate::input::Fact>),
+    /// The process is to stop.
+    Shutdown,
+}
+
+// `crate::input::Fact` is compared by its serialised form alone.
+impl PartialEq for crate::input::Fact {
+    fn eq(&self, other: &Self) -> bool {
+        serde_json::to_string(self).ok() == serde_json::to_string(other).ok()
+    }
+}
+impl Eq for crate::input::Fact {}
+
+/// What staff does to a character in another zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RemoteAct {
+    /// Move it to a room; it reads the text.
+    Teleport(RoomId, Text),
+    /// It leaves the world with a close code and a reason.
+    Kick(u16, String),
+}
