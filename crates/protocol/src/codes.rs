@@ -34,6 +34,8 @@ error_codes! {
     PermissionDenied = "permission_denied", 403;
     /// There is no such thing.
     NotFound = "not_found", 404;
+    /// The thing is there, but not for this HTTP method.
+    MethodNotAllowed = "method_not_allowed", 405;
     /// There is one already, or it changed in between.
     Conflict = "conflict", 409;
     /// The operation was given up for another; trying again can help.
@@ -42,6 +44,8 @@ error_codes! {
     FailedPrecondition = "failed_precondition", 412;
     /// Larger than allowed.
     TooLarge = "too_large", 413;
+    /// Not JSON: the content type says something else.
+    UnsupportedMediaType = "unsupported_media_type", 415;
     /// Too often: `retry_after_ms` says when to try again.
     RateLimited = "rate_limited", 429;
     /// No room for more now.
