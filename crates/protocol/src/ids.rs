@@ -39,7 +39,7 @@ fn uuid_v7(unix_ms: u64, random: u128) -> u128 {
 
 fn parse_hex(text: &str) -> Result<u128, IdError> {
     let lower_hex = |b: &u8| b.is_ascii_digit() || (b'a'..=b'f').contains(b);
-    if text.len() == 32 && text.as_bytes().iter().all(|b| lower_hex(b)) {
+    if text.len() == 32 && text.as_bytes().iter().all(lower_hex) {
         u128::from_str_radix(text, 16).map_err(|_| IdError::Hex(shown(text)))
     } else {
         Err(IdError::Hex(shown(text)))

@@ -1,1 +1,7 @@
-//! placeholder
+//! What the tests share: the real server as a process, and players who talk to it over real sockets.
+
+mod player;
+mod server;
+
+pub use player::Player;
+pub use server::{Server, ServerBuilder};
