@@ -11,6 +11,7 @@ pub mod ids;
 pub mod position;
 pub mod proto;
 pub mod text;
+mod wire;
 
 pub use audience::Audience;
 pub use codes::{CloseCode, ErrorCode};
