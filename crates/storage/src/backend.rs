@@ -1,0 +1,151 @@
+//! What a backend does, by subject. One exists for each database; one test suite runs against each.
+//!
+//! [`Store`](crate::Store) gives all of it: `store.account(id).await`.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tidings_protocol::{AccountId, Audience, CharacterId, ZoneId};
+
+use crate::Result;
+use crate::secret::Secret;
+use crate::types::{
+    Account, AuditEntry, Ban, Character, ChatLine, ChatQuery, Checkpoint, Credentials, Family, Mute,
+    NewAccount, NewCharacter, NewFamily, Record, Role, Rotate, Rotated, Stamp,
+};
+
+/// Most rows of one answer: a page that fits a message of the bus, whatever the caller asks for.
+pub const PAGE_MAX: usize = 1_000;
+
+/// An answer that is on its way.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// Everything a backend does.
+pub trait Backend: Accounts + Families + Characters + Moderation + Chat + Zones + System {}
+impl<T: Accounts + Families + Characters + Moderation + Chat + Zones + System> Backend for T {}
+
+/// Accounts.
+pub trait Accounts: Send + Sync + 'static {
+    /// Makes an account. `Conflict`: its name, or one that looks like it, is taken.
+    fn create_account<'a>(&'a self, account: &'a NewAccount) -> Answer<'a, ()>;
+    /// Makes a guest: account, character and sign-in at once or not at all.
+    fn create_guest<'a>(
+        &'a self,
+        account: &'a NewAccount,
+        character: &'a NewCharacter,
+        family: &'a NewFamily,
+    ) -> Answer<'a, ()>;
+    /// The account with this id.
+    fn account(&self, id: AccountId) -> Answer<'_, Option<Account>>;
+    /// The account called so, and what proves its owner. `key`: [`name_key`](crate::names::name_key).
+    fn credentials<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Credentials>>;
+    /// Accounts by key, after this one, without guests.
+    fn accounts<'a>(&'a self, after: &'a str, limit: usize) -> Answer<'a, Vec<Account>>;
+    /// Another password. `NotFound`.
+    fn set_password<'a>(&'a self, id: AccountId, password: &'a Secret<String>) -> Answer<'a, ()>;
+    /// Another role. `NotFound`.
+    fn set_role(&self, id: AccountId, role: Role) -> Answer<'_, ()>;
+    /// A ban made now, or (`None`) ended now, whatever any commit said. `NotFound`.
+    fn set_ban<'a>(&'a self, id: AccountId, ban: Option<&'a Ban>) -> Answer<'a, ()>;
+    /// Removes the account with its characters, sign-ins and mutes. Whether it was there.
+    fn remove_account(&self, id: AccountId) -> Answer<'_, bool>;
+    /// Notes that a guest was there.
+    fn see_guest(&self, id: AccountId, now_ms: i64) -> Answer<'_, ()>;
+    /// Guests last seen before then.
+    fn idle_guests(&self, before_ms: i64, limit: usize) -> Answer<'_, Vec<AccountId>>;
+}
+
+/// Sign-ins and their refresh tokens.
+pub trait Families: Send + Sync + 'static {
+    /// Begins a family. `NotFound`: no such account.
+    fn create_family<'a>(&'a self, family: &'a NewFamily) -> Answer<'a, ()>;
+    /// The family with this id.
+    fn family<'a>(&'a self, id: &'a str) -> Answer<'a, Option<Family>>;
+    /// Exchanges a refresh token for its successor, in one transaction.
+    fn rotate<'a>(&'a self, rotate: &'a Rotate) -> Answer<'a, Rotated>;
+    /// Revokes a family. Whether it was live.
+    fn revoke_family<'a>(&'a self, id: &'a str, now_ms: i64) -> Answer<'a, bool>;
+    /// Revokes every family of an account; the ids of those that were live.
+    fn revoke_families(&self, account: AccountId, now_ms: i64) -> Answer<'_, Vec<String>>;
+    /// Forgets families that ended before then; how many.
+    fn prune_families(&self, before_ms: i64) -> Answer<'_, u64>;
+}
+
+/// Characters.
+pub trait Characters: Send + Sync + 'static {
+    /// Makes a character. `Conflict`: its name, or one that looks like it, is taken. `Limit`: the account has
+    /// `most` already.
+    fn create_character<'a>(&'a self, character: &'a NewCharacter, most: usize) -> Answer<'a, ()>;
+    /// The character with this id.
+    fn character(&self, id: CharacterId) -> Answer<'_, Option<Character>>;
+    /// The character called so. `key`: [`name_key`](crate::names::name_key).
+    fn character_by_name<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Character>>;
+    /// An account's characters, the oldest first, without their state.
+    fn characters(&self, account: AccountId) -> Answer<'_, Vec<Character>>;
+    /// Ids of all characters, after this one.
+    fn character_ids(&self, after: Option<CharacterId>, limit: usize) -> Answer<'_, Vec<CharacterId>>;
+    /// Deletes a character of an account. Whether it was there.
+    fn delete_character(&self, account: AccountId, id: CharacterId) -> Answer<'_, bool>;
+}
+
+/// What zones' commits leave, mutes and the audit log.
+pub trait Moderation: Send + Sync + 'static {
+    /// Keeps what a commit left, in one transaction. Idempotent; older than what is kept: nothing happens. What
+    /// belongs to an account or a character that is no more is left out.
+    fn apply<'a>(&'a self, stamp: &'a Stamp, records: &'a [Record]) -> Answer<'a, ()>;
+    /// An account's mutes that hold at `now_ms`, at most [`PAGE_MAX`].
+    fn mutes(&self, account: AccountId, now_ms: i64) -> Answer<'_, Vec<Mute>>;
+    /// Forgets mutes and silences that ended; how many.
+    fn prune_mutes(&self, now_ms: i64) -> Answer<'_, u64>;
+    /// Adds an entry to the audit log; the same entry twice is one.
+    fn audit<'a>(&'a self, entry: &'a AuditEntry) -> Answer<'a, ()>;
+    /// The audit log, newest first, before this id (`None`: from the newest).
+    fn audit_page(&self, before: Option<i64>, limit: usize) -> Answer<'_, Vec<(i64, AuditEntry)>>;
+}
+
+/// Chat history.
+pub trait Chat: Send + Sync + 'static {
+    /// Adds lines and moves the places up to which the audiences' logs were read, in one transaction. A line that
+    /// is there already is left alone, a place never moves back within an epoch.
+    fn record_chat<'a>(
+        &'a self,
+        epoch: &'a str,
+        lines: &'a [ChatLine],
+        cursors: &'a [(Audience, u64)],
+    ) -> Answer<'a, ()>;
+    /// The newest lines that match, oldest first.
+    fn chat_lines<'a>(&'a self, query: &'a ChatQuery) -> Answer<'a, Vec<ChatLine>>;
+    /// Up to where an audience's log was read; 0: never, or in another epoch.
+    fn chat_cursor<'a>(&'a self, epoch: &'a str, audience: &'a Audience) -> Answer<'a, u64>;
+    /// All those places of an epoch, by audience, after this one.
+    fn chat_cursors<'a>(
+        &'a self,
+        epoch: &'a str,
+        after: Option<&'a Audience>,
+        limit: usize,
+    ) -> Answer<'a, Vec<(Audience, u64)>>;
+    /// Forgets lines said before then, and the oldest above `most`; how many.
+    fn prune_chat(&self, before_ms: i64, most: u64) -> Answer<'_, u64>;
+}
+
+/// Checkpoints of zones.
+pub trait Zones: Send + Sync + 'static {
+    /// Keeps a zone's checkpoint in place of the one before; an older one of the same epoch is left out.
+    fn save_checkpoint<'a>(&'a self, checkpoint: &'a Checkpoint) -> Answer<'a, ()>;
+    /// A zone's checkpoint.
+    fn checkpoint<'a>(&'a self, zone: &'a ZoneId) -> Answer<'a, Option<Checkpoint>>;
+}
+
+/// Settings, secrets, and the store itself.
+pub trait System: Send + Sync + 'static {
+    /// A setting.
+    fn setting<'a>(&'a self, key: &'a str) -> Answer<'a, Option<String>>;
+    /// Changes a setting; `None` forgets it.
+    fn set_setting<'a>(&'a self, key: &'a str, value: Option<&'a str>) -> Answer<'a, ()>;
+    /// The secret called so; where there is none, `fresh` becomes it. Of several callers one wins, and all get its.
+    fn secret<'a>(&'a self, key: &'a str, fresh: &'a Secret<Vec<u8>>) -> Answer<'a, Secret<Vec<u8>>>;
+    /// Whether the database answers.
+    fn ping(&self) -> Answer<'_, ()>;
+    /// Finishes what is under way and closes.
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}

@@ -1,0 +1,164 @@
+//! Sign-ins and refresh tokens in SQLite.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+use tidings_protocol::AccountId;
+
+use super::{Sqlite, parsed, unreadable};
+use crate::Result;
+use crate::backend::{Answer, Families};
+use crate::secret::Secret;
+use crate::types::{Family, NewFamily, Rotate, Rotated};
+
+fn read(row: &SqliteRow) -> Result<Family> {
+    Ok(Family {
+        id: row.try_get("id")?,
+        account: parsed(row, "account")?,
+        expires_ms: row.try_get("expires_ms")?,
+        revoked_ms: row.try_get("revoked_ms")?,
+    })
+}
+
+pub(super) async fn insert(to: &mut SqliteConnection, family: &NewFamily) -> Result<()> {
+    sqlx::query("INSERT INTO families (id, account, created_ms, used_ms, expires_ms) VALUES (?, ?, ?, ?, ?)")
+        .bind(&family.id)
+        .bind(family.account.to_string())
+        .bind(family.created_ms)
+        .bind(family.created_ms)
+        .bind(family.expires_ms)
+        .execute(&mut *to)
+        .await?;
+    insert_token(to, &family.id, &family.token_hash).await
+}
+
+async fn insert_token(to: &mut SqliteConnection, family: &str, hash: &Secret<[u8; 32]>) -> Result<()> {
+    sqlx::query("INSERT INTO refresh_tokens (hash, family) VALUES (?, ?)")
+        .bind(hash.expose().as_slice())
+        .bind(family)
+        .execute(to)
+        .await?;
+    Ok(())
+}
+
+/// A token that was rotated before: honoured for a moment, and only while its successor was not used.
+async fn rotated_before(
+    to: &mut SqliteConnection,
+    row: &SqliteRow,
+    ask: &Rotate,
+) -> Result<Option<Secret<[u8; 32]>>> {
+    let replaced: i64 = row.try_get("replaced_ms")?;
+    let successor: Option<Vec<u8>> = row.try_get("successor")?;
+    let salt: Option<Vec<u8>> = row.try_get("salt")?;
+    let salt: [u8; 32] = salt.and_then(|salt| salt.try_into().ok()).ok_or_else(|| unreadable("salt"))?;
+    let unused: Option<SqliteRow> =
+        sqlx::query("SELECT 1 FROM refresh_tokens WHERE hash = ? AND replaced_ms IS NULL")
+            .bind(successor)
+            .fetch_optional(to)
+            .await?;
+    let honoured = ask.now_ms - replaced < ask.grace_ms && unused.is_some();
+    Ok(honoured.then(|| Secret::new(salt)))
+}
+
+async fn revoke(to: &mut SqliteConnection, id: &str, now_ms: i64) -> Result<bool> {
+    let done = sqlx::query("UPDATE families SET revoked_ms = ? WHERE id = ? AND revoked_ms IS NULL")
+        .bind(now_ms)
+        .bind(id)
+        .execute(to)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+impl Families for Sqlite {
+    fn create_family<'a>(&'a self, family: &'a NewFamily) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut tx = self.begin().await?;
+            insert(&mut tx, family).await?;
+            Ok(tx.commit().await?)
+        })
+    }
+
+    fn family<'a>(&'a self, id: &'a str) -> Answer<'a, Option<Family>> {
+        Box::pin(async move {
+            let row = sqlx::query("SELECT id, account, expires_ms, revoked_ms FROM families WHERE id = ?")
+                .bind(id)
+                .fetch_optional(&self.reader)
+                .await?;
+            row.as_ref().map(read).transpose()
+        })
+    }
+
+    fn rotate<'a>(&'a self, ask: &'a Rotate) -> Answer<'a, Rotated> {
+        Box::pin(async move {
+            let mut tx = self.begin().await?;
+            let row = sqlx::query(
+                "SELECT f.id, f.account, f.expires_ms, f.revoked_ms, t.replaced_ms, t.successor, t.salt \
+                 FROM refresh_tokens t JOIN families f ON f.id = t.family WHERE t.hash = ?",
+            )
+            .bind(ask.presented.expose().as_slice())
+            .fetch_optional(&mut *tx)
+            .await?;
+            let Some(row) = row else { return Ok(Rotated::Refused) };
+            let family = read(&row)?;
+            if !family.is_live(ask.now_ms) {
+                return Ok(Rotated::Refused);
+            }
+            if row.try_get::<Option<i64>, _>("replaced_ms")?.is_some() {
+                if let Some(salt) = rotated_before(&mut tx, &row, ask).await? {
+                    return Ok(Rotated::Again(family, salt));
+                }
+                revoke(&mut tx, &family.id, ask.now_ms).await?;
+                tx.commit().await?;
+                return Ok(Rotated::Reused(family));
+            }
+            sqlx::query("UPDATE refresh_tokens SET salt = ?, successor = ?, replaced_ms = ? WHERE hash = ?")
+                .bind(ask.salt.expose().as_slice())
+                .bind(ask.successor.expose().as_slice())
+                .bind(ask.now_ms)
+                .bind(ask.presented.expose().as_slice())
+                .execute(&mut *tx)
+                .await?;
+            insert_token(&mut tx, &family.id, &ask.successor).await?;
+            sqlx::query("UPDATE families SET used_ms = ?, expires_ms = ? WHERE id = ?")
+                .bind(ask.now_ms)
+                .bind(ask.expires_ms)
+                .bind(&family.id)
+                .execute(&mut *tx)
+                .await?;
+            tx.commit().await?;
+            Ok(Rotated::Done(Family { expires_ms: ask.expires_ms, ..family }))
+        })
+    }
+
+    fn revoke_family<'a>(&'a self, id: &'a str, now_ms: i64) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let mut tx = self.begin().await?;
+            let was_live = revoke(&mut tx, id, now_ms).await?;
+            tx.commit().await?;
+            Ok(was_live)
+        })
+    }
+
+    fn revoke_families(&self, account: AccountId, now_ms: i64) -> Answer<'_, Vec<String>> {
+        Box::pin(async move {
+            let rows = sqlx::query(
+                "UPDATE families SET revoked_ms = ? WHERE account = ? AND revoked_ms IS NULL RETURNING id",
+            )
+            .bind(now_ms)
+            .bind(account.to_string())
+            .fetch_all(&self.writer)
+            .await?;
+            rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+        })
+    }
+
+    fn prune_families(&self, before_ms: i64) -> Answer<'_, u64> {
+        Box::pin(async move {
+            let done = sqlx::query("DELETE FROM families WHERE expires_ms < ? OR revoked_ms < ?")
+                .bind(before_ms)
+                .bind(before_ms)
+                .execute(&self.writer)
+                .await?;
+            Ok(done.rows_affected())
+        })
+    }
+}

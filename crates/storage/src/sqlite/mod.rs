@@ -1,0 +1,141 @@
+//! SQLite: one connection writes, a few read. WAL lets them run side by side; `synchronous = FULL` means that what
+//! a call has answered survives a loss of power.
+
+mod accounts;
+mod characters;
+mod chat;
+mod families;
+mod moderation;
+mod system;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{Row as _, SqlSafeStr as _, Transaction};
+
+use crate::backend::PAGE_MAX;
+use crate::error::{Error, ErrorKind};
+use crate::{Result, types::Stamp};
+
+/// Readers beside the writer: reads are short, more would only share the same two or three cores.
+const READERS: u32 = 3;
+/// How long a call waits for its turn, or for another process that holds the file, before `Overloaded`: below the
+/// deadline of a service call.
+const WAIT: Duration = Duration::from_secs(4);
+
+/// In order; one that was released is never changed.
+const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "start", include_str!("../../migrations/sqlite/0001_start.sql"))];
+
+/// The backend.
+pub struct Sqlite {
+    writer: SqlitePool,
+    reader: SqlitePool,
+}
+
+impl Sqlite {
+    /// Opens or makes the file.
+    pub async fn open(path: &Path) -> Result<Self> {
+        make_private(path)?;
+        let options = options(SqliteConnectOptions::new().filename(path).create_if_missing(true))
+            .journal_mode(SqliteJournalMode::Wal);
+        let writer = pool(1).connect_with(options.clone()).await.map_err(|error| opening(path, error))?;
+        migrate(&writer).await?;
+        let reader = pool(READERS).connect_with(options.read_only(true).create_if_missing(false)).await?;
+        Ok(Self { writer, reader })
+    }
+
+    /// In memory: the one connection is the database.
+    pub async fn memory() -> Result<Self> {
+        let options = options(SqliteConnectOptions::new().in_memory(true));
+        let writer =
+            pool(1).min_connections(1).idle_timeout(None).max_lifetime(None).connect_with(options).await?;
+        migrate(&writer).await?;
+        Ok(Self { reader: writer.clone(), writer })
+    }
+
+    /// A transaction that takes the write lock at once: none fails half way because another came first.
+    async fn begin(&self) -> Result<Transaction<'static, sqlx::Sqlite>> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+fn options(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(WAIT)
+        .pragma("temp_store", "memory")
+        .statement_cache_capacity(128)
+}
+
+fn pool(size: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new().max_connections(size).acquire_timeout(WAIT).test_before_acquire(false)
+}
+
+/// The file holds hashes and a signing key: nobody else on the machine reads it.
+fn make_private(path: &Path) -> Result<()> {
+    let mut open = std::fs::OpenOptions::new();
+    open.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
+    open.open(path).map(drop).map_err(|error| opening(path, error.into()))
+}
+
+fn opening(path: &Path, error: sqlx::Error) -> Error {
+    Error::new(ErrorKind::Connection, format!("the database {} cannot be opened", path.display()))
+        .because(error)
+}
+
+async fn migrate(pool: &SqlitePool) -> Result<()> {
+    let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
+        Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect()).run(pool).await.map_err(|error| {
+        let what = match &error {
+            MigrateError::VersionMissing(_) => "the database was made by a newer version of this program",
+            MigrateError::VersionMismatch(_) => "the database was made by another build of this program",
+            _ => "the database's tables cannot be brought up to date",
+        };
+        Error::new(ErrorKind::Schema, what).because(error)
+    })
+}
+
+/// A limit as SQL takes it, never above a page.
+fn page(limit: usize) -> i64 {
+    i64::try_from(limit.min(PAGE_MAX)).expect("a page is small")
+}
+
+/// A sequence as SQL takes it; sequences stay below 2^63.
+fn number(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+fn sequence(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// A column in the form that its text stands for.
+fn parsed<T: std::str::FromStr>(row: &SqliteRow, column: &str) -> Result<T> {
+    let text: &str = row.try_get(column)?;
+    text.parse().map_err(|_| unreadable(column))
+}
+
+fn unreadable(column: &str) -> Error {
+    Error::new(ErrorKind::Schema, format!("the stored column '{column}' does not have the expected form"))
+}
+
+/// `0` in a column is no end.
+fn until(ms: i64) -> Option<i64> {
+    (ms != 0).then_some(ms)
+}
+
+impl Stamp {
+    fn number(&self) -> i64 {
+        number(self.seq)
+    }
+}

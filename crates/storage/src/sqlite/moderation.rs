@@ -1,0 +1,222 @@
+//! What zones' commits leave, mutes and the audit log, in SQLite.
+//!
+//! Every statement of `apply` does nothing where its account or character is gone, and nothing where a newer commit
+//! of the same epoch was kept already: so a replay is harmless, in any order of the zones.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+use tidings_protocol::{AccountId, CharacterId, RoomId};
+
+use super::{Sqlite, page, parsed, until};
+use crate::Result;
+use crate::backend::{Answer, Moderation, PAGE_MAX};
+use crate::types::{AuditEntry, Mute, Record, Stamp};
+
+/// Ended mutes and silences are kept this long: longer than a zone's log reaches back to its checkpoint.
+const TOMBSTONE_MS: i64 = 24 * 60 * 60 * 1000;
+
+fn read_mute(row: &SqliteRow) -> Result<Mute> {
+    let target: &str = row.try_get("target")?;
+    Ok(Mute {
+        account: parsed(row, "account")?,
+        target: if target.is_empty() { None } else { Some(parsed(row, "target")?) },
+        channel: row.try_get("channel")?,
+        name: row.try_get("name")?,
+        until_ms: until(row.try_get("until_ms")?),
+        reason: row.try_get("reason")?,
+    })
+}
+
+async fn place(
+    to: &mut SqliteConnection,
+    stamp: &Stamp,
+    id: CharacterId,
+    room: &RoomId,
+    state: &str,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE characters SET room = ?, state = ?, epoch = ?, seq = ? \
+         WHERE id = ? AND (epoch <> ? OR seq <= ?)",
+    )
+    .bind(room.as_str())
+    .bind(state)
+    .bind(&stamp.epoch)
+    .bind(stamp.number())
+    .bind(id.to_string())
+    .bind(&stamp.epoch)
+    .bind(stamp.number())
+    .execute(to)
+    .await?;
+    Ok(())
+}
+
+async fn mute(to: &mut SqliteConnection, stamp: &Stamp, mute: &Mute, removed: bool) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO mutes (account, target, channel, name, until_ms, reason, ended, epoch, seq) \
+         SELECT id, ?, ?, ?, ?, ?, ?, ?, ? FROM accounts WHERE id = ? \
+         ON CONFLICT (account, target, channel) DO UPDATE SET name = excluded.name, until_ms = excluded.until_ms, \
+         reason = excluded.reason, ended = excluded.ended, epoch = excluded.epoch, seq = excluded.seq \
+         WHERE mutes.epoch <> excluded.epoch OR mutes.seq <= excluded.seq",
+    )
+    .bind(mute.target.map(|target| target.to_string()).unwrap_or_default())
+    .bind(&mute.channel)
+    .bind(&mute.name)
+    .bind(mute.until_ms.unwrap_or(0))
+    .bind(&mute.reason)
+    .bind(removed)
+    .bind(&stamp.epoch)
+    .bind(stamp.number())
+    .bind(mute.account.to_string())
+    .execute(to)
+    .await?;
+    Ok(())
+}
+
+async fn sanction(
+    to: &mut SqliteConnection,
+    stamp: &Stamp,
+    account: AccountId,
+    kind: &str,
+    sanction: Option<(i64, &str)>,
+) -> Result<()> {
+    let (until_ms, reason) = sanction.unwrap_or_default();
+    sqlx::query(
+        "INSERT INTO sanctions (account, kind, until_ms, reason, ended, epoch, seq) \
+         SELECT id, ?, ?, ?, ?, ?, ? FROM accounts WHERE id = ? \
+         ON CONFLICT (account, kind) DO UPDATE SET until_ms = excluded.until_ms, reason = excluded.reason, \
+         ended = excluded.ended, epoch = excluded.epoch, seq = excluded.seq \
+         WHERE sanctions.epoch <> excluded.epoch OR sanctions.seq <= excluded.seq",
+    )
+    .bind(kind)
+    .bind(until_ms)
+    .bind(reason)
+    .bind(sanction.is_none())
+    .bind(&stamp.epoch)
+    .bind(stamp.number())
+    .bind(account.to_string())
+    .execute(to)
+    .await?;
+    Ok(())
+}
+
+async fn audit(to: &mut SqliteConnection, entry: &AuditEntry) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO audit (time_ms, account, name, action, target, detail) VALUES (?, ?, ?, ?, ?, ?) \
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(entry.time_ms)
+    .bind(&entry.account)
+    .bind(&entry.name)
+    .bind(&entry.action)
+    .bind(&entry.target)
+    .bind(&entry.detail)
+    .execute(to)
+    .await?;
+    Ok(())
+}
+
+impl Moderation for Sqlite {
+    fn apply<'a>(&'a self, stamp: &'a Stamp, records: &'a [Record]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            if records.is_empty() {
+                return Ok(());
+            }
+            let mut tx = self.begin().await?;
+            for record in records {
+                match record {
+                    Record::Character { id, room, state } => place(&mut tx, stamp, *id, room, state).await?,
+                    Record::Mute { mute: one, removed } => mute(&mut tx, stamp, one, *removed).await?,
+                    Record::Silence(account, until_ms, reason) => {
+                        let made = until_ms.map(|ms| (ms, reason.as_str()));
+                        sanction(&mut tx, stamp, *account, "silence", made).await?;
+                    }
+                    Record::Ban(account, ban) => {
+                        let made = ban.as_ref().map(|ban| (ban.until_ms.unwrap_or(0), ban.reason.as_str()));
+                        sanction(&mut tx, stamp, *account, "ban", made).await?;
+                    }
+                    Record::Audit(entry) => audit(&mut tx, entry).await?,
+                }
+            }
+            Ok(tx.commit().await?)
+        })
+    }
+
+    fn mutes(&self, account: AccountId, now_ms: i64) -> Answer<'_, Vec<Mute>> {
+        Box::pin(async move {
+            let rows = sqlx::query(
+                "SELECT account, target, channel, name, until_ms, reason FROM mutes \
+                 WHERE account = ? AND ended = 0 AND (until_ms = 0 OR until_ms > ?) \
+                 ORDER BY name, target, channel LIMIT ?",
+            )
+            .bind(account.to_string())
+            .bind(now_ms)
+            .bind(page(PAGE_MAX))
+            .fetch_all(&self.reader)
+            .await?;
+            rows.iter().map(read_mute).collect()
+        })
+    }
+
+    fn prune_mutes(&self, now_ms: i64) -> Answer<'_, u64> {
+        Box::pin(async move {
+            let mut tx = self.begin().await?;
+            // First they end, then their tombstones go: `until_ms` of an ended one says when.
+            let over =
+                sqlx::query("UPDATE mutes SET ended = 1 WHERE ended = 0 AND until_ms <> 0 AND until_ms <= ?")
+                    .bind(now_ms)
+                    .execute(&mut *tx)
+                    .await?;
+            sqlx::query("UPDATE mutes SET until_ms = ? WHERE ended = 1 AND (until_ms = 0 OR until_ms > ?)")
+                .bind(now_ms)
+                .bind(now_ms)
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query("DELETE FROM mutes WHERE ended = 1 AND until_ms < ?")
+                .bind(now_ms - TOMBSTONE_MS)
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query(
+                "UPDATE sanctions SET ended = 1 WHERE kind = 'silence' AND ended = 0 AND until_ms <= ?",
+            )
+            .bind(now_ms)
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(over.rows_affected())
+        })
+    }
+
+    fn audit<'a>(&'a self, entry: &'a AuditEntry) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut writer = self.writer.acquire().await?;
+            audit(&mut writer, entry).await
+        })
+    }
+
+    fn audit_page(&self, before: Option<i64>, limit: usize) -> Answer<'_, Vec<(i64, AuditEntry)>> {
+        Box::pin(async move {
+            let rows = sqlx::query(
+                "SELECT id, time_ms, account, name, action, target, detail FROM audit \
+                 WHERE id < ? ORDER BY id DESC LIMIT ?",
+            )
+            .bind(before.unwrap_or(i64::MAX))
+            .bind(page(limit))
+            .fetch_all(&self.reader)
+            .await?;
+            let entry = |row: &SqliteRow| {
+                Ok((
+                    row.try_get("id")?,
+                    AuditEntry {
+                        time_ms: row.try_get("time_ms")?,
+                        account: row.try_get("account")?,
+                        name: row.try_get("name")?,
+                        action: row.try_get("action")?,
+                        target: row.try_get("target")?,
+                        detail: row.try_get("detail")?,
+                    },
+                ))
+            };
+            rows.iter().map(entry).collect()
+        })
+    }
+}
