@@ -1,24 +1,40 @@
 //! What a backend does. Two exist: in the process, and NATS; one conformance suite runs against both.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use crate::drain::DrainReport;
 use crate::error::Error;
-use crate::log::{Append, Committed, Fence, FollowSet, LogMessage};
+use crate::kv::KvBackend;
+use crate::log::{Append, Committed, Fence, FollowSetBackend, LogMessage};
 use crate::message::{Headers, Subscription};
 use crate::subject::{Pattern, Subject};
+
+/// An outcome that is there already, or one to wait for: spares a backend in the process a box a message.
+pub enum Outcome<'a, T> {
+    /// Done.
+    Ready(Result<T, Error>),
+    /// Under way.
+    Later(BoxFuture<'a, Result<T, Error>>),
+}
+
+impl<T> Outcome<'_, T> {
+    /// Waits where that is needed.
+    pub async fn done(self) -> Result<T, Error> {
+        match self {
+            Self::Ready(result) => result,
+            Self::Later(future) => future.await,
+        }
+    }
+}
 
 /// A backend of the bus. `Bus` checks subjects, classes, sizes and schemas before it calls one.
 pub trait Backend: Send + Sync + 'static {
     /// At most once, to everyone subscribed now.
-    fn publish(
-        &self,
-        subject: &Subject,
-        payload: Bytes,
-        headers: Headers,
-    ) -> BoxFuture<'_, Result<(), Error>>;
+    fn publish(&self, subject: &Subject, payload: Bytes, headers: Headers) -> Outcome<'_, ()>;
     /// Messages of a pattern; with `group`, each goes to one of the group. `capacity` bounds the queue.
     fn subscribe(
         &self,
@@ -48,7 +64,11 @@ pub trait Backend: Send + Sync + 'static {
     /// Forgets a log's messages up to and with a sequence.
     fn trim(&self, subject: &Subject, through: u64) -> BoxFuture<'_, Result<(), Error>>;
     /// A follower of several logs.
-    fn follow_set(&self) -> FollowSet;
+    fn follow_set(&self) -> Box<dyn FollowSetBackend>;
     /// The stream's epoch.
     fn epoch(&self) -> String;
+    /// A bucket of key/value; one that was not declared is refused.
+    fn kv(&self, bucket: &str) -> Result<Arc<dyn KvBackend>, Error>;
+    /// Takes nothing new, lets what is under way finish, then closes; says what it gave up on.
+    fn drain(&self, deadline: Duration) -> BoxFuture<'_, DrainReport>;
 }

@@ -4,40 +4,90 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use metrics::Counter;
 
 use crate::backend::Backend;
-use crate::error::Error;
-use crate::log::{Append, Committed, Fence, FollowSet, LogMessage};
+use crate::checks::{BusConfig, Checks};
+use crate::drain::DrainReport;
+use crate::error::{Error, ErrorKind};
+use crate::kv::Kv;
+use crate::log::{Append, Committed, Fence, FollowSet, From, LogMessage};
 use crate::message::{Headers, Subscription};
-use crate::registry::Registry;
+use crate::registry::{Class, Registry};
 use crate::subject::{Pattern, Subject};
 
 /// The bus: cheap to clone, over either backend.
 #[derive(Clone)]
 pub struct Bus {
     backend: Arc<dyn Backend>,
-    registry: Arc<Registry>,
+    checks: Arc<Checks>,
+    counters: Arc<Counters>,
+}
+
+/// Handles of counters, looked up once: a recorder is installed before the bus is made.
+struct Counters {
+    published: Counter,
+    published_bytes: Counter,
+    requests: Counter,
+    commits: Counter,
+    errors: Counter,
+}
+
+impl Counters {
+    fn new() -> Self {
+        Self {
+            published: metrics::counter!("tidings_bus_published_total"),
+            published_bytes: metrics::counter!("tidings_bus_published_bytes_total"),
+            requests: metrics::counter!("tidings_bus_requests_total"),
+            commits: metrics::counter!("tidings_bus_commits_total"),
+            errors: metrics::counter!("tidings_bus_errors_total"),
+        }
+    }
 }
 
 impl Bus {
-    /// A bus over a backend.
+    /// A bus over a backend, with everything checked both ways.
     pub fn new(backend: Arc<dyn Backend>, registry: Arc<Registry>) -> Self {
-        Self { backend, registry }
+        Self::with_config(backend, registry, BusConfig::default())
+    }
+
+    /// A bus over a backend, checking what `config` says.
+    pub fn with_config(backend: Arc<dyn Backend>, registry: Arc<Registry>, config: BusConfig) -> Self {
+        let checks = Arc::new(Checks::new(registry, config));
+        Self { backend, checks, counters: Arc::new(Counters::new()) }
     }
 
     /// The registry its subjects come from.
     pub fn registry(&self) -> &Registry {
-        &self.registry
+        self.checks.registry()
     }
 
-    /// At most once, to everyone subscribed now.
+    fn counted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &result {
+            self.counters.errors.increment(1);
+            metrics::counter!("tidings_bus_errors_by_kind_total", "kind" => error.kind().as_str())
+                .increment(1);
+        }
+        result
+    }
+
+    /// At most once, to everyone subscribed now. A subject of class `Ephemeral`.
     pub async fn publish(&self, subject: &Subject, payload: Bytes, headers: Headers) -> Result<(), Error> {
-        self.backend.publish(subject, payload, headers).await
+        let size = payload.len() as u64;
+        let checked = Checks::class(subject.class(), &[Class::Ephemeral], subject.as_str())
+            .and_then(|()| self.checks.outbound(subject, &payload));
+        let result = match checked {
+            Ok(()) => self.backend.publish(subject, payload, headers).done().await,
+            Err(error) => Err(error),
+        };
+        self.counters.published.increment(1);
+        self.counters.published_bytes.increment(size);
+        self.counted(result)
     }
 
-    /// Messages of a pattern, at most `capacity` waiting.
+    /// Messages of a pattern, at most `capacity` waiting. Of class `Ephemeral` or `Request`.
     pub async fn subscribe(&self, pattern: &Pattern, capacity: usize) -> Result<Subscription, Error> {
-        self.backend.subscribe(pattern, None, capacity).await
+        self.subscribe_as(pattern, None, capacity).await
     }
 
     /// As `subscribe`, each message to one of the group.
@@ -47,10 +97,21 @@ impl Bus {
         group: &str,
         capacity: usize,
     ) -> Result<Subscription, Error> {
-        self.backend.subscribe(pattern, Some(group), capacity).await
+        self.subscribe_as(pattern, Some(group), capacity).await
     }
 
-    /// One answer, within the deadline, which travels with the request.
+    async fn subscribe_as(
+        &self,
+        pattern: &Pattern,
+        group: Option<&str>,
+        capacity: usize,
+    ) -> Result<Subscription, Error> {
+        Checks::class(pattern.class(), &[Class::Ephemeral, Class::Request], pattern.as_str())?;
+        let subscription = self.counted(self.backend.subscribe(pattern, group, capacity).await)?;
+        Ok(subscription.checked(self.checks.clone()))
+    }
+
+    /// One answer, within the deadline, which travels with the request. A subject of class `Request`.
     pub async fn request(
         &self,
         subject: &Subject,
@@ -58,41 +119,102 @@ impl Bus {
         headers: Headers,
         deadline: Duration,
     ) -> Result<Bytes, Error> {
-        self.backend.request(subject, payload, headers, deadline).await
+        self.counters.requests.increment(1);
+        Checks::class(subject.class(), &[Class::Request], subject.as_str())?;
+        self.checks.outbound(subject, &payload)?;
+        self.counted(self.backend.request(subject, payload, headers, deadline).await)
     }
 
-    /// Appends to several logs atomically, in order, or not at all.
+    /// Appends to several logs atomically, in order, or not at all, while every fence holds. Stored when it
+    /// returns. `Fenced`: a fence moved, nothing was stored.
     pub async fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> Result<Committed, Error> {
-        self.backend.commit(batch, fences).await
+        self.counters.commits.increment(1);
+        let checked = self.check_batch(&batch, &fences);
+        let result = match checked {
+            Ok(()) => self.backend.commit(batch, fences).await,
+            Err(error) => Err(error),
+        };
+        self.counted(result)
     }
 
-    /// Stored messages of the logs after a sequence, merged in the order of the stream, at most `limit`.
+    fn check_batch(&self, batch: &[Append], fences: &[Fence]) -> Result<(), Error> {
+        if batch.is_empty() || batch.len() > COMMIT_MESSAGES_MAX {
+            return Err(Error::new(
+                ErrorKind::Publish,
+                format!("a commit of {} messages: 1 to {COMMIT_MESSAGES_MAX}", batch.len()),
+            ));
+        }
+        for append in batch {
+            Checks::class(append.subject.class(), &[Class::Durable], append.subject.as_str())?;
+            self.checks.outbound(&append.subject, &append.payload)?;
+        }
+        fences.iter().try_for_each(|fence| {
+            Checks::class(fence.subject.class(), &[Class::Durable], fence.subject.as_str())
+        })
+    }
+
+    /// A commit of one message, without a fence; answers its sequence.
+    pub async fn append(&self, subject: &Subject, payload: Bytes) -> Result<u64, Error> {
+        let batch = vec![Append { subject: subject.clone(), payload }];
+        Ok(self.commit(batch, Vec::new()).await?.last)
+    }
+
+    /// Stored messages of the logs after a sequence, merged in the order of the stream, at most `limit`. A
+    /// message without its form is counted and skipped: an answer may hold fewer than there are.
     pub async fn read(
         &self,
         subjects: &[Subject],
         after: u64,
         limit: usize,
     ) -> Result<Vec<LogMessage>, Error> {
-        self.backend.read(subjects, after, limit).await
+        for subject in subjects {
+            Checks::class(subject.class(), &[Class::Durable], subject.as_str())?;
+        }
+        let mut found = self.counted(self.backend.read(subjects, after, limit).await)?;
+        found.retain(|message| self.checks.inbound(&message.subject, &message.payload));
+        Ok(found)
     }
 
     /// The last message of a log.
     pub async fn last(&self, subject: &Subject) -> Result<Option<LogMessage>, Error> {
-        self.backend.last(subject).await
+        Checks::class(subject.class(), &[Class::Durable], subject.as_str())?;
+        self.counted(self.backend.last(subject).await)
     }
 
     /// Forgets a log's messages up to and with a sequence.
     pub async fn trim(&self, subject: &Subject, through: u64) -> Result<(), Error> {
-        self.backend.trim(subject, through).await
+        Checks::class(subject.class(), &[Class::Durable], subject.as_str())?;
+        self.counted(self.backend.trim(subject, through).await)
     }
 
     /// A follower of several logs.
     pub fn follow_set(&self) -> FollowSet {
-        self.backend.follow_set()
+        FollowSet::new(self.backend.follow_set(), self.checks.clone())
+    }
+
+    /// A follower of one log.
+    pub fn follow(&self, subject: &Subject, from: From) -> FollowSet {
+        let mut set = self.follow_set();
+        set.add(subject.clone(), from);
+        set
     }
 
     /// The stream's epoch: part of every position.
     pub fn epoch(&self) -> String {
         self.backend.epoch()
     }
+
+    /// A bucket of key/value; one that was not declared is refused.
+    pub fn kv(&self, bucket: &str) -> Result<Kv, Error> {
+        Ok(Kv::new(self.backend.kv(bucket)?))
+    }
+
+    /// Takes nothing new, lets what is under way finish, then closes. Every handle of the backend is closed
+    /// with it. Says what it gave up on at the deadline.
+    pub async fn drain(&self, deadline: Duration) -> DrainReport {
+        self.backend.drain(deadline).await
+    }
 }
+
+/// Most messages of one commit: what a NATS atomic batch takes.
+pub const COMMIT_MESSAGES_MAX: usize = 1_000;

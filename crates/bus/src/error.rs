@@ -40,6 +40,29 @@ pub enum ErrorKind {
     Closed,
 }
 
+impl ErrorKind {
+    /// Its name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Publish => "publish",
+            Self::Subscribe => "subscribe",
+            Self::Unsubscribe => "unsubscribe",
+            Self::NoResponders => "no_responders",
+            Self::Timeout => "timeout",
+            Self::HealthCheck => "health_check",
+            Self::Subject => "subject",
+            Self::Schema => "schema",
+            Self::Fenced => "fenced",
+            Self::WrongRevision => "wrong_revision",
+            Self::Overloaded => "overloaded",
+            Self::CircuitOpen => "circuit_open",
+            Self::Storage => "storage",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// An error of the bus.
 #[derive(Debug)]
 pub struct Error {
@@ -67,6 +90,10 @@ impl Error {
     pub fn after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self::new(ErrorKind::Closed, "the bus is closed")
     }
 
     /// What went wrong.

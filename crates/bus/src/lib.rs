@@ -5,15 +5,24 @@
 
 pub mod backend;
 pub mod bus;
+mod checks;
+mod drain;
+pub mod embedded;
 pub mod error;
+pub mod kv;
 pub mod log;
 pub mod message;
+mod queue;
 pub mod registry;
 pub mod subject;
 
-pub use bus::Bus;
+pub use bus::{Bus, COMMIT_MESSAGES_MAX};
+pub use checks::BusConfig;
+pub use drain::DrainReport;
+pub use embedded::{BucketConfig, Embedded, EmbeddedConfig, Keep, Retention};
 pub use error::{Error, ErrorKind};
+pub use kv::{Kv, KvEntry, KvEvent, KvWatch};
 pub use log::{Append, Committed, Fence, FollowSet, Followed, From, LogMessage};
 pub use message::{Headers, Message, Subscription};
-pub use registry::{Class, Registry, SlowReader, TemplateDef};
-pub use subject::{Pattern, Subject};
+pub use registry::{Class, Registry, SlowReader, TemplateDef, escape_token, unescape_token};
+pub use subject::{Pattern, SUBJECT_BYTES_MAX, Subject};

@@ -1,7 +1,11 @@
 //! The words of the durable logs: what is appended, what a commit answers, what a follower reads.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::checks::Checks;
 use crate::error::Error;
 use crate::subject::Subject;
 
@@ -72,29 +76,35 @@ pub enum Followed {
     },
 }
 
-/// Several logs followed by one reader: each log's messages in order, without a gap, each once. While none is
-/// catching up, messages come in the order of the stream.
-pub struct FollowSet {
-    pub(crate) inner: Box<dyn FollowSetBackend>,
-}
-
 /// What a backend's follower does.
-#[allow(async_fn_in_trait)]
 pub trait FollowSetBackend: Send {
     /// Starts to follow a log. Adding one that is followed already starts it anew from there.
     fn add(&mut self, subject: Subject, from: From);
     /// Ends following a log: nothing of it comes any more.
     fn remove(&mut self, subject: &Subject);
-    /// The next one.
-    fn next(&mut self) -> futures_util::future::BoxFuture<'_, Result<Followed, Error>>;
+    /// The next one; cancel safe.
+    fn next(&mut self) -> BoxFuture<'_, Result<Followed, Error>>;
     /// What `next` would give without waiting.
     fn try_next(&mut self) -> Option<Result<Followed, Error>>;
     /// The stream's sequence up to which everything followed was delivered, and the logs delivered less far.
     fn position(&self) -> (u64, Vec<(Subject, u64)>);
 }
 
+/// Several logs followed by one reader: each log's messages in order, without a gap, each once. While none is
+/// catching up, messages come in the order of the stream. It holds a place, not a queue: one that is slow
+/// delays nobody and loses nothing but what retention takes, which it is told as a [`Followed::Hole`].
+pub struct FollowSet {
+    inner: Box<dyn FollowSetBackend>,
+    checks: Arc<Checks>,
+}
+
 impl FollowSet {
-    /// Starts to follow a log. Adding one that is followed already starts it anew from there.
+    pub(crate) fn new(inner: Box<dyn FollowSetBackend>, checks: Arc<Checks>) -> Self {
+        Self { inner, checks }
+    }
+
+    /// Starts to follow a log. Adding one that is followed already starts it anew from there. A subject that is
+    /// not of class `Durable` is answered by `next`, with `Subject`.
     pub fn add(&mut self, subject: Subject, from: From) {
         self.inner.add(subject, from);
     }
@@ -104,14 +114,36 @@ impl FollowSet {
         self.inner.remove(subject);
     }
 
-    /// The next message of one of the logs; waits where there is none. Cancel safe. Ends with `Closed`.
+    /// The next message of one of the logs; waits where there is none. Cancel safe. Ends with `Closed`. A
+    /// message that cannot be read back is an error of kind `Storage`, told once: the one after it follows. A
+    /// message without its form is counted and skipped.
     pub async fn next(&mut self) -> Result<Followed, Error> {
-        self.inner.next().await
+        loop {
+            let next = match self.inner.try_next() {
+                Some(next) => next,
+                None => self.inner.next().await,
+            };
+            if self.is_valid(&next) {
+                return next;
+            }
+        }
     }
 
     /// The next message where one is ready: lets a reader take many at a wake.
     pub fn try_next(&mut self) -> Option<Result<Followed, Error>> {
-        self.inner.try_next()
+        loop {
+            let next = self.inner.try_next()?;
+            if self.is_valid(&next) {
+                return Some(next);
+            }
+        }
+    }
+
+    fn is_valid(&self, next: &Result<Followed, Error>) -> bool {
+        match next {
+            Ok(Followed::Message(message)) => self.checks.inbound(&message.subject, &message.payload),
+            _ => true,
+        }
     }
 
     /// The stream's sequence up to which everything followed was delivered, and the logs delivered less far.

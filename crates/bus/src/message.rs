@@ -1,9 +1,16 @@
 //! What subscribers and servers of requests receive.
 
-use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::checks::Checks;
 use crate::error::{Error, ErrorKind};
+use crate::queue::Queue;
 use crate::subject::Subject;
 
 /// Headers, in order. Few, so a vector.
@@ -19,20 +26,46 @@ pub struct Message {
     /// Its headers.
     pub headers: Headers,
     pub(crate) reply: Option<Reply>,
+    pub(crate) deadline: Option<Instant>,
 }
 
+/// The answer on its way back.
+pub(crate) type Answer = oneshot::Sender<Result<Bytes, Error>>;
+
 /// How an answer finds its way back.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    Local(oneshot::Sender<Result<Bytes, Error>>),
+#[derive(Debug, Clone)]
+pub(crate) struct Reply(pub(crate) Arc<Mutex<Option<Answer>>>);
+
+impl Reply {
+    pub(crate) fn new(answer: Answer) -> Self {
+        Self(Arc::new(Mutex::new(Some(answer))))
+    }
+
+    /// The first answer wins; one that nobody waits for any more is dropped.
+    pub(crate) fn send(&self, answer: Result<Bytes, Error>) {
+        if let Some(waiting) = self.0.lock().take() {
+            let _ = waiting.send(answer);
+        }
+    }
+
+    /// Called when the message was never handed to anybody.
+    pub(crate) fn nobody(self, subject: &Subject) {
+        if Arc::strong_count(&self.0) == 1 {
+            self.send(Err(no_responders(subject)));
+        }
+    }
+}
+
+pub(crate) fn no_responders(subject: &Subject) -> Error {
+    Error::new(ErrorKind::NoResponders, format!("nobody serves '{subject}'"))
 }
 
 impl Message {
     /// Answers a request. An answer nobody waits for any more is dropped.
     pub fn respond(mut self, payload: Bytes) -> Result<(), Error> {
         match self.reply.take() {
-            Some(Reply::Local(waiting)) => {
-                let _ = waiting.send(Ok(payload));
+            Some(reply) => {
+                reply.send(Ok(payload));
                 Ok(())
             }
             None => Err(Error::new(ErrorKind::Publish, "the message asks for no answer")),
@@ -43,17 +76,78 @@ impl Message {
     pub fn wants_answer(&self) -> bool {
         self.reply.is_some()
     }
+
+    /// What is left of the asker's deadline; zero once it has passed. `None`: no answer is asked for.
+    pub fn time_left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
 }
 
-/// A subscription: ends when it is dropped.
-#[derive(Debug)]
+/// Ends a subscription where it was made.
+pub(crate) type Unsubscribe = Box<dyn FnOnce() + Send + Sync>;
+
+/// A subscription: ends when it is dropped. Requests that still wait in it are answered `NoResponders`.
 pub struct Subscription {
-    pub(crate) messages: mpsc::Receiver<Message>,
+    queue: Arc<Queue>,
+    taken: VecDeque<Message>,
+    checks: Option<Arc<Checks>>,
+    unsubscribe: Option<Unsubscribe>,
+}
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription").field("taken", &self.taken.len()).finish_non_exhaustive()
+    }
 }
 
 impl Subscription {
-    /// The next message; `None` once the bus is closed.
+    pub(crate) fn new(queue: Arc<Queue>, unsubscribe: Unsubscribe) -> Self {
+        Self { queue, taken: VecDeque::new(), checks: None, unsubscribe: Some(unsubscribe) }
+    }
+
+    pub(crate) fn checked(mut self, checks: Arc<Checks>) -> Self {
+        self.checks = Some(checks);
+        self
+    }
+
+    /// The next message; `None` once the bus is closed. Cancel safe.
     pub async fn next(&mut self) -> Option<Message> {
-        self.messages.recv().await
+        loop {
+            if let Some(message) = self.take() {
+                return Some(message);
+            }
+            let (queue, taken) = (&self.queue, &mut self.taken);
+            if !std::future::poll_fn(|context| queue.poll_take(context, taken)).await {
+                return None;
+            }
+        }
+    }
+
+    /// The next message where one is there already: lets a reader take many at a wake.
+    pub fn try_next(&mut self) -> Option<Message> {
+        if self.taken.is_empty() {
+            self.queue.take_into(&mut self.taken);
+        }
+        self.take()
+    }
+
+    fn take(&mut self) -> Option<Message> {
+        while let Some(message) = self.taken.pop_front() {
+            self.queue.taken_one();
+            match &self.checks {
+                Some(checks) if !checks.inbound(&message.subject, &message.payload) => {}
+                _ => return Some(message),
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(unsubscribe) = self.unsubscribe.take() {
+            unsubscribe();
+        }
+        self.queue.close_and_refuse(&mut self.taken);
     }
 }

@@ -1,7 +1,19 @@
-//! The registry: every subject of a system, declared once.
+//! The registry: every subject of a system, declared once, and the only maker of subjects and patterns.
+//!
+//! What cannot enter a subject cannot be written into one later: alphabets are checked here, by kind, and text
+//! from outside goes through [`escape_token`], which is injective, so that two texts never share a subject.
+
+use std::collections::HashMap;
 
 use crate::error::{Error, ErrorKind};
-use crate::subject::{Pattern, Subject};
+use crate::subject::{Pattern, SUBJECT_BYTES_MAX, Subject};
+
+/// Longest slug, as DESIGN 3.1 has it for places.
+const SLUG_BYTES_MAX: usize = 40;
+/// An id is a UUID as hex digits.
+const ID_BYTES: usize = 32;
+/// More wildcards than these in one pattern need a declared reason.
+const WILDCARDS_MAX: usize = 2;
 
 /// How a subject's messages are delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,8 +44,8 @@ pub enum SlowReader {
 pub struct TemplateDef {
     /// Its name in the registry, for example `room.log`.
     pub name: &'static str,
-    /// The template: literal tokens and `{parameter:kind}`; kinds: `slug`, `place` (`<zone>_<name>`), `id`
-    /// (32 hex digits), `token`.
+    /// The template: literal tokens and `{parameter:kind}`; kinds: `slug` (`[a-z0-9-]{1,40}`), `place`
+    /// (`<zone>_<name>`, two slugs), `id` (32 lower-case hex digits), `token` (any text, escaped).
     pub template: &'static str,
     /// How its messages are delivered.
     pub class: Class,
@@ -49,39 +61,366 @@ pub struct TemplateDef {
     pub wide: Option<&'static str>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Slug,
+    Place,
+    Id,
+    Token,
+}
+
+impl Kind {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "slug" => Self::Slug,
+            "place" => Self::Place,
+            "id" => Self::Id,
+            "token" => Self::Token,
+            _ => return None,
+        })
+    }
+
+    /// Whether a token as it stands in a subject is one of this kind.
+    fn holds(self, token: &str) -> bool {
+        match self {
+            Self::Slug => is_slug(token),
+            Self::Place => is_place(token),
+            Self::Id => is_id(token),
+            Self::Token => unescape_token(token).is_some(),
+        }
+    }
+
+    /// Whether some token is of both kinds.
+    fn meets(self, other: Self) -> bool {
+        !matches!((self, other), (Self::Slug | Self::Id, Self::Place) | (Self::Place, Self::Slug | Self::Id))
+    }
+
+    fn form(self) -> &'static str {
+        match self {
+            Self::Slug => "1 to 40 of a-z, 0-9 and -",
+            Self::Place => "<zone>_<name>, each 1 to 40 of a-z, 0-9 and -",
+            Self::Id => "32 lower-case hex digits",
+            Self::Token => "a text that is not empty",
+        }
+    }
+}
+
+fn is_slug(text: &str) -> bool {
+    (1..=SLUG_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+fn is_place(text: &str) -> bool {
+    text.split_once('_').is_some_and(|(zone, name)| is_slug(zone) && is_slug(name))
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == ID_BYTES && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+}
+
+/// Any text as one token: letters, digits, `-` and `_` stand for themselves, every other byte is `=` and two
+/// upper-case hex digits. Injective; an empty text stays empty, which no subject takes.
+pub fn escape_token(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    push_escaped(&mut out, text);
+    out
+}
+
+fn push_escaped(out: &mut String, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        if is_plain(byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('=');
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
+}
+
+/// The text an escaped token stands for, if it is one that [`escape_token`] makes.
+pub fn unescape_token(token: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(token.len());
+    let mut bytes = token.bytes();
+    while let Some(byte) = bytes.next() {
+        if is_plain(byte) {
+            out.push(byte);
+        } else if byte == b'=' {
+            let value = hex_digit(bytes.next()?)? << 4 | hex_digit(bytes.next()?)?;
+            if is_plain(value) {
+                return None;
+            }
+            out.push(value);
+        } else {
+            return None;
+        }
+    }
+    if out.is_empty() { None } else { String::from_utf8(out).ok() }
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    Literal(&'static str),
+    Parameter(&'static str, Kind),
+}
+
+fn subject_error(what: String) -> Error {
+    Error::new(ErrorKind::Subject, what)
+}
+
+fn parse_template(def: &TemplateDef) -> Result<Vec<Part>, Error> {
+    let refuse = |why: &str| Err(subject_error(format!("template '{}': {why}", def.template.escape_debug())));
+    let mut parts = Vec::new();
+    for token in def.template.split('.') {
+        if let Some(inner) = token.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            let Some((name, kind)) = inner.split_once(':') else {
+                return refuse("a parameter is {name:kind}");
+            };
+            let Some(kind) = Kind::parse(kind) else {
+                return refuse("a kind is slug, place, id or token");
+            };
+            if name.is_empty() || !name.bytes().all(is_plain) {
+                return refuse("a parameter's name is letters, digits, - and _");
+            }
+            parts.push(Part::Parameter(name, kind));
+        } else if !token.is_empty() && token.bytes().all(is_plain) {
+            parts.push(Part::Literal(token));
+        } else {
+            return refuse("a token is letters, digits, - and _, and not empty");
+        }
+    }
+    if matches!(parts.first(), Some(Part::Parameter(..))) && def.wide.is_none() {
+        return refuse("the first token is a literal, unless the template is declared wide with a reason");
+    }
+    Ok(parts)
+}
+
+fn overlap(left: &[Part], right: &[Part]) -> bool {
+    left.len() == right.len()
+        && left.iter().zip(right).all(|pair| match pair {
+            (Part::Literal(one), Part::Literal(other)) => one == other,
+            (Part::Literal(text), Part::Parameter(_, kind))
+            | (Part::Parameter(_, kind), Part::Literal(text)) => kind.holds(text),
+            (Part::Parameter(_, one), Part::Parameter(_, other)) => one.meets(*other),
+        })
+}
+
 /// Every subject of a system.
 #[derive(Debug)]
 pub struct Registry {
     prefix: Option<String>,
     templates: Vec<TemplateDef>,
+    parts: Vec<Vec<Part>>,
+    by_name: HashMap<&'static str, u16>,
 }
 
 impl Registry {
     /// Checks the templates: alphabet, length, duplicates, overlaps. `prefix` goes before every subject, so
-    /// that two systems share one server.
+    /// that two systems share one server. All mistakes are in the error, one a line.
     pub fn new(prefix: Option<&str>, templates: Vec<TemplateDef>) -> Result<Self, Error> {
-        Ok(Self { prefix: prefix.map(str::to_owned), templates })
+        let mut mistakes = Vec::new();
+        if let Some(text) = prefix
+            && !text.split('.').all(|token| !token.is_empty() && token.bytes().all(is_plain))
+        {
+            mistakes.push(format!("prefix '{}': letters, digits, - and _", text.escape_debug()));
+        }
+        if templates.len() >= usize::from(u16::MAX) {
+            mistakes.push(format!("{} templates: at most {}", templates.len(), u16::MAX - 1));
+        }
+        let mut parts: Vec<Vec<Part>> = Vec::new();
+        let mut by_name = HashMap::new();
+        for (index, def) in templates.iter().enumerate() {
+            let mine = parse_template(def).unwrap_or_else(|error| {
+                mistakes.push(error.to_string());
+                Vec::new()
+            });
+            if by_name.insert(def.name, u16::try_from(index).unwrap_or(u16::MAX)).is_some() {
+                mistakes.push(format!("template '{}' is declared twice", def.name));
+            }
+            for (other, theirs) in templates.iter().zip(&parts) {
+                if !mine.is_empty() && overlap(&mine, theirs) {
+                    mistakes.push(format!("'{}' and '{}' overlap", other.template, def.template));
+                }
+            }
+            parts.push(mine);
+        }
+        if mistakes.is_empty() {
+            Ok(Self { prefix: prefix.map(|text| format!("{text}.")), templates, parts, by_name })
+        } else {
+            Err(subject_error(mistakes.join("\n")))
+        }
     }
 
-    /// The subject of the template called `name` with these parameters, in the order of the template.
+    fn find(&self, name: &str) -> Result<(u16, &TemplateDef, &[Part]), Error> {
+        let index = *self.by_name.get(name).ok_or_else(|| {
+            subject_error(format!("the registry has no template '{}'", name.escape_debug()))
+        })?;
+        let place = usize::from(index);
+        Ok((index, &self.templates[place], &self.parts[place]))
+    }
+
+    fn wrong_count(def: &TemplateDef, given: usize) -> Error {
+        subject_error(format!("'{}' does not take {given} parameters", def.template))
+    }
+
+    /// The subject of the template called `name` with these parameters, in the order of the template. A `token`
+    /// is given as it is and escaped here; every other kind is refused unless it has its form.
     pub fn subject(&self, name: &str, parameters: &[&str]) -> Result<Subject, Error> {
-        let _ = (name, parameters, &self.prefix, &self.templates);
-        Err(Error::new(ErrorKind::Subject, "not built yet"))
+        let (index, def, parts) = self.find(name)?;
+        let mut given = parameters.iter();
+        let mut text = String::with_capacity(def.template.len() + 48);
+        text.push_str(self.prefix.as_deref().unwrap_or(""));
+        for (place, part) in parts.iter().enumerate() {
+            if place > 0 {
+                text.push('.');
+            }
+            match part {
+                Part::Literal(token) => text.push_str(token),
+                Part::Parameter(name, kind) => {
+                    let value = given.next().ok_or_else(|| Self::wrong_count(def, parameters.len()))?;
+                    push_parameter(&mut text, def, name, *kind, value)?;
+                }
+            }
+        }
+        if given.next().is_some() {
+            return Err(Self::wrong_count(def, parameters.len()));
+        }
+        check_length(&text, def)?;
+        Ok(Subject::new(text, index, def.class, def.slow))
     }
 
     /// The pattern of the template called `name`: `None` is a wildcard in that parameter's place.
     pub fn pattern(&self, name: &str, parameters: &[Option<&str>]) -> Result<Pattern, Error> {
-        let _ = (name, parameters);
-        Err(Error::new(ErrorKind::Subject, "not built yet"))
+        let (index, def, parts) = self.find(name)?;
+        let mut given = parameters.iter();
+        let mut text = String::from(self.prefix.as_deref().unwrap_or(""));
+        let mut wildcards = 0;
+        let mut leading = false;
+        for (place, part) in parts.iter().enumerate() {
+            if place > 0 {
+                text.push('.');
+            }
+            match part {
+                Part::Literal(token) => text.push_str(token),
+                Part::Parameter(name, kind) => match given.next() {
+                    Some(Some(value)) => push_parameter(&mut text, def, name, *kind, value)?,
+                    Some(None) => {
+                        wildcards += 1;
+                        leading |= place == 0;
+                        text.push('*');
+                    }
+                    None => return Err(Self::wrong_count(def, parameters.len())),
+                },
+            }
+        }
+        if given.next().is_some() {
+            return Err(Self::wrong_count(def, parameters.len()));
+        }
+        if def.wide.is_none() && (wildcards > WILDCARDS_MAX || leading || wildcards == parts.len()) {
+            return Err(subject_error(format!(
+                "the pattern '{text}' is too wide: at most {WILDCARDS_MAX} wildcards and none in front, unless \
+                 the template is declared wide with a reason"
+            )));
+        }
+        check_length(&text, def)?;
+        Ok(Pattern::new(text, index, def.class))
     }
 
-    /// The subject that `text` is, with its template's name and parameters, if the registry has it.
+    /// The subject that `text` is, with its parameters (a `token` as it was before it was escaped), if the
+    /// registry has it. [`Subject::template`] says which template it is.
     pub fn parse(&self, text: &str) -> Result<(Subject, Vec<String>), Error> {
-        Err(Error::new(ErrorKind::Subject, format!("no template matches '{}'", text.escape_debug())))
+        let none = || subject_error(format!("no template matches '{}'", text.escape_debug()));
+        let rest = match &self.prefix {
+            Some(prefix) => text.strip_prefix(prefix.as_str()).ok_or_else(none)?,
+            None => text,
+        };
+        if text.len() > SUBJECT_BYTES_MAX {
+            return Err(none());
+        }
+        for (index, parts) in self.parts.iter().enumerate() {
+            if let Some(parameters) = parse_parts(parts, rest) {
+                let def = &self.templates[index];
+                let index = u16::try_from(index).expect("checked when the registry was made");
+                return Ok((Subject::new(text.to_owned(), index, def.class, def.slow), parameters));
+            }
+        }
+        Err(none())
     }
 
     /// Every row.
     pub fn templates(&self) -> &[TemplateDef] {
         &self.templates
     }
+
+    /// The row of a subject or pattern, where this registry made it.
+    pub(crate) fn row(&self, template: u16) -> Option<&TemplateDef> {
+        self.templates.get(usize::from(template))
+    }
+}
+
+fn push_parameter(
+    text: &mut String,
+    def: &TemplateDef,
+    name: &str,
+    kind: Kind,
+    value: &str,
+) -> Result<(), Error> {
+    let fits = match kind {
+        Kind::Token => !value.is_empty(),
+        kind => kind.holds(value),
+    };
+    if !fits {
+        return Err(subject_error(format!(
+            "'{}' is no {name} of '{}': {}",
+            value.escape_debug(),
+            def.template,
+            kind.form()
+        )));
+    }
+    if kind == Kind::Token {
+        push_escaped(text, value);
+    } else {
+        text.push_str(value);
+    }
+    Ok(())
+}
+
+fn check_length(text: &str, def: &TemplateDef) -> Result<(), Error> {
+    if text.len() <= SUBJECT_BYTES_MAX {
+        return Ok(());
+    }
+    Err(subject_error(format!(
+        "a subject of '{}' would be {} bytes long: at most {SUBJECT_BYTES_MAX}",
+        def.template,
+        text.len()
+    )))
+}
+
+fn parse_parts(parts: &[Part], text: &str) -> Option<Vec<String>> {
+    let mut tokens = text.split('.');
+    let mut parameters = Vec::new();
+    for part in parts {
+        let token = tokens.next()?;
+        match part {
+            Part::Literal(literal) if *literal == token => {}
+            Part::Literal(_) => return None,
+            Part::Parameter(_, Kind::Token) => parameters.push(unescape_token(token)?),
+            Part::Parameter(_, kind) if kind.holds(token) => parameters.push(token.to_owned()),
+            Part::Parameter(..) => return None,
+        }
+    }
+    tokens.next().is_none().then_some(parameters)
 }

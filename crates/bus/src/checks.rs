@@ -1,0 +1,104 @@
+//! What is checked of a message on its way in and out: size, form. Off or on by configuration; the class of a
+//! subject is always checked.
+
+use std::sync::Arc;
+
+use metrics::Counter;
+
+use crate::error::{Error, ErrorKind};
+use crate::registry::{Class, Registry};
+use crate::subject::{NO_TEMPLATE, Subject};
+
+/// How a handle of the bus behaves.
+#[derive(Debug, Clone)]
+pub struct BusConfig {
+    /// Whether an outbound payload must have its message's form.
+    pub check_outbound: bool,
+    /// Whether an inbound payload must have its message's form: one that has not is counted and skipped, or
+    /// dead-lettered where it is work.
+    pub check_inbound: bool,
+}
+
+impl Default for BusConfig {
+    fn default() -> Self {
+        Self { check_outbound: true, check_inbound: true }
+    }
+}
+
+/// The checks of one handle.
+pub(crate) struct Checks {
+    registry: Arc<Registry>,
+    config: BusConfig,
+    refused: Counter,
+    skipped: Counter,
+}
+
+impl Checks {
+    pub(crate) fn new(registry: Arc<Registry>, config: BusConfig) -> Self {
+        Self {
+            registry,
+            config,
+            refused: metrics::counter!("tidings_bus_schema_refused_total"),
+            skipped: metrics::counter!("tidings_bus_schema_skipped_total"),
+        }
+    }
+
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The class belongs to the subject.
+    pub(crate) fn class(found: Class, wanted: &[Class], name: &str) -> Result<(), Error> {
+        if wanted.contains(&found) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Subject,
+            format!("'{name}' is of class {found:?}: this call takes {wanted:?} only"),
+        ))
+    }
+
+    /// Size always, form where configured.
+    pub(crate) fn outbound(&self, subject: &Subject, payload: &[u8]) -> Result<(), Error> {
+        let Some(row) = self.registry.row(subject.template()) else {
+            return self.unknown(subject);
+        };
+        if payload.len() > row.max_payload {
+            self.refused.increment(1);
+            return Err(Error::new(
+                ErrorKind::Schema,
+                format!("{} bytes for '{subject}': at most {}", payload.len(), row.max_payload),
+            ));
+        }
+        match row.check {
+            Some(check) if self.config.check_outbound => check(payload).map_err(|why| {
+                self.refused.increment(1);
+                Error::new(ErrorKind::Schema, format!("no {} for '{subject}': {why}", row.message))
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn unknown(&self, subject: &Subject) -> Result<(), Error> {
+        if subject.template() == NO_TEMPLATE {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Subject, format!("'{subject}' comes from another registry")))
+    }
+
+    /// Whether a payload has its message's form; counts one that has not.
+    pub(crate) fn inbound(&self, subject: &Subject, payload: &[u8]) -> bool {
+        self.why_invalid(subject, payload).is_none()
+    }
+
+    /// Why a payload has not its message's form; counts it.
+    pub(crate) fn why_invalid(&self, subject: &Subject, payload: &[u8]) -> Option<String> {
+        if !self.config.check_inbound {
+            return None;
+        }
+        let why = self.registry.row(subject.template())?.check?(payload).err()?;
+        self.skipped.increment(1);
+        tracing::debug!(%subject, %why, "an invalid message was skipped");
+        Some(why)
+    }
+}

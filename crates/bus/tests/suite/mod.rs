@@ -1,0 +1,105 @@
+//! The conformance suite: what every backend of the bus does alike. A backend instantiates it with
+//! `conformance!(name, open)`, where `open` is an async function that gives a fresh [`Fixture`].
+
+pub mod delivery;
+pub mod keyvalue;
+pub mod logs;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidings_bus::{Bus, Class, Registry, SlowReader, Subject, TemplateDef};
+
+/// A fresh bus, and what has to live as long as it.
+pub struct Fixture {
+    pub bus: Bus,
+    /// A handle over the same backend that checks nothing on the way out.
+    pub unchecked: Bus,
+    pub keep: Box<dyn std::any::Any>,
+}
+
+/// Long enough for anything that is to happen.
+pub const SOON: Duration = Duration::from_secs(10);
+
+pub fn row(name: &'static str, template: &'static str, class: Class) -> TemplateDef {
+    TemplateDef {
+        name,
+        template,
+        class,
+        message: "text",
+        max_payload: 4_096,
+        slow: SlowReader::Refuse,
+        check: Some(|payload| {
+            if payload.starts_with(b"bad") { Err("it starts with 'bad'".to_owned()) } else { Ok(()) }
+        }),
+        wide: None,
+    }
+}
+
+/// The registry of the suite.
+pub fn registry() -> Arc<Registry> {
+    let slow = |name, template, slow| TemplateDef { slow, ..row(name, template, Class::Ephemeral) };
+    let templates = vec![
+        row("room", "room.{room:place}.log", Class::Durable),
+        row("owner", "zone.{zone:slug}.owner", Class::Durable),
+        row("zone", "zone.{zone:slug}.log", Class::Durable),
+        row("say", "say.{to:token}", Class::Ephemeral),
+        slow("hint", "hint.{room:place}", SlowReader::DropOldest),
+        slow("tick", "tick.{room:place}", SlowReader::DropNewest),
+        row("ask", "ask.{what:slug}", Class::Request),
+        row("work", "work.{queue:slug}", Class::Work),
+        row("dlq", "dlq.{queue:slug}", Class::Durable),
+    ];
+    Arc::new(Registry::new(Some("t"), templates).unwrap())
+}
+
+pub fn subject(bus: &Bus, name: &str, parameter: &str) -> Subject {
+    bus.registry().subject(name, &[parameter]).unwrap()
+}
+
+pub fn text(payload: &Bytes) -> &str {
+    std::str::from_utf8(payload).unwrap()
+}
+
+/// Waits for something that has to happen.
+pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, what).await.expect("it happens soon")
+}
+
+/// Instantiates the suite for a backend.
+#[macro_export]
+macro_rules! conformance {
+    ($backend:ident, $open:path) => {
+        mod $backend {
+            use super::*;
+            $crate::conformance!(@cases $open, delivery: [
+                everyone_subscribed_hears, a_group_shares, patterns_hear_their_own, classes_are_enforced,
+                a_request_is_answered, nobody_serves, the_deadline_holds, a_responder_that_goes,
+                slow_readers_by_policy, invalid_is_refused_and_skipped, draining_finishes_what_waits,
+                draining_says_what_it_gave_up
+            ]);
+            $crate::conformance!(@cases $open, logs: [
+                a_commit_is_ordered, a_fence_refuses_the_stale, last_and_read, following_from_any_place,
+                following_many_in_stream_order, adding_while_live_catches_up, removing_and_adding_anew,
+                a_trimmed_log_reports_a_hole, the_position_resumes_exactly, one_writer_many_followers,
+                a_commit_out_of_bounds
+            ]);
+            $crate::conformance!(@cases $open, keyvalue: [
+                compare_and_set, keys_and_bounds, time_runs_out, watching_tells_what_is_and_what_changes,
+                a_lagging_watcher_begins_anew, an_unknown_bucket_is_refused
+            ]);
+        }
+    };
+    (@cases $open:path, $module:ident: [$($case:ident),* $(,)?]) => {
+        mod $module {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    suite::$module::$case($open().await).await;
+                }
+            )*
+        }
+    };
+}
