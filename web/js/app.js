@@ -1,0 +1,260 @@
+// Where the page is put together: the session, the connection, the model and the views. Read this first. A frame goes from
+// `net/connection.js` through `model.js`, which says what changed, to the views, which draw it.
+
+import { byId } from "./dom.js";
+import { chime } from "./chime.js";
+import * as keep from "./keep.js";
+import { apply, createModel, endAway, markAway } from "./model.js";
+import * as settings from "./settings.js";
+import { Connection } from "./net/connection.js";
+import { Refused, Session, Unreachable } from "./net/session.js";
+import { makeHelp, makeSettings } from "./views/dialogs.js";
+import { Door } from "./views/door.js";
+import { Log } from "./views/log.js";
+import { MapView } from "./views/map.js";
+import { Place } from "./views/place.js";
+import { Prompt } from "./views/prompt.js";
+import { Status } from "./views/status.js";
+import { Tabs } from "./views/tabs.js";
+
+/** Quiet for so long after coming back means that everything missed has arrived, in milliseconds. */
+const QUIET_MS = 1500;
+/** How often a tab writes down where it is, in milliseconds; also when it is hidden or left. */
+const KEEP_MS = 4000;
+
+const session = new Session();
+let model = createModel();
+// What opens the socket: the secret of a session that goes on, or the name of the character that enters.
+let way = { secret: null, character: undefined };
+let quiet = null;
+let dirty = false;
+
+const log = new Log(byId("log"), byId("new-lines"));
+const place = new Place({ send, insert: (text) => prompt.insert(text), morePeople: () => connection.ask("occupants", model.next) });
+const map = new MapView({ send });
+const status = new Status({ again: enterAgain, door: toDoor });
+const prompt = new Prompt({
+  form: byId("prompt"), input: byId("command"), choices: byId("choices"), mode: byId("prompt-mode"), name: byId("prompt-name"),
+  model: () => model, onLine: send,
+});
+const tabs = new Tabs(byId("tabs"), byId("panel"), (channel) => {
+  log.show(channel);
+  prompt.speak(channel);
+});
+const connection = new Connection({
+  url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`,
+  hello, onFrame, onPhase: (phase) => {
+    status.show(phase);
+    if (phase.name === "ended") onEnd(phase);
+  }, onLost: () => markAway(model, Date.now()),
+});
+const door = new Door({ guest, signIn, signUp, enter, create, signOut });
+const dialogs = { settings: makeSettings(), help: makeHelp() };
+
+// ---- the door ----
+
+async function guest() {
+  await session.guest();
+  enter(undefined);
+}
+
+async function signIn(name, password) {
+  await session.signIn(name, password);
+  await choose();
+}
+
+async function signUp(name, password) {
+  await session.signUp(name, password);
+  await choose();
+}
+
+async function signOut() {
+  await session.signOut();
+  door.welcome().focus();
+}
+
+async function create(name) {
+  await session.createCharacter(name);
+  enter(name);
+}
+
+async function choose(message) {
+  door.characters(await session.characters(), message);
+}
+
+/** Enters the world anew as `character`; without a name, as the account's only one. */
+function enter(character) {
+  way = { secret: null, character };
+  keep.forget();
+  model = createModel();
+  place.clear();
+  toWorld();
+  connection.stop();
+  connection.start();
+}
+
+function enterAgain() {
+  enter(model.self?.name ?? way.character);
+}
+
+function toWorld() {
+  byId("door").hidden = true;
+  byId("world").hidden = false;
+  byId("command").focus();
+}
+
+/** Back at the door: who is signed in chooses a character, others choose how to come in. */
+async function toDoor(message = "") {
+  connection.stop();
+  keep.forget();
+  log.clear();
+  document.title = "Tidings";
+  byId("world").hidden = true;
+  byId("door").hidden = false;
+  if (session.signedIn || session.known) {
+    door.busy("A moment…");
+    try {
+      if (!session.signedIn) await session.refresh();
+      await choose(message);
+      return;
+    } catch (error) {
+      if (error instanceof Unreachable) message = error.message;
+    }
+  }
+  door.welcome(message).focus();
+}
+
+// ---- the connection ----
+
+/** The first frame: goes on with the session where there is one, else enters with a ticket. */
+async function hello() {
+  if (way.secret) {
+    const resume = { secret: way.secret };
+    if (connection.position) resume.position = connection.position;
+    return { type: "hello", resume };
+  }
+  try {
+    const frame = { type: "hello", ticket: await session.ticket(), csrf: session.csrf };
+    if (way.character) frame.character = way.character;
+    return frame;
+  } catch (error) {
+    // Only what the server refuses for good ends it; a server that is away is waited for.
+    error.final = error instanceof Refused && error.status < 500 && error.status !== 429;
+    if (error.status === 401) error.code = 4002;
+    throw error;
+  }
+}
+
+function onFrame(frame, done) {
+  if (frame.type === "welcome") way = { secret: frame.resume, character: frame.character?.name };
+  const { lines, changed, ask } = apply(model, frame, Date.now(), done);
+  for (const line of lines) print(line);
+  if (changed.has("room") || changed.has("map")) place.room(model);
+  if (changed.has("occupants") || changed.has("self")) place.people(model);
+  if (changed.has("map")) map.draw(model.map);
+  if (model.away?.until) waitForQuiet();
+  dirty = true;
+  if (frame.type !== "welcome") {
+    // Views are asked for once the socket is known to be welcome.
+    for (const what of ask) connection.ask(what);
+    return;
+  }
+  keepTab();
+  queueMicrotask(() => ask.forEach((what) => connection.ask(what)));
+}
+
+// 4006: the session of before is gone, and with it the secret.
+function onEnd({ code }) {
+  way.secret = null;
+  keep.forget();
+  if (code === 4000) toDoor();
+}
+
+function print(line) {
+  line.at ??= Date.now();
+  log.add(line);
+  tabs.heard(line.channel, line.own);
+  if (line.kind === "chat.whisper" && !line.missed) chime();
+}
+
+function waitForQuiet() {
+  clearTimeout(quiet);
+  quiet = setTimeout(() => {
+    for (const line of endAway(model)) print(line);
+  }, QUIET_MS);
+}
+
+/** Sends a line; false where it cannot go now, and the line stays where it was typed. */
+function send(text) {
+  const most = model.limits["limits.command_chars"] ?? 2200;
+  if ([...text].length > most) {
+    print({ kind: "refusal", channel: tabs.channel, text: `Too long: at most ${most} characters.`, own: true });
+    return false;
+  }
+  if (connection.command(text, { channel: tabs.channel }) === null) {
+    print({ kind: "notice", channel: tabs.channel, text: connection.phase.name === "online" ? "One moment: earlier lines are still on their way." : "Not connected. Your line is kept.", own: true });
+    return false;
+  }
+  print({ kind: "echo", channel: tabs.channel, text, own: true });
+  return true;
+}
+
+// ---- what a tab keeps ----
+
+function keepTab() {
+  if (!way.secret) return;
+  dirty = false;
+  keep.save({ secret: way.secret, position: connection.position, self: model.self, room: model.room?.id, skew: model.skew, lines: log.lines, typed: prompt.typed });
+}
+
+addEventListener("pagehide", keepTab);
+document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && keepTab());
+setInterval(() => dirty && keepTab(), KEEP_MS);
+
+// ---- keys ----
+
+function focusOn(id) {
+  const node = byId(id);
+  if (node.closest(".place-more") && getComputedStyle(node.closest(".place-more")).display === "none") byId("place-toggle").click();
+  (node.querySelector("button, [tabindex='0']") ?? node).focus();
+}
+
+const ALT = { KeyL: () => byId("log").focus(), KeyR: () => byId("room-name").focus(), KeyE: () => focusOn("exits"), KeyP: () => focusOn("people"), KeyM: () => focusOn("map") };
+
+document.addEventListener("keydown", (event) => {
+  if (byId("world").hidden || document.querySelector("dialog[open]")) return;
+  const tab = /^Digit([1-9])$/.exec(event.code);
+  if (event.altKey && !event.ctrlKey && !event.metaKey && tab && tabs.shown[tab[1] - 1]) tabs.choose(tabs.shown[tab[1] - 1]);
+  else if (event.altKey && !event.ctrlKey && !event.metaKey && ALT[event.code]) ALT[event.code]();
+  else if (event.ctrlKey && event.key === "/") dialogs.help.showModal();
+  else if (event.key === "Escape" && !event.defaultPrevented) byId("command").focus();
+  else if (event.key === "PageUp" && document.activeElement === byId("command")) log.page(-1);
+  else if (event.key === "PageDown" && document.activeElement === byId("command")) log.page(1);
+  else return;
+  event.preventDefault();
+});
+
+byId("open-help").addEventListener("click", () => dialogs.help.showModal());
+byId("open-settings").addEventListener("click", () => dialogs.settings.showModal());
+byId("leave").addEventListener("click", () => {
+  if (connection.command("quit", { channel: "all" }) === null) toDoor();
+});
+settings.onChange(() => log.toEnd());
+
+// ---- begin ----
+
+const kept = keep.load();
+if (kept) {
+  log.restore(kept.lines ?? []);
+  prompt.restore(kept.typed);
+  way = { secret: kept.secret, character: kept.self?.name };
+  connection.position = kept.position;
+  model.self = kept.self ?? null;
+  model.skew = kept.skew ?? null;
+  model.room = kept.room ? { id: kept.room } : null;
+  markAway(model, Date.now());
+  toWorld();
+  connection.start();
+} else {
+  toDoor();
+}

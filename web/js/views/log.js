@@ -1,0 +1,129 @@
+// The log: what was said and done, in order. Bounded; it stays at its end while one reads there, and holds still while one reads above.
+//
+// One list holds the lines of every channel and the style sheet hides what the chosen tab leaves out: changing the tab makes no
+// announcement, and a screen reader hears what is shown and nothing else. Focus never moves here by itself.
+
+import { el } from "../dom.js";
+import { inWords, safeText, splitSpeech, tintOf } from "../lines.js";
+import { exitsOf } from "../complete.js";
+
+/** Lines on the page at most: a long evening; older ones are in the channels' history. */
+export const LINES_MAX = 1000;
+/** As close to the end as counts as being there, in pixels. */
+const NEAR_PX = 48;
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+
+export class Log {
+  #unseen = 0;
+  #sticky = true;
+
+  constructor(root, button) {
+    this.root = root;
+    this.button = button;
+    /** The lines shown, as data: kept over a reload. */
+    this.lines = [];
+    root.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    button.addEventListener("click", () => this.toEnd());
+    // A smaller window (a phone's keyboard, the place unfolded) must not push the newest line out of sight.
+    new ResizeObserver(() => this.#sticky && this.#jump()).observe(root);
+  }
+
+  add(line) {
+    this.lines.push(line);
+    const node = render(line);
+    this.root.append(node);
+    while (this.lines.length > LINES_MAX) {
+      this.lines.shift();
+      this.root.firstElementChild.remove();
+    }
+    if (this.#sticky || (line.own && !line.missed)) this.#jump();
+    else if (node.offsetParent !== null && !line.kind.startsWith("divider")) this.#count(this.#unseen + 1);
+  }
+
+  /** Puts back lines of before a reload, without reading them out again. */
+  restore(lines) {
+    this.root.setAttribute("aria-live", "off");
+    for (const line of lines) this.add(line);
+    setTimeout(() => this.root.setAttribute("aria-live", "polite"), 500);
+  }
+
+  /** Shows one channel; `all` shows everything. */
+  show(channel) {
+    this.root.dataset.channel = channel;
+    this.toEnd();
+  }
+
+  clear() {
+    this.lines = [];
+    this.root.replaceChildren();
+    this.toEnd();
+  }
+
+  toEnd() {
+    this.#jump();
+    this.#count(0);
+  }
+
+  /** Scrolls by pages, from the command line. */
+  page(direction) {
+    this.root.scrollBy({ top: direction * this.root.clientHeight * 0.85 });
+  }
+
+  #jump() {
+    this.root.scrollTop = this.root.scrollHeight;
+    this.#sticky = true;
+  }
+
+  #scrolled() {
+    this.#sticky = this.root.scrollHeight - this.root.scrollTop - this.root.clientHeight < NEAR_PX;
+    if (this.#sticky) this.#count(0);
+  }
+
+  #count(unseen) {
+    this.#unseen = unseen;
+    this.button.hidden = unseen === 0;
+    this.button.textContent = unseen === 1 ? "1 new line" : `${unseen} new lines`;
+  }
+}
+
+function render(line) {
+  const kinds = line.kind.split(/[. ]/).map((word) => `k-${word}`).join(" ");
+  const props = { class: `line ${kinds}${line.missed ? " missed" : ""}${line.own ? " own" : ""}`, data: { in: line.channel }, dir: "auto" };
+  if (line.kind === "room") return chapter(line, props);
+  if (line.kind.startsWith("divider")) return divider(line, props);
+  // Read out by nobody: the reply says it again, in full.
+  if (line.kind === "echo") return el("p", { ...props, "aria-hidden": "true", text: safeText(line.text) });
+  const node = el("p", props, stamp(line));
+  const [lead, said] = splitSpeech(safeText(line.text), line.message === undefined ? undefined : safeText(line.message));
+  const name = line.from ? safeText(line.from) : "";
+  const at = name === "" ? -1 : lead.indexOf(name);
+  if (at >= 0 && at <= 12) {
+    node.append(lead.slice(0, at), el("b", { class: `name tint-${tintOf(name)}`, text: name }), lead.slice(at + name.length));
+  } else {
+    node.append(lead);
+  }
+  if (said) node.append(el("span", { class: "said", text: said }));
+  return node;
+}
+
+function stamp(line) {
+  const time = line.time ? new Date(line.time) : new Date(line.at ?? Date.now());
+  return Number.isNaN(time.getTime()) ? null : el("time", { datetime: time.toISOString(), text: clock.format(time) });
+}
+
+function divider(line, props) {
+  const node = el("p", props, el("span", { text: line.text }));
+  if (line.detail) node.append(el("small", { text: ` ${safeText(line.detail)}` }));
+  return node;
+}
+
+// Where one arrives: the room as the beginning of a chapter, complete for those who only read the log.
+function chapter({ room, here }, props) {
+  const exits = exitsOf(room);
+  const node = el("div", props, el("p", { class: "chapter-name", text: safeText(room.name) }), el("p", { class: "chapter-text", text: safeText(room.description) }));
+  const foot = [exits.length ? `Exits: ${exits.join(", ")}.` : "There is no way out to be seen."];
+  if (here?.length) foot.push(`Here: ${inWords(here.slice(0, 8).map((one) => safeText(one.name)))}${here.length > 8 ? " and others" : ""}.`);
+  node.append(el("p", { class: "chapter-foot", text: foot.join(" ") }));
+  return node;
+}
