@@ -1,0 +1,66 @@
+//! Frames of the server: never masked, never fragmented, so that one buffer serves every receiver.
+
+use bytes::Bytes;
+
+/// Longest payload of a control frame.
+const CONTROL_BYTES_MAX: usize = 125;
+/// Longest header of an unmasked frame.
+const HEADER_BYTES_MAX: usize = 10;
+const FIN: u8 = 0x80;
+const TEXT: u8 = 0x1;
+const CLOSE: u8 = 0x8;
+const PONG: u8 = 0xA;
+
+/// A text frame.
+pub fn text(payload: &[u8]) -> Bytes {
+    text_with(payload.len(), |out| out.extend_from_slice(payload))
+}
+
+/// A text frame whose payload is written straight behind the place of its header. `expected` is a guess of its
+/// length.
+pub fn text_with(expected: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut out = Vec::with_capacity(HEADER_BYTES_MAX + expected);
+    out.resize(HEADER_BYTES_MAX, 0);
+    write(&mut out);
+    let length = out.len() - HEADER_BYTES_MAX;
+    let start = match length {
+        0..=125 => {
+            out[8..10].copy_from_slice(&[FIN | TEXT, length as u8]);
+            8
+        }
+        126..=0xffff => {
+            out[6..8].copy_from_slice(&[FIN | TEXT, 126]);
+            out[8..10].copy_from_slice(&(length as u16).to_be_bytes());
+            6
+        }
+        _ => {
+            out[0..2].copy_from_slice(&[FIN | TEXT, 127]);
+            out[2..10].copy_from_slice(&(length as u64).to_be_bytes());
+            0
+        }
+    };
+    Bytes::from(out).slice(start..)
+}
+
+/// A close frame; the reason is cut where it does not fit.
+pub fn close(code: u16, reason: &str) -> Bytes {
+    let mut end = reason.len().min(CONTROL_BYTES_MAX - 2);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut payload = code.to_be_bytes().to_vec();
+    payload.extend_from_slice(&reason.as_bytes()[..end]);
+    control(CLOSE, &payload)
+}
+
+/// The answer to a ping.
+pub fn pong(payload: &[u8]) -> Bytes {
+    control(PONG, &payload[..payload.len().min(CONTROL_BYTES_MAX)])
+}
+
+fn control(opcode: u8, payload: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(2 + payload.len());
+    out.extend_from_slice(&[FIN | opcode, payload.len() as u8]);
+    out.extend_from_slice(payload);
+    out.into()
+}
