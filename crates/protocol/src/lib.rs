@@ -17,4 +17,4 @@ pub use audience::Audience;
 pub use codes::{CloseCode, ErrorCode};
 pub use ids::{AccountId, AreaId, CharacterId, PartyId, RoomId, SessionId, WorldId, ZoneId};
 pub use position::Position;
-pub use text::Text;
+pub use text::{Catalogue, Text};

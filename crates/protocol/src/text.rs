@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub mod catalogue;
+
+pub use catalogue::{Catalogue, CatalogueError, DEFAULT_LOCALE};
+
 /// A message key with its arguments. What a person typed is always an argument, never a key or a template.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Text {

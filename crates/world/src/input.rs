@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, ZoneId};
 
+use crate::output::{MuteChange, RemoteAct};
+
 /// Milliseconds of Unix time: the zone's clock, handed in.
 pub type Millis = i64;
 
@@ -71,6 +73,12 @@ pub struct Arrival {
     pub room: Option<RoomId>,
     /// What [`Persist::Character`](crate::output::Persist) last gave, JSON; empty: new.
     pub state: String,
+    /// The mutes of its account, as storage has them.
+    #[serde(default)]
+    pub mutes: Vec<MuteChange>,
+    /// The account is silenced until then.
+    #[serde(default)]
+    pub silenced: Option<Millis>,
 }
 
 /// What an account may do; each may do what those before it may.
@@ -119,6 +127,8 @@ pub enum Fact {
     Mutes(AccountId, Vec<AccountId>),
     /// The host drains: characters stay, timers of grace stop.
     Draining(bool),
+    /// What another zone does to a character of this one: `Act::Send`, delivered.
+    Act(CharacterId, RemoteAct),
 }
 
 /// Who is in the world and where.

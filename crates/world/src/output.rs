@@ -2,16 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidings_protocol::{AccountId, Audience, CharacterId, RoomId, Text, ZoneId};
+use tidings_protocol::{AccountId, Audience, CharacterId, PartyId, RoomId, Text, ZoneId};
 
+use crate::effect::Effect;
 use crate::input::{Millis, Origin, Present, Timer, Traveller};
 
 /// One output of [`step`](crate::zone::step). The host commits effects and events as one batch, in order, and
 /// acts on the others after the commit.
 #[derive(Debug, Clone)]
 pub enum Output {
-    /// A change of the zone's state, already applied: logged in the same commit, replayed by the next owner.
-    Effect(Value),
+    /// A change of the zone's state, already applied: logged in the same commit as JSON, replayed by the next
+    /// owner. Opaque to the host.
+    Effect(Effect),
     /// A record of an audience's log.
     Event(Box<Event>),
     /// The outcome of a command that no event carries.
@@ -196,4 +198,8 @@ pub enum RemoteAct {
     Teleport(RoomId, Text),
     /// It leaves the world with a close code and a reason.
     Kick(u16, String),
+    /// It was whispered to by the player called so: whom `reply` answers.
+    Whispered(String),
+    /// It is invited to a party until then, by the player called so.
+    Invited(PartyId, String, Millis),
 }

@@ -1,0 +1,189 @@
+//! The changes of a zone's state: each is applied where it is decided, logged, and replayed by the next owner.
+//! Applying one is total and needs neither time nor chance.
+
+use serde::{Deserialize, Serialize};
+use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId};
+
+use crate::input::{Millis, Role, Traveller};
+use crate::limits::{DEPARTED_MAX, MOVES_MAX, NPC_LINES_A_MINUTE, Verb};
+use crate::output::{MuteChange, Persist};
+use crate::state::{Invitation, Lost, Outcome, Pending, Person, Settings, State};
+
+/// A change of a zone's state; opaque outside of the rules.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Effect(pub(crate) Change);
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Change {
+    Enter(Box<Person>),
+    /// With the outcome of the command that did it.
+    Left(CharacterId, Option<Outcome>),
+    Moved(CharacterId, RoomId),
+    Did(CharacterId, Outcome),
+    /// Who, what, to whom, the limit in force and when.
+    Spoke(CharacterId, Verb, u32, Millis),
+    Whispered(CharacterId, CharacterId, u32, Millis),
+    Lost(CharacterId, Lost),
+    Back(CharacterId),
+    Session(CharacterId, SessionId),
+    Pose(CharacterId, String),
+    Alias(CharacterId, String, Option<String>),
+    Settings(CharacterId, Settings),
+    Mute(CharacterId, MuteChange),
+    ReplyTo(CharacterId, String),
+    Silenced(AccountId, Option<Millis>),
+    Role(AccountId, Role),
+    Frozen(CharacterId, Option<Box<Traveller>>),
+    Arrived(Box<Person>, String),
+    Party(PartyId, Vec<CharacterId>),
+    Joined(CharacterId, Option<PartyId>),
+    Invited(CharacterId, Invitation),
+    Uninvited(CharacterId, Option<PartyId>),
+    Pending(String, Option<Pending>),
+    NpcAt(CharacterId, RoomId),
+    NpcBound(CharacterId, Option<RoomId>),
+    NpcLine(RoomId, Millis),
+    Weather(String),
+    Hour(i64),
+    Shutdown(Option<Millis>),
+    /// Nothing changes here; storage is told again after a replay.
+    Persist(Persist),
+}
+
+impl State {
+    pub(crate) fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Enter(person) => self.enter(person),
+            Change::Arrived(person, move_id) => {
+                if self.moves.len() >= MOVES_MAX {
+                    self.moves.pop_front();
+                }
+                self.moves.push_back(move_id.clone());
+                self.enter(person);
+            }
+            Change::Left(who, outcome) => self.leave(*who, outcome.as_ref()),
+            Change::Moved(who, to) => {
+                if let Some(person) = self.people.get_mut(who) {
+                    let from = std::mem::replace(&mut person.room, to.clone());
+                    self.unseat(*who, &from, true);
+                    self.seat(*who, to.clone(), true);
+                }
+            }
+            Change::Silenced(account, until) => {
+                self.people.values_mut().filter(|p| p.account == *account).for_each(|p| p.silenced = *until);
+            }
+            Change::Role(account, role) => {
+                self.people.values_mut().filter(|p| p.account == *account).for_each(|p| p.role = *role);
+            }
+            Change::Party(party, members) if members.is_empty() => drop(self.parties.remove(party)),
+            Change::Party(party, members) => drop(self.parties.insert(*party, members.clone())),
+            Change::Pending(key, Some(pending)) => {
+                drop(self.invitations.insert(key.clone(), pending.clone()))
+            }
+            Change::Pending(key, None) => drop(self.invitations.remove(key)),
+            Change::Weather(condition) => self.weather.clone_from(condition),
+            Change::Hour(hour) => self.hour = *hour,
+            Change::Shutdown(at) => self.shutdown = *at,
+            Change::Persist(_) => {}
+            Change::NpcAt(..) | Change::NpcBound(..) | Change::NpcLine(..) => self.apply_npc(change),
+            _ => self.apply_person(change),
+        }
+    }
+
+    fn enter(&mut self, person: &Person) {
+        self.leave(person.id, None);
+        self.seat(person.id, person.room.clone(), true);
+        self.people.insert(person.id, person.clone());
+    }
+
+    fn leave(&mut self, who: CharacterId, outcome: Option<&Outcome>) {
+        if let Some(person) = self.people.remove(&who) {
+            self.unseat(who, &person.room, true);
+        }
+        if let Some(outcome) = outcome {
+            if self.departed.len() >= DEPARTED_MAX {
+                self.departed.pop_front();
+            }
+            self.departed.push_back(outcome.clone());
+        }
+    }
+
+    fn apply_npc(&mut self, change: &Change) {
+        match change {
+            Change::NpcAt(id, to) => {
+                if let Some(npc) = self.npcs.get_mut(id) {
+                    let from = std::mem::replace(&mut npc.room, to.clone());
+                    self.unseat(*id, &from, false);
+                    self.seat(*id, to.clone(), false);
+                }
+            }
+            Change::NpcBound(id, bound) => {
+                if let Some(npc) = self.npcs.get_mut(id) {
+                    npc.bound.clone_from(bound);
+                }
+            }
+            Change::NpcLine(room, at) => {
+                let lines = self.lines.entry(room.clone()).or_default();
+                if lines.len() >= NPC_LINES_A_MINUTE {
+                    lines.pop_front();
+                }
+                lines.push_back(*at);
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_person(&mut self, change: &Change) {
+        let Some(who) = change.who() else { return };
+        let Some(person) = self.people.get_mut(&who) else { return };
+        match change {
+            Change::Did(_, outcome) => person.remember(outcome.clone()),
+            Change::Spoke(_, verb, limit, at) => person.flood.add(*verb, *limit, *at),
+            Change::Whispered(_, whom, limit, at) => person.flood.add_person(*whom, *limit, *at),
+            Change::Lost(_, lost) => (person.lost, person.losses) = (Some(*lost), lost.grace),
+            Change::Back(_) => person.lost = None,
+            Change::Session(_, session) => person.session = *session,
+            Change::Pose(_, pose) => person.kept.pose.clone_from(pose),
+            Change::Alias(_, word, Some(text)) => {
+                drop(person.kept.aliases.insert(word.clone(), text.clone()))
+            }
+            Change::Alias(_, word, None) => drop(person.kept.aliases.remove(word)),
+            Change::Settings(_, settings) => person.kept.settings = settings.clone(),
+            Change::Mute(_, mute) => person.mute(mute),
+            Change::ReplyTo(_, name) => person.kept.reply_to.clone_from(name),
+            Change::Frozen(_, traveller) => person.frozen.clone_from(traveller),
+            Change::Joined(_, party) => person.party = *party,
+            Change::Invited(_, invitation) => {
+                person
+                    .invited
+                    .retain(|old| old.party != invitation.party && old.until > invitation.until - 120_000);
+                person.invited.push(invitation.clone());
+            }
+            Change::Uninvited(_, party) => person.invited.retain(|old| party.is_some_and(|p| p != old.party)),
+            _ => {}
+        }
+    }
+}
+
+impl Change {
+    fn who(&self) -> Option<CharacterId> {
+        match self {
+            Self::Did(who, _)
+            | Self::Spoke(who, ..)
+            | Self::Whispered(who, ..)
+            | Self::Lost(who, _)
+            | Self::Back(who)
+            | Self::Session(who, _)
+            | Self::Pose(who, _)
+            | Self::Alias(who, ..)
+            | Self::Settings(who, _)
+            | Self::Mute(who, _)
+            | Self::ReplyTo(who, _)
+            | Self::Frozen(who, _)
+            | Self::Joined(who, _)
+            | Self::Invited(who, _)
+            | Self::Uninvited(who, _) => Some(*who),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! From room to room, within a zone and between zones. Nobody is ever in two rooms or in none: within a zone one
+//! commit holds both ends; between zones the source freezes the character and the target's commit decides.
+
+use serde::{Deserialize, Serialize};
+use tidings_protocol::{Audience, CharacterId, PartyId, RoomId, Text};
+
+use crate::content::model::Direction;
+use crate::effect::Change;
+use crate::input::{Handover, Origin, Timer, Traveller};
+use crate::npc;
+use crate::output::{Event, Output};
+use crate::presence::audiences_event;
+use crate::state::{Outcome, Person};
+use crate::text::{t, t1, way};
+use crate::turn::Turn;
+use crate::zone::BEAT_MS;
+
+/// How long a source waits for the target's answer before it asks again: the hand-over itself takes one commit.
+const MOVE_AGAIN_MS: i64 = 2_000;
+
+/// What is read when somebody moves.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Story {
+    pub own: Text,
+    pub leaves: Text,
+    pub arrives: Text,
+}
+
+/// How a move went on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// Done: the `entered` record carries what the mover reads.
+    Here,
+    /// Frozen here: the target's commit decides.
+    Away,
+}
+
+/// What a traveller carries.
+#[derive(Debug, Serialize, Deserialize)]
+struct Body {
+    person: Person,
+    story: Story,
+    #[serde(default)]
+    party: Option<(PartyId, Vec<CharacterId>)>,
+}
+
+/// A character goes in a direction.
+pub(crate) fn walk(
+    turn: &mut Turn<'_>,
+    id: CharacterId,
+    dir: Direction,
+    origin: &Origin,
+) -> Result<(Moved, Text), Text> {
+    let person = turn.person(id).ok_or_else(|| t("refuse.session"))?;
+    let exit = turn.exit(&person.room, dir).ok_or_else(|| t("refuse.no_way"))?;
+    if exit.locked {
+        return Err(t("refuse.locked"));
+    }
+    let (to, name) = (exit.to.clone(), person.name.clone());
+    let own = t1("move.own", "direction", way("direction", dir));
+    let story = Story {
+        own: own.clone(),
+        leaves: t1("move.leaves", "name", name.as_str()).with("direction", way("to", dir)),
+        arrives: t1("move.arrives", "name", name.as_str())
+            .with("direction", arrival_from(turn, id, &to, dir)),
+    };
+    if to.zone() == turn.zone.id && turn.room(&to).is_none() {
+        return Err(t("refuse.no_way"));
+    }
+    Ok((relocate(turn, id, &to, story, origin), own))
+}
+
+/// From where one arrives: by the exit that leads back, else the opposite direction.
+pub(crate) fn arrival_from(turn: &Turn<'_>, id: CharacterId, to: &RoomId, dir: Direction) -> Text {
+    let from = turn.person(id).map(|person| &person.room);
+    let opposite = dir.opposite();
+    let back = turn.room(to).and_then(|room| {
+        let leads_back = |dir: &Direction| room.exits.get(dir).is_some_and(|exit| Some(&exit.to) == from);
+        Some(opposite).filter(leads_back).or_else(|| room.exits.keys().copied().find(leads_back))
+    });
+    way("from", back.unwrap_or(opposite))
+}
+
+/// Moves a character, wherever the room is.
+pub(crate) fn relocate(
+    turn: &mut Turn<'_>,
+    id: CharacterId,
+    to: &RoomId,
+    story: Story,
+    origin: &Origin,
+) -> Moved {
+    if to.zone() == turn.zone.id {
+        move_here(turn, id, to, &story, origin);
+        Moved::Here
+    } else {
+        send_away(turn, id, to, story, origin);
+        Moved::Away
+    }
+}
+
+fn move_here(turn: &mut Turn<'_>, id: CharacterId, to: &RoomId, story: &Story, origin: &Origin) {
+    let Some(person) = turn.person(id) else { return };
+    let from = person.room.clone();
+    let before = turn.zone.audiences_of(person);
+    turn.apply(Change::Moved(id, to.clone()));
+    announce(turn, id, &from, before, story, Some(origin));
+}
+
+/// The three records of a move, in the order of the contract, and what follows.
+fn announce(
+    turn: &mut Turn<'_>,
+    id: CharacterId,
+    from: &RoomId,
+    before: Vec<Audience>,
+    story: &Story,
+    origin: Option<&Origin>,
+) {
+    let Some(person) = turn.person(id) else { return };
+    let to = person.room.clone();
+    let after = turn.zone.audiences_of(person);
+    let actor = turn.actor(id);
+    let left = Event {
+        audience: Some(Audience::Room(from.clone())),
+        kind: "event.left".to_owned(),
+        from: actor.clone(),
+        text: Some(story.leaves.clone()),
+        data: turn.occupant_data(from, person),
+        subject: Some(id),
+        except: vec![id],
+        ..Event::default()
+    };
+    let entered = Event {
+        audience: Some(Audience::Room(to.clone())),
+        kind: "event.entered".to_owned(),
+        from: actor,
+        origin: origin.cloned(),
+        text: Some(story.arrives.clone()),
+        own: Some(story.own.clone()),
+        data: turn.occupant_data(&to, person),
+        subject: Some(id),
+        ..Event::default()
+    };
+    turn.emit(audiences_event(id, "event.audiences", before, after));
+    turn.emit(left);
+    turn.emit(entered);
+    turn.present(id);
+    turn.keep(id);
+    npc::greet(turn, id);
+}
+
+fn send_away(turn: &mut Turn<'_>, id: CharacterId, to: &RoomId, story: Story, origin: &Origin) {
+    let Some(person) = turn.person(id) else { return };
+    let party = person
+        .party
+        .and_then(|party| turn.zone.state.parties.get(&party).map(|members| (party, members.clone())));
+    let body = Body { person: person.clone(), story, party };
+    let from = person.room.clone();
+    let traveller = Box::new(Traveller {
+        move_id: format!("{:032x}", turn.chance()),
+        origin: Some(origin.clone()),
+        from,
+        to: to.clone(),
+        body: serde_json::to_string(&body).expect("a traveller holds nothing that JSON cannot"),
+    });
+    turn.timer(Timer::Move(traveller.move_id.clone()), Some(turn.now + MOVE_AGAIN_MS));
+    turn.apply(Change::Frozen(id, Some(traveller.clone())));
+    turn.out.push(Output::Handover(to.zone(), traveller));
+}
+
+/// A move without an answer is asked for again.
+pub(crate) fn again(turn: &mut Turn<'_>, move_id: &str) {
+    let frozen = turn.zone.state.people.values().find_map(|person| frozen_as(person, move_id));
+    if let Some(traveller) = frozen.cloned() {
+        turn.timer(Timer::Move(move_id.to_owned()), Some(turn.now + MOVE_AGAIN_MS));
+        turn.out.push(Output::Handover(traveller.to.zone(), traveller));
+    }
+}
+
+fn frozen_as<'a>(person: &'a Person, move_id: &str) -> Option<&'a Box<Traveller>> {
+    person.frozen.as_ref().filter(|traveller| traveller.move_id == move_id)
+}
+
+/// The three inputs of a move between zones.
+pub(crate) fn handover(turn: &mut Turn<'_>, handover: Handover) {
+    match handover {
+        Handover::Arrive(traveller) => arrive(turn, traveller),
+        Handover::Arrived { move_id, .. } => arrived(turn, &move_id),
+        Handover::Refused { move_id } => refused(turn, &move_id),
+    }
+}
+
+fn arrive(turn: &mut Turn<'_>, traveller: Traveller) {
+    let Traveller { move_id, origin, from, to, body } = traveller;
+    if turn.zone.knows_move(&move_id) {
+        return;
+    }
+    let body = serde_json::from_str::<Body>(&body).ok();
+    let fits = to.zone() == turn.zone.id && turn.room(&to).is_some();
+    let Some(Body { mut person, story, party }) = body.filter(|_| fits) else {
+        return turn.out.push(Output::HandoverRefused(move_id));
+    };
+    let before = turn.zone.audiences_in(&person, &from);
+    let id = person.id;
+    person.room = to;
+    person.frozen = None;
+    if let Some(origin) = origin.clone().filter(|origin| !origin.id.is_empty()) {
+        person.remember(Outcome { origin, ok: true, text: story.own.clone() });
+    }
+    let lost = person.lost;
+    turn.apply(Change::Arrived(Box::new(person), move_id));
+    if let Some((party, members)) = party {
+        turn.apply(Change::Party(party, members));
+    }
+    if let Some(lost) = lost {
+        turn.timer(Timer::Grace(id, lost.grace), Some(lost.until.max(turn.now)));
+    }
+    turn.timer(Timer::Beat, Some(turn.now + BEAT_MS));
+    announce(turn, id, &from, before, &story, origin.as_ref());
+}
+
+fn arrived(turn: &mut Turn<'_>, move_id: &str) {
+    let moved = turn.zone.state.people.values().find(|person| frozen_as(person, move_id).is_some());
+    let Some(id) = moved.map(|person| person.id) else { return };
+    turn.timer(Timer::Move(move_id.to_owned()), None);
+    turn.apply(Change::Left(id, None));
+}
+
+fn refused(turn: &mut Turn<'_>, move_id: &str) {
+    let moved =
+        turn.zone.state.people.values().find_map(|p| frozen_as(p, move_id).map(|f| (p.id, f.origin.clone())));
+    let Some((id, origin)) = moved else { return };
+    turn.timer(Timer::Move(move_id.to_owned()), None);
+    turn.apply(Change::Frozen(id, None));
+    if let Some(origin) = origin.filter(|origin| !origin.id.is_empty()) {
+        turn.answer(id, Outcome { origin, ok: false, text: t("refuse.no_way") }, true);
+    }
+    // The grace may have ended while the character was away.
+    if let Some(lost) = turn.person(id).and_then(|person| person.lost) {
+        turn.timer(Timer::Grace(id, lost.grace), Some(lost.until.max(turn.now)));
+    }
+}

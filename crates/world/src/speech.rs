@@ -1,0 +1,110 @@
+//! What all speech has in common: whether one may, how often, and the event that carries it.
+
+use serde_json::json;
+use tidings_protocol::{Audience, CharacterId, CloseCode, Text};
+
+use crate::commands::Call;
+use crate::effect::Change;
+use crate::limits::{BREACHES_MAX, Verb};
+use crate::output::Event;
+use crate::presence;
+use crate::text::{clock, seconds, t, t1};
+use crate::turn::Turn;
+
+/// A silence that ends later than this is shown without its end: the year 9999.
+pub(crate) const FOR_GOOD: i64 = 253_402_300_799_000;
+
+/// A line on its way to an audience.
+pub(crate) struct Line<'a> {
+    pub audience: Audience,
+    /// The event's kind.
+    pub kind: &'a str,
+    /// The channel's name.
+    pub channel: &'a str,
+    /// What was typed.
+    pub message: &'a str,
+    /// What the audience reads.
+    pub text: Text,
+    /// What the speaker reads.
+    pub own: Text,
+}
+
+/// Staff may have silenced the account.
+pub(crate) fn may_speak(turn: &Turn<'_>, who: CharacterId) -> Result<(), Text> {
+    match turn.person(who).and_then(|person| person.silenced).filter(|until| *until > turn.now) {
+        None => Ok(()),
+        Some(until) if until >= FOR_GOOD => Err(t("refuse.silenced_for_good")),
+        Some(until) => Err(t1("refuse.silenced", "time", clock(until))),
+    }
+}
+
+/// The limit of a verb; counts one where it is not reached.
+pub(crate) fn not_so_fast(turn: &mut Turn<'_>, who: CharacterId, verb: Verb) -> Result<(), Text> {
+    let limit = turn.zone.config.limits.of(verb);
+    if limit == 0 {
+        return Ok(());
+    }
+    match turn.person(who).and_then(|person| person.flood.wait(verb, limit, turn.now)) {
+        Some(wait) => Err(breach(turn, who, flood_key(verb), limit, wait)),
+        None => {
+            turn.apply(Change::Spoke(who, verb, limit, turn.now));
+            Ok(())
+        }
+    }
+}
+
+/// The two limits of whispers; counts one where neither is reached.
+pub(crate) fn not_so_fast_to(turn: &mut Turn<'_>, who: CharacterId, whom: CharacterId) -> Result<(), Text> {
+    let limit = turn.zone.config.limits.whispers_per_person_per_minute;
+    if let Some(wait) = turn.person(who).and_then(|person| person.flood.wait_person(whom, limit, turn.now)) {
+        return Err(breach(turn, who, "flood.whisper_person", limit, wait));
+    }
+    not_so_fast(turn, who, Verb::Whisper)?;
+    if limit > 0 {
+        turn.apply(Change::Whispered(who, whom, limit, turn.now));
+    }
+    Ok(())
+}
+
+fn flood_key(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Say | Verb::Breach => "flood.say",
+        Verb::Emote => "flood.emote",
+        Verb::Local => "flood.local",
+        Verb::Global => "flood.global",
+        Verb::Party => "flood.party",
+        Verb::Whisper => "flood.whisper",
+    }
+}
+
+/// A breach is refused; too many within a minute end the session.
+fn breach(turn: &mut Turn<'_>, who: CharacterId, key: &str, limit: u32, wait: i64) -> Text {
+    turn.apply(Change::Spoke(who, Verb::Breach, 0, turn.now));
+    t1(key, "n", limit.to_string()).with("time", seconds(wait))
+}
+
+/// Whether the breaches of the last minute are too many; then the character is sent out.
+pub(crate) fn send_out_if_flooding(turn: &mut Turn<'_>, who: CharacterId) {
+    let breaches = turn.person(who).map_or(0, |person| person.flood.count(Verb::Breach, turn.now));
+    if breaches >= BREACHES_MAX {
+        let code = CloseCode::Flooding;
+        presence::leave(turn, who, None, Some((code.code(), code.reason().to_owned())));
+    }
+}
+
+/// Sends a line to its audience; the speaker's reply comes with it.
+pub(crate) fn speak(turn: &mut Turn<'_>, call: &Call<'_>, line: Line<'_>) -> Text {
+    let own = line.own.clone();
+    turn.emit(Event {
+        audience: Some(line.audience),
+        kind: line.kind.to_owned(),
+        from: turn.actor(call.me),
+        origin: Some(call.origin.clone()),
+        text: Some(line.text),
+        own: Some(line.own),
+        data: json!({ "message": line.message }),
+        channel: line.channel.to_owned(),
+        ..Event::default()
+    });
+    own
+}

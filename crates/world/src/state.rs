@@ -1,0 +1,236 @@
+//! What a zone is made of: the state that checkpoints hold and effects change.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, Text};
+
+use crate::input::{Millis, Origin, Role, Traveller};
+use crate::limits::{Flood, OUTCOMES_MAX};
+use crate::output::MuteChange;
+
+/// The whole state of a zone.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct State {
+    pub people: BTreeMap<CharacterId, Person>,
+    pub npcs: BTreeMap<CharacterId, NpcState>,
+    pub parties: BTreeMap<PartyId, Vec<CharacterId>>,
+    /// Invitations that people of this zone made: party, invited, name, until.
+    pub invitations: BTreeMap<String, Pending>,
+    /// The moves that were let in.
+    pub moves: VecDeque<String>,
+    /// The last outcomes of those who left.
+    pub departed: VecDeque<Outcome>,
+    /// When characters that live there spoke, by room.
+    pub lines: BTreeMap<RoomId, VecDeque<Millis>>,
+    /// The weather's condition; empty: none.
+    pub weather: String,
+    /// The world's hour that the routines have seen.
+    pub hour: i64,
+    /// When the server goes down.
+    pub shutdown: Option<Millis>,
+    /// The zone's clock: it never goes back.
+    pub clock: Millis,
+    /// Who is in a room, people and others; made of the above.
+    #[serde(skip)]
+    pub rooms: BTreeMap<RoomId, BTreeSet<CharacterId>>,
+    /// How many people are in a room.
+    #[serde(skip)]
+    pub crowd: BTreeMap<RoomId, usize>,
+}
+
+/// A character in the world.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Person {
+    pub id: CharacterId,
+    pub name: String,
+    pub account: AccountId,
+    pub role: Role,
+    #[serde(default)]
+    pub guest: bool,
+    pub session: SessionId,
+    pub room: RoomId,
+    #[serde(default)]
+    pub lost: Option<Lost>,
+    /// How often the connection was lost: tells one grace from the next.
+    #[serde(default)]
+    pub losses: u64,
+    #[serde(default)]
+    pub kept: Kept,
+    #[serde(default)]
+    pub mutes: Vec<MuteChange>,
+    #[serde(default)]
+    pub silenced: Option<Millis>,
+    #[serde(default)]
+    pub party: Option<PartyId>,
+    #[serde(default)]
+    pub invited: Vec<Invitation>,
+    #[serde(default)]
+    pub flood: Flood,
+    #[serde(default)]
+    pub outcomes: VecDeque<Outcome>,
+    /// On the way to another zone.
+    #[serde(default)]
+    pub frozen: Option<Box<Traveller>>,
+    /// Outcomes that changed nothing: enough for a client that repeats itself, gone with the owner.
+    #[serde(skip)]
+    pub reads: VecDeque<Outcome>,
+}
+
+/// A lost connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lost {
+    pub grace: u64,
+    pub until: Millis,
+}
+
+/// What storage keeps of a character.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Kept {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub aliases: BTreeMap<String, String>,
+    pub settings: Settings,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub pose: String,
+    /// Who whispered last.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reply_to: String,
+}
+
+/// A character's settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Settings {
+    /// Rooms without their description.
+    pub brief: bool,
+    /// Plain sentences, one thing a line.
+    pub screen_reader: bool,
+    /// No invitations to parties, please.
+    pub no_invitations: bool,
+    /// Where `chat` speaks; empty: `say`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub channel: String,
+}
+
+/// An invitation that one got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Invitation {
+    pub party: PartyId,
+    pub by: String,
+    pub until: Millis,
+}
+
+/// An invitation that one made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Pending {
+    pub party: PartyId,
+    pub by: CharacterId,
+    pub whom: CharacterId,
+    pub name: String,
+    pub until: Millis,
+}
+
+/// The outcome of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    pub origin: Origin,
+    pub ok: bool,
+    pub text: Text,
+}
+
+/// One of those who live there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NpcState {
+    /// Its id in the content.
+    pub npc: String,
+    pub room: RoomId,
+    /// Where its routine sends it; it walks there a room a beat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<RoomId>,
+}
+
+impl Person {
+    pub(crate) fn outcome(&self, origin: &Origin) -> Option<&Outcome> {
+        let same = |outcome: &&Outcome| outcome.origin == *origin;
+        self.outcomes.iter().rev().find(same).or_else(|| self.reads.iter().rev().find(same))
+    }
+
+    pub(crate) fn remember(&mut self, outcome: Outcome) {
+        if self.outcomes.len() >= OUTCOMES_MAX {
+            self.outcomes.pop_front();
+        }
+        self.outcomes.push_back(outcome);
+    }
+
+    pub(crate) fn is_staff(&self) -> bool {
+        self.role >= Role::Builder
+    }
+
+    /// Whether the account, on this channel, is muted now.
+    pub(crate) fn mutes_account(&self, account: AccountId, now: Millis) -> bool {
+        self.mutes.iter().any(|mute| {
+            mute.target == Some(account)
+                && mute.channel.is_empty()
+                && mute.until.is_none_or(|until| until > now)
+        })
+    }
+
+    /// Whether the channel as a whole is muted now.
+    pub(crate) fn mutes_channel(&self, channel: &str, now: Millis) -> bool {
+        self.mutes.iter().any(|mute| {
+            mute.target.is_none() && mute.channel == channel && mute.until.is_none_or(|until| until > now)
+        })
+    }
+
+    pub(crate) fn mute(&mut self, change: &MuteChange) {
+        self.mutes.retain(|mute| mute.target != change.target || mute.channel != change.channel);
+        if !change.removed {
+            self.mutes.push(change.clone());
+        }
+    }
+}
+
+impl State {
+    /// Makes what is derived.
+    pub(crate) fn index(&mut self) {
+        self.rooms.clear();
+        self.crowd.clear();
+        let people: Vec<_> = self.people.values().map(|person| (person.id, person.room.clone())).collect();
+        for (id, room) in people {
+            self.seat(id, room, true);
+        }
+        let npcs: Vec<_> = self.npcs.iter().map(|(id, npc)| (*id, npc.room.clone())).collect();
+        for (id, room) in npcs {
+            self.seat(id, room, false);
+        }
+    }
+
+    pub(crate) fn seat(&mut self, id: CharacterId, room: RoomId, person: bool) {
+        if person {
+            *self.crowd.entry(room.clone()).or_default() += 1;
+        }
+        self.rooms.entry(room).or_default().insert(id);
+    }
+
+    pub(crate) fn unseat(&mut self, id: CharacterId, room: &RoomId, person: bool) {
+        if let Some(seats) = self.rooms.get_mut(room) {
+            seats.remove(&id);
+            if seats.is_empty() {
+                self.rooms.remove(room);
+            }
+        }
+        if person && let Some(crowd) = self.crowd.get_mut(room) {
+            *crowd -= 1;
+            if *crowd == 0 {
+                self.crowd.remove(room);
+            }
+        }
+    }
+
+    /// Everyone in a room, by id.
+    pub(crate) fn seats(&self, room: &RoomId) -> impl Iterator<Item = CharacterId> + '_ {
+        self.rooms.get(room).into_iter().flatten().copied()
+    }
+}
