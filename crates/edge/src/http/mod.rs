@@ -1,0 +1,106 @@
+//! HTTP: the accept loop, one table of routes, the page, and the way to a WebSocket.
+//!
+//! On hyper directly: it gives the header deadline and the raw socket back after an upgrade, and runs on a shard's
+//! own thread without `Send`. Start reading at [`serve`]; then [`routes`]. What the edge knows of accounts it asks
+//! the service `account` for, call by call; nothing is cached here, so a revoked sign-in is refused at once.
+
+mod accounts;
+mod body;
+mod client_address;
+mod connection;
+mod cookie;
+mod identity;
+mod openapi;
+mod operation;
+mod origin;
+mod page;
+mod pending;
+mod problem;
+mod response;
+mod routes;
+mod serve;
+mod websocket;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tidings_service::{Caller, Health};
+
+use crate::limits::{Limits, Network};
+use page::Page;
+use pending::Pending;
+
+pub use openapi::document as openapi;
+pub use pending::PendingLimits;
+pub use problem::Problem;
+pub use serve::{Adopt, serve};
+
+/// How HTTP is served.
+#[derive(Debug, Clone, Default)]
+pub struct HttpConfig {
+    /// Origins whose pages may use this server beside its own, for example `https://play.example`.
+    pub origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed. Nobody else's is.
+    pub trusted_proxies: Vec<Network>,
+    /// Who beside loopback may read `/metrics`.
+    pub metrics_allowed: Vec<Network>,
+    /// Whether cookies are `Secure`: true wherever people come by HTTPS.
+    pub secure_cookies: bool,
+    /// Whether guests may enter.
+    pub guests: bool,
+    /// A folder to serve the page from instead of the one in the binary: for those who work on it.
+    pub web_dir: Option<PathBuf>,
+    /// Bounds on connections that are not WebSockets yet.
+    pub pending: PendingLimits,
+}
+
+/// What HTTP needs of the process. One for all shards.
+pub struct Http {
+    config: HttpConfig,
+    limits: Arc<Limits>,
+    caller: Caller,
+    health: Health,
+    metrics: Option<PrometheusHandle>,
+    page: Page,
+    pending: Arc<Pending>,
+    draining: AtomicBool,
+}
+
+impl Http {
+    /// HTTP over these parts. Without a `metrics` handle `/metrics` answers `unimplemented`.
+    pub fn new(
+        config: HttpConfig,
+        limits: Arc<Limits>,
+        caller: Caller,
+        health: Health,
+        metrics: Option<PrometheusHandle>,
+    ) -> Self {
+        let page = Page::new(config.web_dir.clone());
+        let pending = Arc::new(Pending::new(config.pending));
+        Self { config, limits, caller, health, metrics, page, pending, draining: AtomicBool::new(false) }
+    }
+
+    /// From now on `/ready` fails, no WebSocket is taken and no connection is kept alive.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// What is known of a connection when it becomes a WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnInfo {
+    /// The client's address: of the socket, or as a trusted proxy says.
+    pub address: IpAddr,
+    /// Whether the handshake carried an `Origin` (an allowed one, then). Without one a `hello` needs a bearer token.
+    pub origin_present: bool,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+//! What operators and their tools ask: alive, ready, metrics.
+
+use std::time::SystemTime;
+
+use hyper::StatusCode;
+use serde_json::{Map, Value, json};
+use tidings_protocol::ErrorCode;
+
+use super::problem::Problem;
+use super::response::{self, Answer};
+use super::routes::Call;
+
+/// `GET /health`: the process runs and answers. Nothing remote is asked.
+pub async fn health(_: &mut Call) -> Result<Answer, Problem> {
+    Ok(response::json(StatusCode::OK, &json!({ "alive": true })))
+}
+
+/// `GET /ready`: whether people may be sent here; each dependency by name, why it does not answer, and since when.
+pub async fn ready(call: &mut Call) -> Result<Answer, Problem> {
+    let draining = call.http.is_draining();
+    let ready = call.http.health.is_ready() && !draining;
+    let now = SystemTime::now();
+    let mut dependencies = Map::new();
+    for (name, state) in call.http.health.states() {
+        let seconds = now.duration_since(state.since).unwrap_or_default().as_secs();
+        let reason = if state.ready { Value::Null } else { Value::from(state.reason) };
+        dependencies.insert(name, json!({ "ready": state.ready, "reason": reason, "for_seconds": seconds }));
+    }
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({ "ready": ready, "draining": draining, "dependencies": dependencies });
+    Ok(response::json(status, &body))
+}
+
+/// `GET /metrics`, for loopback and the configured networks alone: figures tell strangers what is going on inside.
+/// A request that came through a proxy is its sender's, so a proxy on this machine opens nothing.
+pub async fn metrics(call: &mut Call) -> Result<Answer, Problem> {
+    let allowed = &call.http.config.metrics_allowed;
+    if !call.address.is_loopback() && !allowed.iter().any(|network| network.contains(call.address)) {
+        return Err(Problem::forbidden("Metrics are for this machine and the configured networks alone."));
+    }
+    let Some(handle) = &call.http.metrics else {
+        return Err(Problem::new(ErrorCode::Unimplemented, "This server records no metrics."));
+    };
+    Ok(response::bytes(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", handle.render()))
+}
