@@ -1,0 +1,101 @@
+//! Sign-ins and refresh tokens.
+
+use tidings_storage::{NewFamily, Rotate, Rotated, Secret, Store};
+
+use super::{NOW, with_account};
+
+const GRACE: i64 = 10_000;
+const LIFE: i64 = 1_000_000;
+
+fn ask(presented: u8, successor: u8, at: i64) -> Rotate {
+    Rotate {
+        presented: Secret::new([presented; 32]),
+        salt: Secret::new([successor ^ 0xff; 32]),
+        successor: Secret::new([successor; 32]),
+        now_ms: NOW + at,
+        grace_ms: GRACE,
+        expires_ms: NOW + at + LIFE,
+    }
+}
+
+async fn family(store: &Store) -> String {
+    let account = with_account(store, 1, "ann").await;
+    let family = NewFamily {
+        id: "0123456789abcdef0123456789abcdef".to_owned(),
+        account,
+        token_hash: Secret::new([1; 32]),
+        created_ms: NOW,
+        expires_ms: NOW + LIFE,
+    };
+    store.create_family(&family).await.expect("a family");
+    family.id
+}
+
+async fn rotate(store: &Store, ask: Rotate) -> Rotated {
+    store.rotate(&ask).await.expect("an answer")
+}
+
+async fn is_live(store: &Store, id: &str) -> bool {
+    store.family(id).await.expect("an answer").expect("a family").is_live(NOW)
+}
+
+pub async fn a_token_is_exchanged_once(store: &Store) {
+    let id = family(store).await;
+    assert!(matches!(rotate(store, ask(7, 8, 0)).await, Rotated::Refused), "a token nobody gave out");
+    assert!(is_live(store, &id).await, "a guess harms nobody");
+    let Rotated::Done(family) = rotate(store, ask(1, 2, 5)).await else { panic!("not done") };
+    assert_eq!((family.id.as_str(), family.expires_ms), (id.as_str(), NOW + 5 + LIFE));
+    assert!(matches!(rotate(store, ask(2, 3, 6)).await, Rotated::Done(_)));
+}
+
+pub async fn the_one_before_gives_the_same_successor_for_a_moment(store: &Store) {
+    let id = family(store).await;
+    assert!(matches!(rotate(store, ask(1, 2, 0)).await, Rotated::Done(_)));
+    for at in [0, 5_000, 9_999] {
+        let Rotated::Again(_, salt) = rotate(store, ask(1, 50, at)).await else {
+            panic!("not again at {at}")
+        };
+        assert_eq!(salt.expose(), &[2 ^ 0xff; 32], "the first salt");
+    }
+    assert!(matches!(rotate(store, ask(2, 3, 9_999)).await, Rotated::Done(_)), "the successor is good");
+    assert!(is_live(store, &id).await);
+}
+
+pub async fn a_later_reuse_revokes_the_family(store: &Store) {
+    let id = family(store).await;
+    rotate(store, ask(1, 2, 0)).await;
+    assert!(matches!(rotate(store, ask(1, 50, GRACE)).await, Rotated::Reused(_)), "too late");
+    assert!(!is_live(store, &id).await);
+    assert!(
+        matches!(rotate(store, ask(2, 3, GRACE + 1)).await, Rotated::Refused),
+        "the good one is dead too"
+    );
+}
+
+pub async fn a_revoked_family_gives_nothing(store: &Store) {
+    let id = family(store).await;
+    assert!(store.revoke_family(&id, NOW).await.expect("an answer"));
+    assert!(!store.revoke_family(&id, NOW).await.expect("an answer"));
+    assert!(matches!(rotate(store, ask(1, 2, 1)).await, Rotated::Refused));
+    assert!(!store.revoke_family("none", NOW).await.expect("an answer"));
+
+    let account = store.family(&id).await.expect("an answer").expect("a family").account;
+    assert!(store.revoke_families(account, NOW).await.expect("an answer").is_empty(), "none was live");
+    let second = NewFamily {
+        id: "f".repeat(32),
+        account,
+        token_hash: Secret::new([9; 32]),
+        created_ms: NOW,
+        expires_ms: NOW + LIFE,
+    };
+    store.create_family(&second).await.expect("a family");
+    assert_eq!(store.revoke_families(account, NOW).await.expect("an answer"), ["f".repeat(32)]);
+}
+
+pub async fn families_end(store: &Store) {
+    let id = family(store).await;
+    assert!(matches!(rotate(store, ask(1, 2, LIFE)).await, Rotated::Refused), "over");
+    assert_eq!(store.prune_families(NOW + LIFE).await.expect("a number"), 0);
+    assert_eq!(store.prune_families(NOW + LIFE + 1).await.expect("a number"), 1);
+    assert_eq!(store.family(&id).await.expect("an answer"), None);
+}

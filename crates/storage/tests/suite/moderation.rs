@@ -1,0 +1,108 @@
+//! Mutes, sanctions and the audit log.
+
+use tidings_storage::{AuditEntry, Ban, Mute, Record, Stamp, Store};
+
+use super::{NOW, account_id, character_id, with_account};
+
+fn at(seq: u64) -> Stamp {
+    Stamp { epoch: "e1".to_owned(), seq }
+}
+
+fn mute(target: u128, channel: &str, until_ms: Option<i64>) -> Mute {
+    Mute {
+        account: account_id(1),
+        target: Some(account_id(target)),
+        channel: channel.to_owned(),
+        name: format!("Name{target}"),
+        until_ms,
+        reason: "rude".to_owned(),
+    }
+}
+
+fn made(mute: Mute) -> Record {
+    Record::Mute { mute, removed: false }
+}
+
+fn ended(mute: Mute) -> Record {
+    Record::Mute { mute, removed: true }
+}
+
+pub async fn mutes_are_made_and_end(store: &Store) {
+    let ann = with_account(store, 1, "ann").await;
+    let channel = Mute { target: None, ..mute(0, "global", None) };
+    let records = [
+        made(mute(2, "", None)),
+        made(mute(3, "local", Some(NOW + 10))),
+        made(channel.clone()),
+        made(mute(4, "", None)),
+        ended(mute(4, "", None)),
+    ];
+    store.apply(&at(1), &records).await.expect("kept");
+    let expected = [channel.clone(), mute(2, "", None), mute(3, "local", Some(NOW + 10))];
+    assert_eq!(store.mutes(ann, NOW).await.expect("mutes"), expected);
+    assert_eq!(store.mutes(ann, NOW + 10).await.expect("mutes"), expected[..2], "one is over");
+    assert_eq!(store.prune_mutes(NOW + 10).await.expect("a number"), 1);
+    assert_eq!(store.prune_mutes(NOW + 10).await.expect("a number"), 0);
+    assert_eq!(store.mutes(ann, NOW).await.expect("mutes"), expected[..2]);
+    assert!(store.mutes(account_id(9), NOW).await.expect("mutes").is_empty());
+}
+
+pub async fn a_replay_does_not_bring_a_mute_back(store: &Store) {
+    let ann = with_account(store, 1, "ann").await;
+    store.apply(&at(1), &[made(mute(2, "", None))]).await.expect("kept");
+    store.apply(&at(2), &[ended(mute(2, "", None))]).await.expect("kept");
+    store.prune_mutes(NOW).await.expect("its mark stays for a day");
+    store.apply(&at(1), &[made(mute(2, "", None))]).await.expect("left out");
+    assert!(store.mutes(ann, NOW).await.expect("mutes").is_empty());
+    store.apply(&at(3), &[made(mute(2, "", None))]).await.expect("kept");
+    assert_eq!(store.mutes(ann, NOW).await.expect("mutes").len(), 1);
+}
+
+pub async fn sanctions_hold_and_end(store: &Store) {
+    let ann = with_account(store, 1, "ann").await;
+    let now = || async { store.account(ann).await.expect("an answer").expect("an account") };
+    let ban = Ban { until_ms: None, reason: "enough".to_owned() };
+    let records =
+        [Record::Silence(ann, Some(NOW + 10), "loud".to_owned()), Record::Ban(ann, Some(ban.clone()))];
+    store.apply(&at(7), &records).await.expect("kept");
+    assert_eq!((now().await.silenced_until_ms, now().await.ban), (Some(NOW + 10), Some(ban)));
+    store.set_ban(ann, None).await.expect("the command line lifts it");
+    store.apply(&at(7), &records).await.expect("a replay");
+    assert_eq!(now().await.ban, None, "stays lifted");
+    store.apply(&at(8), &[Record::Silence(ann, None, String::new())]).await.expect("kept");
+    assert_eq!(now().await.silenced_until_ms, None);
+}
+
+pub async fn the_same_entry_is_audited_once(store: &Store) {
+    let entry = |n: i64| AuditEntry {
+        time_ms: NOW + n,
+        account: account_id(1).to_string(),
+        name: "Ann".to_owned(),
+        action: "kick".to_owned(),
+        target: "Ben".to_owned(),
+        detail: String::new(),
+    };
+    for n in [0, 1, 1, 2] {
+        store.audit(&entry(n)).await.expect("kept");
+    }
+    store.apply(&at(1), &[Record::Audit(entry(2)), Record::Audit(entry(3))]).await.expect("kept");
+    let page = store.audit_page(None, 3).await.expect("a page");
+    let times: Vec<i64> = page.iter().map(|(_, entry)| entry.time_ms - NOW).collect();
+    assert_eq!(times, [3, 2, 1]);
+    let rest = store.audit_page(page.last().map(|(id, _)| *id), 3).await.expect("a page");
+    assert_eq!(rest.into_iter().map(|(_, entry)| entry).collect::<Vec<_>>(), [entry(0)]);
+}
+
+pub async fn records_of_what_is_gone_are_left_out(store: &Store) {
+    let room = "a_b".parse().expect("a room");
+    let gone = account_id(50);
+    let records = [
+        Record::Character { id: character_id(50), room, state: String::new() },
+        Record::Silence(gone, Some(1), String::new()),
+        Record::Ban(gone, Some(Ban { until_ms: None, reason: String::new() })),
+        Record::Mute { mute: Mute { account: gone, ..mute(2, "", None) }, removed: false },
+    ];
+    store.apply(&at(1), &records).await.expect("no failure");
+    store.apply(&at(1), &[]).await.expect("nothing to keep");
+    assert!(store.mutes(gone, NOW).await.expect("mutes").is_empty());
+}
