@@ -61,12 +61,21 @@ pub trait Families: Send + Sync + 'static {
     fn create_family<'a>(&'a self, family: &'a NewFamily) -> Answer<'a, ()>;
     /// The family with this id.
     fn family<'a>(&'a self, id: &'a str) -> Answer<'a, Option<Family>>;
+    /// The live family whose token has this SHA-256: the newest, or the one before within its grace.
+    fn token_family<'a>(
+        &'a self,
+        token_hash: &'a Secret<[u8; 32]>,
+        now_ms: i64,
+        grace_ms: i64,
+    ) -> Answer<'a, Option<Family>>;
     /// Exchanges a refresh token for its successor, in one transaction.
     fn rotate<'a>(&'a self, rotate: &'a Rotate) -> Answer<'a, Rotated>;
     /// Revokes a family. Whether it was live.
     fn revoke_family<'a>(&'a self, id: &'a str, now_ms: i64) -> Answer<'a, bool>;
     /// Revokes every family of an account; the ids of those that were live.
     fn revoke_families(&self, account: AccountId, now_ms: i64) -> Answer<'_, Vec<String>>;
+    /// Revokes every family of every account; how many were live.
+    fn revoke_all_families(&self, now_ms: i64) -> Answer<'_, u64>;
     /// Forgets families that ended before then; how many.
     fn prune_families(&self, before_ms: i64) -> Answer<'_, u64>;
 }

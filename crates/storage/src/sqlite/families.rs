@@ -87,6 +87,28 @@ impl Families for Sqlite {
         })
     }
 
+    fn token_family<'a>(
+        &'a self,
+        token_hash: &'a Secret<[u8; 32]>,
+        now_ms: i64,
+        grace_ms: i64,
+    ) -> Answer<'a, Option<Family>> {
+        Box::pin(async move {
+            let row = sqlx::query(
+                "SELECT f.id, f.account, f.expires_ms, f.revoked_ms FROM refresh_tokens t \
+                 JOIN families f ON f.id = t.family WHERE t.hash = ? AND (t.replaced_ms IS NULL \
+                 OR t.replaced_ms > ? AND EXISTS \
+                 (SELECT 1 FROM refresh_tokens s WHERE s.hash = t.successor AND s.replaced_ms IS NULL))",
+            )
+            .bind(token_hash.expose().as_slice())
+            .bind(now_ms - grace_ms)
+            .fetch_optional(&self.reader)
+            .await?;
+            let family = row.as_ref().map(read).transpose()?;
+            Ok(family.filter(|family| family.is_live(now_ms)))
+        })
+    }
+
     fn rotate<'a>(&'a self, ask: &'a Rotate) -> Answer<'a, Rotated> {
         Box::pin(async move {
             let mut tx = self.begin().await?;
@@ -148,6 +170,16 @@ impl Families for Sqlite {
             .fetch_all(&self.writer)
             .await?;
             rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+        })
+    }
+
+    fn revoke_all_families(&self, now_ms: i64) -> Answer<'_, u64> {
+        Box::pin(async move {
+            let done = sqlx::query("UPDATE families SET revoked_ms = ? WHERE revoked_ms IS NULL")
+                .bind(now_ms)
+                .execute(&self.writer)
+                .await?;
+            Ok(done.rows_affected())
         })
     }
 

@@ -57,7 +57,16 @@ pub async fn the_one_before_gives_the_same_successor_for_a_moment(store: &Store)
         };
         assert_eq!(salt.expose(), &[2 ^ 0xff; 32], "the first salt");
     }
+    let holder = |token: u8, at: i64| async move {
+        let hash = Secret::new([token; 32]);
+        store.token_family(&hash, NOW + at, GRACE).await.expect("an answer").map(|family| family.id)
+    };
+    assert_eq!(holder(2, 0).await, Some(id.clone()));
+    assert_eq!(holder(1, GRACE - 1).await, Some(id.clone()));
+    assert_eq!(holder(1, GRACE).await, None, "its moment is over");
+    assert_eq!(holder(9, 0).await, None);
     assert!(matches!(rotate(store, ask(2, 3, 9_999)).await, Rotated::Done(_)), "the successor is good");
+    assert_eq!(holder(1, GRACE - 1).await, None, "its successor was used");
     assert!(is_live(store, &id).await);
 }
 
@@ -90,6 +99,9 @@ pub async fn a_revoked_family_gives_nothing(store: &Store) {
     };
     store.create_family(&second).await.expect("a family");
     assert_eq!(store.revoke_families(account, NOW).await.expect("an answer"), ["f".repeat(32)]);
+    let third = NewFamily { id: "e".repeat(32), token_hash: Secret::new([8; 32]), ..second };
+    store.create_family(&third).await.expect("a family");
+    assert_eq!(store.revoke_all_families(NOW).await.expect("a number"), 1);
 }
 
 pub async fn families_end(store: &Store) {
