@@ -4,6 +4,7 @@
 import { byId } from "./dom.js";
 import { chime } from "./chime.js";
 import * as keep from "./keep.js";
+import { channelOf } from "./lines.js";
 import { apply, createModel, endAway, markAway } from "./model.js";
 import * as settings from "./settings.js";
 import { Connection } from "./net/connection.js";
@@ -148,6 +149,8 @@ async function hello() {
 function onFrame(frame, done) {
   if (frame.type === "welcome") way = { secret: frame.resume, character: frame.character?.name };
   const { lines, changed, ask } = apply(model, frame, Date.now(), done);
+  // What was said comes back in the server's words: the echo has done its work.
+  if (done && frame.ok && channelOf(frame.key)) log.settle(frame.id);
   for (const line of lines) print(line);
   if (changed.has("room") || changed.has("map")) place.room(model);
   if (changed.has("occupants") || changed.has("self")) place.people(model);
@@ -191,11 +194,12 @@ function send(text) {
     print({ kind: "refusal", channel: tabs.channel, text: `Too long: at most ${most} characters.`, own: true });
     return false;
   }
-  if (connection.command(text, { channel: tabs.channel }) === null) {
+  const id = connection.command(text, { channel: tabs.channel });
+  if (id === null) {
     print({ kind: "notice", channel: tabs.channel, text: connection.phase.name === "online" ? "One moment: earlier lines are still on their way." : "Not connected. Your line is kept.", own: true });
     return false;
   }
-  print({ kind: "echo", channel: tabs.channel, text, own: true });
+  print({ kind: "echo", channel: tabs.channel, text, own: true, id });
   return true;
 }
 
@@ -234,8 +238,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-byId("open-help").addEventListener("click", () => dialogs.help.showModal());
-byId("open-settings").addEventListener("click", () => dialogs.settings.showModal());
+for (const button of document.querySelectorAll("button[data-open]")) button.addEventListener("click", () => dialogs[button.dataset.open].showModal());
 byId("leave").addEventListener("click", () => {
   if (connection.command("quit", { channel: "all" }) === null) toDoor();
 });

@@ -1,12 +1,12 @@
 // Where the map draws what: rooms on their grid, paths between them, the window around where one is. Pure.
 
 /** Half the width and height of the window, in rooms. */
-export const REACH_X = 3;
+export const REACH_X = 2;
 export const REACH_Y = 2;
 
 /**
- * The rooms in reach with their paths: `{ rooms: [{ id, name, x, y, here, direction }], paths: [{ from, to, oneWay }], exits }`. `x` and `y` are
- * relative to where one is; `direction` is set on rooms one step away; `stairs` names the ways up, down, in and out of a room.
+ * The rooms in reach with their paths: `{ rooms: [{ id, name, x, y, here, direction, exits }], paths: [{ from, to, oneWay }] }`. `x` and `y` are
+ * relative to where one is; `direction` is set on rooms one step away.
  */
 export function layout(map) {
   const known = map?.rooms ?? {};

@@ -38,7 +38,7 @@ export function markAway(model, now) {
  */
 export function apply(model, frame, now, done) {
   const out = { lines: [], changed: new Set(), ask: [] };
-  HANDLERS[frame?.type]?.(model, frame, out, now, done);
+  if (Object.hasOwn(HANDLERS, frame?.type ?? "")) HANDLERS[frame.type](model, frame, out, now, done);
   return out;
 }
 
@@ -98,9 +98,9 @@ const HANDLERS = {
     const late = !done && Boolean(model.away?.until);
     if (late) openAway(model, out);
     out.lines.push({
-      kind: frame.ok === false ? "refusal" : `reply ${spoken && spoken !== "room" ? "spoken" : ""}`.trim(), key: frame.key,
+      kind: frame.ok === false ? "refusal" : ["reply", spoken && "speech", spoken && spoken !== "room" && "spoken"].filter(Boolean).join(" "), key: frame.key,
       channel: frame.ok === false ? done?.note?.channel ?? "all" : spoken ?? done?.note?.channel ?? "all",
-      text: frame.text, own: true, missed: late,
+      text: frame.text, own: true, missed: late, message: spoken && frame.ok !== false ? frame.text.split(": ").slice(1).join(": ") : undefined,
     });
   },
 

@@ -48,6 +48,14 @@ export class Log {
     setTimeout(() => this.root.setAttribute("aria-live", "polite"), 500);
   }
 
+  /** Takes back the echo of a command. */
+  settle(id) {
+    const at = this.lines.findLastIndex((line) => line.kind === "echo" && line.id === id);
+    if (at < 0) return;
+    this.lines.splice(at, 1);
+    this.root.children[at].remove();
+  }
+
   /** Shows one channel; `all` shows everything. */
   show(channel) {
     this.root.dataset.channel = channel;

@@ -5,15 +5,16 @@ import { byId, el, svg } from "../dom.js";
 import { describe, layout, REACH_X, REACH_Y } from "../layout.js";
 import { safeText } from "../lines.js";
 
-/** Distance between rooms, in units of the drawing. */
-const STEP = 52;
+/** Distance between rooms, in units of the drawing: wide enough for a name below each. */
+const STEP_X = 88;
+const STEP_Y = 54;
 /** Half the side of a room. */
 const HALF = 9;
 /** Half the height of the drawing: the reach, and room for a name below. */
-const TOP = REACH_Y * STEP + 24;
-const SIDE = REACH_X * STEP + 24;
+const TOP = REACH_Y * STEP_Y + 26;
+const SIDE = REACH_X * STEP_X + 34;
 /** Longer names are cut on the drawing; the words have them whole. */
-const NAME_MAX = 18;
+const NAME_MAX = 15;
 
 export class MapView {
   #drawn = "";
@@ -36,8 +37,8 @@ export class MapView {
       return;
     }
     const drawing = svg("svg", { viewBox: `${-SIDE} ${-TOP} ${2 * SIDE} ${2 * TOP}`, role: "group", "aria-label": `Map of ${safeText(map.name ?? map.zone)}; the ways from here can be pressed`, class: "map-drawing" });
-    drawing.append(svg("circle", { class: "map-light", cx: 0, cy: 0, r: STEP * 1.6 }));
-    for (const { from, to, oneWay } of paths) drawing.append(svg("line", { class: oneWay ? "path one-way" : "path", x1: from.x * STEP, y1: from.y * STEP, x2: to.x * STEP, y2: to.y * STEP }));
+    drawing.append(light());
+    for (const { from, to, oneWay } of paths) drawing.append(svg("line", { class: oneWay ? "path one-way" : "path", x1: from.x * STEP_X, y1: from.y * STEP_Y, x2: to.x * STEP_X, y2: to.y * STEP_Y }));
     for (const room of rooms) drawing.append(this.#room(room));
     // Names last, so that no path runs through them.
     for (const room of rooms) if (room.here || room.direction) drawing.append(label(room));
@@ -47,7 +48,7 @@ export class MapView {
   }
 
   #room({ name, x, y, here, direction, exits }) {
-    const [cx, cy] = [x * STEP, y * STEP];
+    const [cx, cy] = [x * STEP_X, y * STEP_Y];
     const near = direction !== null && !here;
     const kind = here ? "map-room here" : near ? "map-room near" : "map-room";
     const group = svg("g", near ? { class: kind, role: "button", tabindex: 0, "aria-label": `Go ${direction} to ${safeText(name)}` } : { class: kind, "aria-hidden": "true" });
@@ -69,8 +70,17 @@ export class MapView {
   }
 }
 
+// The lamp one carries: brightest where one stands.
+function light() {
+  const stops = [[0, 1], [0.45, 0.45], [1, 0]].map(([offset, opacity]) => svg("stop", { offset, class: "map-glow", "stop-opacity": opacity }));
+  return svg("g", {}, svg("defs", {}, svg("radialGradient", { id: "map-lamp" }, ...stops)), svg("ellipse", { class: "map-light", cx: 0, cy: 0, rx: STEP_X * 1.9, ry: STEP_Y * 2, fill: "url(#map-lamp)" }));
+}
+
+// A name stands below its room; that of the room one is in above it, where it has the width to itself.
 function label({ name, x, y, here }) {
   const whole = safeText(name);
-  const text = whole.length > NAME_MAX ? `${whole.slice(0, NAME_MAX - 1)}…` : whole;
-  return svg("text", { class: here ? "map-name here" : "map-name", x: x * STEP, y: y * STEP + HALF + 12, "text-anchor": "middle", "aria-hidden": "true", text });
+  const most = here ? 2 * NAME_MAX : NAME_MAX;
+  const text = whole.length > most ? `${whole.slice(0, most - 1).trimEnd()}…` : whole;
+  const top = y * STEP_Y + (here ? -HALF - 6 : HALF + 13);
+  return svg("text", { class: here ? "map-name here" : "map-name", x: x * STEP_X, y: top, "text-anchor": "middle", "aria-hidden": "true", text });
 }
