@@ -65,7 +65,9 @@ fn shown_as(place: &Place, zone: &tidings_protocol::ZoneId, room: &str) -> Strin
 fn ways_back(builder: &Builder, report: &Report) {
     for (room, direction, exit) in exits(builder) {
         let Some(target) = builder.content.rooms.get(&exit.to) else { continue };
-        if builder.broken.contains(&room.id.zone()) || builder.broken.contains(&target.id.zone()) {
+        if exit.to == room.id
+            || builder.broken.contains(&room.id.zone())
+            || builder.broken.contains(&target.id.zone()) {
             continue;
         }
         let key = (room.id.clone(), direction);

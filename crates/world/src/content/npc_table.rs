@@ -61,6 +61,8 @@ fn npc(
     let name = fields.need_text("name", Shape::Line(NAME_CHARS_MAX));
     let mut words: Vec<String> = vec![name.to_lowercase()];
     words.extend(lower(fields.texts("words", Shape::Line(WORD_CHARS_MAX), WORDS_MAX)));
+    words.sort();
+    words.dedup();
     let description = fields.need_text("description", Shape::Prose(DESCRIPTION_CHARS_MAX));
     let home = fields.need_text("home", Shape::Line(ROOM_REF_CHARS_MAX));
     let home_at = fields.text("home", Shape::Line(ROOM_REF_CHARS_MAX)).map_or(place.clone(), |(at, _)| at);
