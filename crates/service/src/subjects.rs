@@ -1,7 +1,9 @@
 //! Every subject of Tidings, in one table, and the typed way to each: nothing formats a subject by hand.
 
 use prost::Message as _;
-use tidings_bus::{Class, Error, Pattern, Registry, SlowReader, Subject, TemplateDef};
+use tidings_bus::{
+    Class, EmbeddedConfig, Error, Keep, Pattern, Registry, Retention, SlowReader, Subject, TemplateDef,
+};
 use tidings_protocol::proto::world::v1::Event;
 use tidings_protocol::{Audience, ZoneId};
 
@@ -108,4 +110,17 @@ impl Subjects<'_> {
     pub fn work(&self, queue: &str) -> Result<Subject, Error> {
         self.0.subject("work", &[queue])
     }
+}
+
+/// The buckets of key/value: name, and whether it outlives the servers.
+pub const BUCKETS: [(&str, bool); 3] = [("sessions", true), ("presence", false), ("leases", false)];
+
+/// Declares to the embedded backend what the house keeps: the buckets, and of each log that is no audience's
+/// what its reader needs.
+pub fn declare(mut config: EmbeddedConfig) -> EmbeddedConfig {
+    for (name, durable) in BUCKETS {
+        config = config.bucket(name, if durable { Keep::Durable } else { Keep::Volatile });
+    }
+    // The owner is the last record; a zone's log is trimmed by its owner, to its checkpoint.
+    config.retain("zone.*.owner", Retention::LAST).retain("zone.*.log", Retention::UNTIL_TRIMMED)
 }
