@@ -1,0 +1,104 @@
+//! What is decided between two commits: the effects, the events, what is to be done after, and whom to answer.
+
+use bytes::Bytes;
+use prost::Message as _;
+use tidings_bus::{Append, Committed, Fence, Message, Subject};
+use tidings_protocol::Text;
+use tidings_protocol::proto::world::v1::{self as wire, zone_reply};
+use tidings_world::Output;
+use tidings_world::input::Millis;
+
+use super::config::{EFFECTS_SOFT_MAX, INPUTS_MAX, RECORDS_SOFT_MAX};
+use super::record::RecordWriter;
+use super::requests;
+
+/// A batch that is being decided.
+#[derive(Default)]
+pub struct Batch {
+    /// The zone's record.
+    pub record: RecordWriter,
+    /// The events, in order.
+    pub events: Vec<Append>,
+    /// Ownerships beside the zone's own that must hold.
+    pub fences: Vec<Fence>,
+    /// What the rules want done after the commit, in order.
+    pub after: Vec<Output>,
+    /// Whom to answer, and with what.
+    pub due: Vec<(Message, Due)>,
+    /// How many inputs it holds.
+    pub inputs: usize,
+}
+
+/// An answer that waits for the commit: places in it become sequences.
+pub enum Due {
+    /// A command's outcome is in the log: the event at this place.
+    InLog(usize),
+    /// It is in the log, at a sequence that another zone committed.
+    InLogAt(u64),
+    /// A command's outcome that no event carries.
+    Reply(bool, Text),
+    /// The character entered: the place of its audiences' record, if there is one, and the audiences.
+    Entered(Option<usize>, Vec<String>),
+    /// It left.
+    Left(Option<usize>, String),
+    /// It came from another zone.
+    Arrived(Option<usize>),
+    /// It cannot be let in.
+    NotArrived,
+    /// Done.
+    Done,
+}
+
+impl Batch {
+    /// Whether the next input is for the next batch.
+    pub fn is_full(&self) -> bool {
+        self.inputs >= INPUTS_MAX
+            || self.events.len() >= RECORDS_SOFT_MAX
+            || self.record.effect_bytes() >= EFFECTS_SOFT_MAX
+    }
+
+    /// Whether there is something to commit.
+    pub fn changes_anything(&self) -> bool {
+        !self.record.is_empty() || !self.events.is_empty()
+    }
+
+    /// The messages of the commit: the zone's record first, then the events.
+    pub fn appends(&mut self, log: &Subject, prev: u64, time: Millis) -> Vec<Append> {
+        let record = wire::ZoneRecord { time_ms: time, effects: self.record.finish(prev).into() };
+        let mut appends = Vec::with_capacity(1 + self.events.len());
+        appends.push(Append { subject: log.clone(), payload: Bytes::from(record.encode_to_vec()) });
+        appends.append(&mut self.events);
+        appends
+    }
+}
+
+/// The answer, now that the sequences are known. Without a commit, both are the zone's last sequence.
+pub fn answer(due: Due, zone: &str, committed: Committed) -> Bytes {
+    // The zone's record is the first message, the events follow it.
+    let at = |place: usize| committed.first + 1 + place as u64;
+    let placed = |place: Option<usize>| place.map_or(committed.last, at);
+    let in_log = |seq| wire::CommandDone { ok: true, reply: None, seq, in_log: true };
+    requests::answer(match due {
+        Due::InLog(place) => zone_reply::Answer::Command(in_log(at(place))),
+        Due::InLogAt(seq) => zone_reply::Answer::Command(in_log(seq)),
+        Due::Reply(ok, text) => zone_reply::Answer::Command(wire::CommandDone {
+            ok,
+            reply: Some(text.into()),
+            seq: committed.last,
+            in_log: false,
+        }),
+        Due::Entered(place, audiences) => zone_reply::Answer::Entered(wire::Entered {
+            seq: placed(place),
+            audiences,
+            zone: zone.to_owned(),
+            was_there: place.is_none(),
+        }),
+        Due::Left(place, state) => zone_reply::Answer::Left(wire::Left { seq: placed(place), state }),
+        Due::Arrived(place) => {
+            let done = wire::HandoverDone { accepted: true, seq: placed(place), unknown: false };
+            zone_reply::Answer::Handover(done)
+        }
+        Due::NotArrived => zone_reply::Answer::Handover(wire::HandoverDone::default()),
+        Due::Done => zone_reply::Answer::Done(wire::Done {}),
+    })
+}

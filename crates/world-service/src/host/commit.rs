@@ -1,0 +1,241 @@
+//! Committing: one batch becomes one commit, and what follows it is done.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+use prost::Message as _;
+use tidings_bus::{Committed, Error as BusError, ErrorKind, Message};
+use tidings_protocol::{CharacterId, ZoneId};
+use tidings_service::CallError;
+use tidings_storage::{Checkpoint, Record, Stamp};
+use tidings_world::Output;
+use tidings_world::input::{Answer, Fact, Present, Traveller};
+use tidings_world::output::{Act, Query};
+use tokio::time::Instant;
+
+use super::batch::{Batch, Due, answer};
+use super::config::UNDER_WAY_MAX;
+use super::late::{self, Late};
+use super::owner::End;
+use super::record::Snapshot;
+use super::requests;
+use super::shared::Shared;
+use super::work::Work;
+use super::writer::Write;
+use super::zone::{OwnedZone, refuse};
+use crate::convert;
+
+impl OwnedZone {
+    /// Commits a batch and does what follows. Where the commit is not taken, nothing follows and the zone ends.
+    pub(super) async fn commit(&mut self, mut batch: Batch) -> Result<(), End> {
+        let mut committed = Committed { first: self.last_seq, last: self.last_seq };
+        if batch.changes_anything() {
+            committed = match self.store(&mut batch).await {
+                Ok(committed) => committed,
+                Err(error) => return Err(self.not_taken(batch, &error).await),
+            };
+            self.last_record = committed.first;
+            self.last_seq = committed.last;
+            self.commits += 1;
+            self.uncheckpointed += 1;
+        }
+        self.follow_up(batch, committed).await;
+        Ok(())
+    }
+
+    async fn store(&mut self, batch: &mut Batch) -> Result<Committed, BusError> {
+        let appends = batch.appends(&self.logs.log, self.last_record, self.now);
+        let bytes: usize = appends.iter().map(|append| append.payload.len()).sum();
+        let records = appends.len();
+        let mut fences = vec![self.fence.clone()];
+        fences.append(&mut batch.fences);
+        let started = Instant::now();
+        let committed = self.shared.bus.commit(appends, fences).await?;
+        self.figures.commit_seconds.record(started.elapsed().as_secs_f64());
+        self.figures.commit_records.record(records as f64);
+        self.figures.commit_bytes.record(bytes as f64);
+        self.figures.commits.increment(1);
+        Ok(committed)
+    }
+
+    /// Everyone in the batch is told to try again; what the batch decided is forgotten with the state.
+    async fn not_taken(&mut self, batch: Batch, error: &BusError) -> End {
+        let messages = batch.due.into_iter().map(|(message, _)| message);
+        if error.kind() == ErrorKind::Fenced {
+            messages.for_each(refuse);
+            if self.is_still_owner().await {
+                // The other fence of a move: its zone changed hands, and the new owner asks again.
+                return End::RolledBack;
+            }
+            self.figures.fenced.increment(1);
+            tracing::warn!(zone = %self.id, "another host owns the zone");
+            return End::Fenced;
+        }
+        self.figures.failed.increment(1);
+        tracing::error!(zone = %self.id, %error, kind = ?error.kind(), "a commit failed; the zone is rolled back");
+        if error.is_retryable() {
+            messages.for_each(refuse);
+        } else {
+            // Trying again would fail again.
+            messages.for_each(|message| {
+                drop(message.respond(requests::refusal(CallError::internal("This could not be stored."))));
+            });
+        }
+        End::RolledBack
+    }
+
+    async fn is_still_owner(&mut self) -> bool {
+        match self.shared.bus.last(&self.logs.owner).await {
+            Ok(last) => last.is_some_and(|message| message.seq == self.fence.seq),
+            Err(_) => false,
+        }
+    }
+
+    /// What follows a commit, in this order: who is where and what other zones must know, storage, replies. So
+    /// what a reply says is known wherever its reader may ask next.
+    async fn follow_up(&mut self, mut batch: Batch, committed: Committed) {
+        for id in std::mem::take(&mut batch.record.moves) {
+            let place = batch.due.iter().find_map(|(_, due)| match due {
+                Due::Arrived(place) => *place,
+                _ => None,
+            });
+            self.moves.add(id, place.map_or(committed.last, |place| committed.first + 1 + place as u64));
+        }
+        let mut records: Vec<Record> = batch.record.bans.drain(..).map(convert::ban_record).collect();
+        let mut presence = Vec::new();
+        for output in std::mem::take(&mut batch.after) {
+            match output {
+                Output::Persist(persist) => records.push(convert::storage_record(persist)),
+                Output::Present(present) => presence.push((present.id, Some(present))),
+                Output::Absent(id) => presence.push((id, None)),
+                Output::Ask(number, query) => self.ask_service(number, query),
+                Output::Handover(to, traveller) => self.hand_over(to, *traveller),
+                Output::Act(act) => self.act(act),
+                Output::Effect(_)
+                | Output::Event(_)
+                | Output::Reply(_)
+                | Output::SetTimer(..)
+                | Output::HandoverRefused(_) => {}
+            }
+        }
+        tell_presence(&self.shared, &self.id, presence).await;
+        let stamp = Stamp { epoch: self.shared.bus.epoch(), seq: committed.first };
+        if !records.is_empty() {
+            self.writer.write(Write::Records(stamp, records)).await;
+        }
+        for (message, due) in batch.due {
+            self.reply(message, due, committed).await;
+        }
+    }
+
+    async fn reply(&mut self, message: Message, due: Due, committed: Committed) {
+        // Whoever enters again is read from storage: the answer comes once that is so.
+        let after_writes = matches!(due, Due::Left(..));
+        let answer = answer(due, self.id.as_str(), committed);
+        if after_writes {
+            self.writer.write(Write::Answer(message, answer)).await;
+        } else {
+            drop(message.respond(answer));
+        }
+    }
+
+    fn ask_service(&mut self, number: u64, query: Query) {
+        if self.under_way.len() >= UNDER_WAY_MAX {
+            self.work.push_back(Work::Late(Late::Answer(number, Answer::Failed)));
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        self.under_way.push(async move { late::ask(&shared, number, query).await }.boxed());
+    }
+
+    fn hand_over(&mut self, to: ZoneId, traveller: Traveller) {
+        // The rules ask again by a timer; one that is under way asks again of itself.
+        if !self.moving.insert(traveller.move_id.clone()) {
+            return;
+        }
+        let (shared, from, seq) = (Arc::clone(&self.shared), self.id.clone(), self.fence.seq);
+        self.under_way.push(async move { late::hand_over(&shared, from, seq, to, traveller).await }.boxed());
+    }
+
+    fn act(&mut self, act: Act) {
+        let shared = Arc::clone(&self.shared);
+        match act {
+            Act::Revoke(account, code, reason) => {
+                self.under_way
+                    .push(async move { late::revoke(&shared, account, code, reason).await }.boxed());
+            }
+            // In the zone's record, and with its storage writes.
+            Act::Ban(..) => {}
+            Act::Send(character, zone, act) => {
+                let fact = Fact::Act(character, act);
+                self.under_way.push(async move { late::tell(&shared, zone, fact).await }.boxed());
+            }
+            Act::Tell(fact) => self.tell_all(*fact),
+            Act::Shutdown => self.shared.shutdown.cancel(),
+        }
+    }
+
+    /// Zones here at once; those of other hosts by a request.
+    fn tell_all(&mut self, fact: Fact) {
+        self.shared.hub.tell(Some(&self.id), &fact);
+        let elsewhere = self.shared.content.zones.keys();
+        for zone in elsewhere.filter(|zone| **zone != self.id && !self.shared.hub.is_open(zone)) {
+            let (shared, zone, fact) = (Arc::clone(&self.shared), zone.clone(), fact.clone());
+            self.under_way.push(async move { late::tell(&shared, zone, fact).await }.boxed());
+        }
+    }
+
+    /// A checkpoint once enough has happened since the last one.
+    pub(super) async fn checkpoint_if_due(&mut self) {
+        let config = &self.shared.config;
+        let due = self.uncheckpointed >= config.checkpoint_commits
+            || self.checkpointed.elapsed() >= config.checkpoint_every;
+        if due {
+            self.checkpoint().await;
+        }
+    }
+
+    /// Keeps the state, so that the log before it is not needed any more.
+    pub(super) async fn checkpoint(&mut self) {
+        self.checkpointed = Instant::now();
+        if self.uncheckpointed == 0 {
+            return;
+        }
+        self.uncheckpointed = 0;
+        let moves = std::mem::take(&mut self.moves);
+        let snapshot = Snapshot { moves, now: self.now, state: self.rules.checkpoint() };
+        let body = serde_json::to_string(&snapshot).expect("texts and numbers are JSON");
+        self.moves = snapshot.moves;
+        self.figures.checkpoint_bytes.set(body.len() as f64);
+        let stamp = Stamp { epoch: self.shared.bus.epoch(), seq: self.last_record };
+        let checkpoint = Checkpoint { zone: self.id.clone(), stamp, body };
+        self.writer.write(Write::Checkpoint(Box::new(checkpoint), self.logs.log.clone())).await;
+    }
+}
+
+/// Every zone here is told, and the KV for those of other hosts.
+async fn tell_presence(shared: &Shared, zone: &ZoneId, changes: Vec<(CharacterId, Option<Present>)>) {
+    if changes.is_empty() {
+        return;
+    }
+    let kv = &shared.presence;
+    let writes = changes.into_iter().map(|(id, present)| {
+        let fact = present.clone().map_or(Fact::Absent(id), Fact::Present);
+        shared.hub.tell(Some(zone), &fact);
+        async move {
+            let key = id.to_string();
+            match present {
+                Some(present) => {
+                    let value = convert::wire_present(&present).encode_to_vec();
+                    kv.put(&key, value.into(), None).await.map(drop)
+                }
+                None => kv.delete(&key).await,
+            }
+        }
+    });
+    for error in join_all(writes).await.into_iter().filter_map(Result::err) {
+        metrics::counter!("tidings_zone_presence_errors_total").increment(1);
+        tracing::warn!(%zone, %error, "presence was not written");
+    }
+}

@@ -1,0 +1,74 @@
+//! What a host is told when it is built. Every bound has its reason here.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Inputs decided together at most: one commit's worth; keeps the pause before a reply short.
+pub const INPUTS_MAX: usize = 256;
+/// Requests that wait for a zone: half a second's worth at 8,000 a second. Beyond it callers are told
+/// `resource_exhausted`.
+pub const QUEUE_MAX: usize = 4096;
+/// Records of one commit at which no further input is decided: below what the bus takes, with room for what a
+/// single input may add.
+pub const RECORDS_SOFT_MAX: usize = 700;
+/// Bytes of effects at which no further input is decided: half of what a zone's record may hold, for the same
+/// reason.
+pub const EFFECTS_SOFT_MAX: usize = 512 * 1024;
+/// Commands whose outcome comes later (a question is asked, the character is on its way): as many as wait.
+pub const WAITING_MAX: usize = QUEUE_MAX;
+/// How long such a command is waited for: the edge's deadline for a command, and a little.
+pub const WAITING_TIME: Duration = Duration::from_secs(20);
+/// Questions and moves under way at once for a zone; a question beyond it is answered as failed.
+pub const UNDER_WAY_MAX: usize = 1024;
+/// Storage writes that wait for a zone's writer; a full queue holds the zone, so that memory does not grow while
+/// storage is away.
+pub const WRITES_MAX: usize = 4096;
+/// Moves remembered by the zone that let the character in: a source asks again within seconds.
+pub const MOVES_MAX: usize = 4096;
+/// Records read at once in a replay.
+pub const REPLAY_PAGE: usize = 512;
+
+/// The wall clock in Unix milliseconds, handed in so that tests own it.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// How a process hosts zones.
+#[derive(Clone)]
+pub struct HostConfig {
+    /// This host's name in leases and ownership records; unique among processes.
+    pub name: String,
+    /// The bucket of leases.
+    pub lease_bucket: String,
+    /// How long a lease lives without being renewed: the pause after a host dies.
+    pub lease: Duration,
+    /// A checkpoint is made at least this often while there is anything new.
+    pub checkpoint_every: Duration,
+    /// And after so many commits.
+    pub checkpoint_commits: u64,
+    /// Threads of the zones' runtime.
+    pub threads: usize,
+    /// The seed of the zones' randomness.
+    pub seed: u64,
+    /// The wall clock.
+    pub clock: Clock,
+}
+
+impl HostConfig {
+    /// The defaults, for a host called `name`, with a random seed handed in.
+    pub fn new(name: impl Into<String>, seed: u64) -> Self {
+        Self {
+            name: name.into(),
+            lease_bucket: "leases".into(),
+            lease: Duration::from_secs(10),
+            checkpoint_every: Duration::from_secs(60),
+            checkpoint_commits: 1000,
+            threads: 2,
+            seed,
+            clock: Arc::new(wall_clock),
+        }
+    }
+}
+
+fn wall_clock() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,342 @@
+//! Deciding: inputs become one batch. Nothing here waits.
+
+use tidings_bus::{Append, Fence, Message};
+use tidings_protocol::proto::world::v1::{self as wire, zone_reply};
+use tidings_protocol::{CharacterId, ErrorCode};
+use tidings_service::CallError;
+use tidings_world::input::{Command, Handover};
+use tidings_world::output::{Act, Event, Persist};
+use tidings_world::{Input, Output, step};
+use tokio::time::Instant;
+
+use super::batch::{Batch, Due};
+use super::config::{WAITING_MAX, WAITING_TIME};
+use super::late::{Late, Moved};
+use super::requests::{self, Arrive, Kind};
+use super::work::Work;
+use super::zone::{OwnedZone, refuse};
+use crate::convert;
+
+/// Replies of commands that ended elsewhere, remembered for those who ask again: a few seconds of walking.
+const REPLIED_ELSEWHERE_MAX: usize = 1024;
+
+/// What one input put out, as far as its own answer needs it.
+#[derive(Default)]
+struct Seen {
+    /// The place of the audiences' record, and the audiences after it.
+    audiences: Option<(usize, Vec<String>)>,
+    /// The place of the event that carries a command's outcome.
+    own: Option<usize>,
+    /// A character's state, to be kept.
+    kept: Option<String>,
+    /// It was refused.
+    refused: bool,
+}
+
+impl OwnedZone {
+    /// Decides what waits, until a batch is full. A character from another zone has a batch of its own.
+    pub(super) fn decide(&mut self) -> Batch {
+        let mut batch = Batch::default();
+        self.tick();
+        self.figures.waiting.set(self.work.len() as f64);
+        while !batch.is_full() {
+            let alone = matches!(self.work.front(), Some(Work::Arrive(..)));
+            if alone && batch.inputs > 0 {
+                break;
+            }
+            let Some(work) = self.work.pop_front() else { break };
+            batch.inputs += 1;
+            self.decide_one(work, &mut batch);
+            if alone {
+                break;
+            }
+        }
+        self.figures.inputs.increment(batch.inputs as u64);
+        batch
+    }
+
+    fn decide_one(&mut self, work: Work, batch: &mut Batch) {
+        match work {
+            Work::Wake => {
+                let outputs = self.rules.wake(self.now, &mut self.rng);
+                self.absorb(outputs, batch);
+            }
+            Work::Fact(fact) => drop(self.step(Input::Fact(fact), batch)),
+            Work::Timer(timer) => drop(self.step(Input::Timer(timer), batch)),
+            Work::Late(Late::Answer(number, answer)) => {
+                let fact = tidings_world::input::Fact::Answer(number, answer);
+                self.step(Input::Fact(fact), batch);
+            }
+            Work::Late(Late::Enter(message, origin, arrival)) => {
+                let character = arrival.id;
+                let ask = tidings_world::input::Ask::Enter(arrival);
+                self.ask(message, Kind::Enter, Command { origin, character, ask }, batch);
+            }
+            Work::Late(Late::Moved(moved)) => self.moved(*moved, batch),
+            Work::Late(Late::Done) => {}
+            Work::Ask(message, kind, command) => self.ask(message, kind, command, batch),
+            Work::Tell(message, fact) => {
+                self.step(Input::Fact(fact), batch);
+                batch.due.push((message, Due::Done));
+            }
+            Work::Arrive(message, arrive) => self.arrive(message, *arrive, batch),
+        }
+    }
+
+    fn step(&mut self, input: Input, batch: &mut Batch) -> Seen {
+        let outputs = step(&mut self.rules, input, self.now, &mut self.rng);
+        self.absorb(outputs, batch)
+    }
+
+    fn ask(&mut self, message: Message, kind: Kind, command: Command, batch: &mut Batch) {
+        let character = command.character;
+        if self.rules.is_moving(character) {
+            self.hold(Work::Ask(message, kind, command), character);
+            return;
+        }
+        match kind {
+            Kind::Command => self.command(message, command, batch),
+            Kind::Enter => self.enter(message, command, batch),
+            Kind::Leave | Kind::Link if !self.rules.owns(character) => {
+                self.elsewhere(message, character, kind, batch)
+            }
+            Kind::Leave => {
+                let seen = self.step(Input::Command(command), batch);
+                let place = seen.audiences.map(|(place, _)| place);
+                batch.due.push((message, Due::Left(place, seen.kept.unwrap_or_default())));
+            }
+            Kind::Link => {
+                self.step(Input::Command(command), batch);
+                batch.due.push((message, Due::Done));
+            }
+        }
+    }
+
+    /// A command's answer comes with its outcome: now, or when a question is answered or a move has ended.
+    fn command(&mut self, message: Message, command: Command, batch: &mut Batch) {
+        if let Some((_, seq)) =
+            self.replied_elsewhere.iter().rev().find(|(origin, _)| *origin == command.origin)
+        {
+            batch.due.push((message, Due::InLogAt(*seq)));
+            return;
+        }
+        let key = command.origin.clone();
+        if let Some(earlier) = self.waiting.get_mut(&key) {
+            // Asked again before there is an outcome: the new asker gets it.
+            refuse(std::mem::replace(&mut earlier.0, message));
+            return;
+        }
+        if self.waiting.len() >= WAITING_MAX {
+            refuse(message);
+            return;
+        }
+        self.waiting.insert(key, (message, Instant::now()));
+        self.step(Input::Command(command), batch);
+    }
+
+    fn enter(&mut self, message: Message, command: Command, batch: &mut Batch) {
+        let character = command.character;
+        let seen = self.step(Input::Command(command), batch);
+        if seen.refused || !self.rules.owns(character) {
+            let error = CallError::new(ErrorCode::FailedPrecondition, "There is no room to enter here.");
+            drop(message.respond(requests::refusal(error)));
+            return;
+        }
+        let due = match seen.audiences {
+            Some((place, audiences)) => Due::Entered(Some(place), audiences),
+            None => Due::Entered(None, convert::audience_names(&self.rules.audiences(character))),
+        };
+        batch.due.push((message, due));
+    }
+
+    /// The character is in another zone, or in none.
+    fn elsewhere(&mut self, message: Message, character: CharacterId, kind: Kind, batch: &mut Batch) {
+        let present = self.shared.hub.find(character).filter(|present| present.zone != self.id);
+        match (present, kind) {
+            (Some(present), _) => {
+                let text = format!("The character is in zone '{}'.", present.zone);
+                drop(message.respond(requests::refusal(CallError::new(ErrorCode::Aborted, text))));
+            }
+            (None, Kind::Leave) => batch.due.push((message, Due::Left(None, String::new()))),
+            (None, _) => {
+                let error = CallError::new(ErrorCode::NotFound, "The character is not in the world.");
+                drop(message.respond(requests::refusal(error)));
+            }
+        }
+    }
+
+    /// What is asked of a character on its way waits, within the bound of what waits at all.
+    fn hold(&mut self, work: Work, character: CharacterId) {
+        let held = self.held.entry(character).or_default();
+        if held.len() < HELD_MAX {
+            held.push(work);
+        } else if let Some(message) = work.into_message() {
+            refuse(message);
+        }
+    }
+
+    /// A move has ended.
+    fn moved(&mut self, moved: Moved, batch: &mut Batch) {
+        let Moved { move_id, origin, zone, arrived } = moved;
+        self.moving.remove(&move_id);
+        let handover = match arrived {
+            Some(_) => Handover::Arrived { move_id: move_id.clone(), zone },
+            None => Handover::Refused { move_id: move_id.clone() },
+        };
+        self.step(Input::Handover(handover), batch);
+        if let (Some(seq), Some(origin)) = (arrived, origin.filter(|origin| !origin.id.is_empty())) {
+            if let Some((message, _)) = self.waiting.remove(&origin) {
+                batch.due.push((message, Due::InLogAt(seq)));
+            }
+            if self.replied_elsewhere.len() >= REPLIED_ELSEWHERE_MAX {
+                self.replied_elsewhere.pop_front();
+            }
+            self.replied_elsewhere.push_back((origin, seq));
+        }
+        self.release_held();
+    }
+
+    /// What waited for a way that is known now.
+    fn release_held(&mut self) {
+        let known: Vec<_> = self.held.keys().copied().filter(|id| !self.rules.is_moving(*id)).collect();
+        for id in known {
+            for work in self.held.remove(&id).into_iter().flatten().rev() {
+                self.work.push_front(work);
+            }
+        }
+    }
+
+    fn arrive(&mut self, message: Message, arrive: Arrive, batch: &mut Batch) {
+        let move_id = arrive.traveller.move_id.clone();
+        if let Some(answer) = self.known_move(&move_id) {
+            drop(message.respond(requests::answer(answer)));
+            return;
+        }
+        let owner = match self.shared.logs(&arrive.from) {
+            Ok(logs) => logs.owner,
+            Err(error) => return drop(message.respond(requests::refusal(error.into()))),
+        };
+        let seen = self.step(Input::Handover(Handover::Arrive(arrive.traveller)), batch);
+        if seen.refused {
+            batch.due.push((message, Due::NotArrived));
+            return;
+        }
+        batch.fences.push(Fence { subject: owner, seq: arrive.owner_seq });
+        batch.record.moves.push(move_id);
+        let place = seen.own.or(seen.audiences.map(|(place, _)| place));
+        batch.due.push((message, Due::Arrived(place)));
+    }
+
+    /// The answer about a move that was let in before.
+    fn known_move(&self, move_id: &str) -> Option<zone_reply::Answer> {
+        let seq = self.moves.find(move_id).or(self.rules.knows_move(move_id).then_some(self.last_seq))?;
+        Some(zone_reply::Answer::Handover(wire::HandoverDone { accepted: true, seq, unknown: false }))
+    }
+
+    /// Answers whether a move was let in.
+    pub(super) fn tell_move(&self, message: Message, move_id: &str) {
+        let unknown = wire::HandoverDone { accepted: false, seq: 0, unknown: true };
+        let answer = self.known_move(move_id).unwrap_or(zone_reply::Answer::Handover(unknown));
+        drop(message.respond(requests::answer(answer)));
+    }
+
+    /// Takes the outputs of an input: the zone has changed already.
+    fn absorb(&mut self, outputs: Vec<Output>, batch: &mut Batch) -> Seen {
+        let mut seen = Seen::default();
+        for output in outputs {
+            match output {
+                Output::Effect(effect) => batch.record.effect(&effect),
+                Output::Event(event) => self.event(*event, batch, &mut seen),
+                Output::Reply(reply) if reply.origin.id.is_empty() => seen.refused |= !reply.ok,
+                Output::Reply(reply) => {
+                    if let Some((message, _)) = self.waiting.remove(&reply.origin) {
+                        batch.due.push((message, Due::Reply(reply.ok, reply.text)));
+                    }
+                }
+                Output::SetTimer(timer, at) => self.timers.set(timer, at),
+                Output::HandoverRefused(_) => seen.refused = true,
+                Output::Act(Act::Ban(account, until, reason)) => {
+                    batch.record.bans.push((account, until, reason))
+                }
+                Output::Persist(persist) => {
+                    if let Persist::Character(_, _, state) = &persist {
+                        seen.kept = Some(state.clone());
+                    }
+                    batch.after.push(Output::Persist(persist));
+                }
+                later => batch.after.push(later),
+            }
+        }
+        seen
+    }
+
+    fn event(&mut self, mut event: Event, batch: &mut Batch, seen: &mut Seen) {
+        let Some(audience) = event.audience.take() else {
+            tracing::error!(kind = event.kind, "an event without an audience is left out");
+            return;
+        };
+        let subject = match self.log_of(&audience) {
+            Ok(subject) => subject,
+            Err(error) => {
+                tracing::error!(%audience, %error, "an event for a log that cannot be is left out");
+                return;
+            }
+        };
+        let place = batch.events.len();
+        if let Some((_, after)) = &event.audiences {
+            seen.audiences = Some((place, convert::audience_names(after)));
+        }
+        if event.own.is_some() {
+            seen.own = Some(place);
+            self.outcome_at(&event, place, batch);
+        }
+        batch.events.push(Append { subject, payload: convert::encode_event(event, self.now) });
+    }
+
+    /// An event that carries a command's outcome answers the command.
+    fn outcome_at(&mut self, event: &Event, place: usize, batch: &mut Batch) {
+        let Some(origin) = event.origin.as_ref().filter(|origin| !origin.id.is_empty()) else { return };
+        if let Some((message, _)) = self.waiting.remove(origin) {
+            batch.due.push((message, Due::InLog(place)));
+        }
+    }
+
+    /// Commands that nobody waits for any more are forgotten.
+    pub(super) fn forget_waiting(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        self.waiting.retain(|_, (_, since)| now.duration_since(*since) < WAITING_TIME);
+    }
+
+    /// Answers from the committed state.
+    pub(super) fn show(&self, message: Message, query: &wire::StateQuery) {
+        drop(message.respond(match self.view(query) {
+            Ok(body) => {
+                let view = wire::StateView { body, seq: self.last_seq };
+                requests::answer(zone_reply::Answer::State(view))
+            }
+            Err(error) => requests::refusal(error),
+        }));
+    }
+
+    fn view(&self, query: &wire::StateQuery) -> Result<String, CallError> {
+        let character: CharacterId = convert::parse(&query.character)?;
+        let page = (!query.page.is_empty()).then_some(query.page.as_str());
+        let view = self.rules.view(character, &query.what, page, &self.shared.catalogue, &query.locale);
+        match view {
+            Some(view) => Ok(view.to_string()),
+            None if self.rules.owns(character) => {
+                Err(CallError::new(ErrorCode::InvalidArgument, "There is no such view."))
+            }
+            None if self.rules.is_moving(character) => {
+                Err(CallError::unavailable("The character is on its way."))
+            }
+            None => Err(CallError::new(ErrorCode::Aborted, "The character is not in this zone.")),
+        }
+    }
+}
+
+/// Requests that wait for one character on its way: more than a session has in flight.
+const HELD_MAX: usize = 64;

@@ -1,0 +1,215 @@
+//! What a zone waits for without standing still: questions to services, moves to other zones, acts.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tidings_bus::Message;
+use tidings_protocol::proto::services::v1::{self as services, HistoryRequest};
+use tidings_protocol::proto::world::v1::{self as wire, ZoneRequest, zone_reply, zone_request};
+use tidings_protocol::{AccountId, ErrorCode, ZoneId};
+use tidings_service::CallError;
+use tidings_storage::names::name_key;
+use tidings_world::input::{Answer, Arrival, Fact, HistoryLine, KnownPlayer, Origin, Role, Traveller};
+use tidings_world::output::{MuteChange, Query};
+
+use super::requests;
+use super::shared::Shared;
+use crate::convert;
+
+/// How long a service has for a question: within a command's deadline, with room for the commit.
+const QUESTION_DEADLINE: Duration = Duration::from_secs(5);
+/// How long another zone has for one answer before it is asked again.
+const ZONE_DEADLINE: Duration = Duration::from_secs(5);
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MOST: Duration = Duration::from_secs(2);
+/// Attempts of an act: about ten seconds; then it is logged as not done.
+const ACT_ATTEMPTS: u32 = 8;
+
+/// What came of it.
+pub enum Late {
+    /// The answer to a question.
+    Answer(u64, Answer),
+    /// A character that enters, with what its account brings.
+    Enter(Message, Origin, Box<Arrival>),
+    /// A move's outcome: at which sequence the target let it in, or not at all.
+    Moved(Box<Moved>),
+    /// An act is done or given up.
+    Done,
+}
+
+/// A move's outcome.
+pub struct Moved {
+    /// The move.
+    pub move_id: String,
+    /// The command that moved it.
+    pub origin: Option<Origin>,
+    /// Where to.
+    pub zone: ZoneId,
+    /// The arrival's sequence; `None`: it was refused.
+    pub arrived: Option<u64>,
+}
+
+/// Something under way.
+pub type UnderWay = BoxFuture<'static, Late>;
+
+async fn backoff(wait: &mut Duration) {
+    tokio::time::sleep(*wait).await;
+    *wait = (*wait * 2).min(RETRY_MOST);
+}
+
+/// Asks a question of the rules.
+pub async fn ask(shared: &Shared, number: u64, query: Query) -> Late {
+    let answer = match query {
+        Query::Player(name) => player(shared, &name).await,
+        Query::History { audience, channel, limit, account, character } => {
+            let request = HistoryRequest {
+                audience: audience.map(|audience| audience.to_string()).unwrap_or_default(),
+                channel,
+                limit,
+                asker_account: account.to_string(),
+                asker_character: character.to_string(),
+            };
+            history(shared, &request).await
+        }
+    };
+    Late::Answer(
+        number,
+        answer.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a question of the rules was not answered");
+            Answer::Failed
+        }),
+    )
+}
+
+async fn player(shared: &Shared, name: &str) -> Result<Answer, CallError> {
+    let key = name_key(name);
+    let Some(character) = shared.store.character_by_name(&key).await.map_err(storage_failed)? else {
+        return Ok(Answer::Player(None));
+    };
+    let account = shared.store.account(character.account).await.map_err(storage_failed)?;
+    let role = account.map_or(Role::Player, |account| convert::stored_role(account.role));
+    Ok(Answer::Player(Some(KnownPlayer {
+        id: character.id,
+        name: character.name,
+        account: character.account,
+        role,
+    })))
+}
+
+fn storage_failed(error: tidings_storage::Error) -> CallError {
+    tracing::warn!(%error, "storage does not answer a zone");
+    CallError::unavailable("The storage does not answer at the moment.")
+}
+
+async fn history(shared: &Shared, request: &HistoryRequest) -> Result<Answer, CallError> {
+    let reply: services::HistoryReply =
+        shared.caller.call("chat", "history", request, QUESTION_DEADLINE).await?;
+    let line = |line: services::HistoryLine| HistoryLine {
+        time: line.time_ms,
+        text: line.text.map(Into::into).unwrap_or_default(),
+    };
+    Ok(Answer::History(reply.lines.into_iter().map(line).collect()))
+}
+
+/// Looks up what an account brings with a character that enters; where storage does not answer, nobody enters:
+/// a mute that is not known would be a mute that does not hold.
+pub async fn enter(shared: &Shared, message: Message, origin: Origin, mut arrival: Box<Arrival>) -> Late {
+    match brought(shared, arrival.account).await {
+        Ok((mutes, silenced)) => {
+            (arrival.mutes, arrival.silenced) = (mutes, silenced);
+            Late::Enter(message, origin, arrival)
+        }
+        Err(error) => {
+            drop(message.respond(requests::refusal(error)));
+            Late::Done
+        }
+    }
+}
+
+async fn brought(shared: &Shared, account: AccountId) -> Result<(Vec<MuteChange>, Option<i64>), CallError> {
+    let now = shared.now();
+    let (mutes, stored) =
+        futures_util::future::try_join(shared.store.mutes(account, now), shared.store.account(account))
+            .await
+            .map_err(storage_failed)?;
+    let silenced = stored.and_then(|account| account.silenced_until_ms).filter(|until| *until > now);
+    Ok((mutes.into_iter().map(convert::mute_change).collect(), silenced))
+}
+
+/// Sends a character to another zone and asks until there is an answer. Asking again is safe: the target knows
+/// the moves it let in.
+pub async fn hand_over(
+    shared: &Shared,
+    from: ZoneId,
+    owner_seq: u64,
+    to: ZoneId,
+    traveller: Traveller,
+) -> Late {
+    let request = ZoneRequest {
+        ask: Some(zone_request::Ask::Handover(wire::Handover {
+            move_id: traveller.move_id.clone(),
+            from_zone: from.to_string(),
+            from_room: traveller.from.to_string(),
+            from_owner_seq: owner_seq,
+            to_room: traveller.to.to_string(),
+            traveller: convert::encode_traveller(&traveller),
+        })),
+    };
+    let mut wait = RETRY_FIRST;
+    let arrived = loop {
+        match shared.caller.zone(&to, request.clone(), ZONE_DEADLINE).await {
+            Ok(zone_reply::Answer::Handover(done)) => break done.accepted.then_some(done.seq),
+            Ok(_) => tracing::error!(%to, "a zone answers a move with something else"),
+            Err(error) if error.code == ErrorCode::InvalidArgument => break None,
+            Err(error) => tracing::debug!(%to, %error, "a move has no answer yet"),
+        }
+        metrics::counter!("tidings_zone_moves_repeated_total").increment(1);
+        backoff(&mut wait).await;
+    };
+    let Traveller { move_id, origin, .. } = traveller;
+    Late::Moved(Box::new(Moved { move_id, origin, zone: to, arrived }))
+}
+
+/// Tells the owner of another zone a fact.
+pub async fn tell(shared: &Shared, zone: ZoneId, fact: Fact) -> Late {
+    let fact = serde_json::to_string(&fact).expect("a fact is JSON");
+    let request = ZoneRequest { ask: Some(zone_request::Ask::Control(wire::Control { fact })) };
+    let mut wait = RETRY_FIRST;
+    for _ in 0..ACT_ATTEMPTS {
+        match shared.caller.zone(&zone, request.clone(), ZONE_DEADLINE).await {
+            Ok(_) => return Late::Done,
+            Err(error) if !error.is_retryable() => return given_up(&error),
+            Err(error) => tracing::debug!(%zone, %error, "a zone was not told yet"),
+        }
+        backoff(&mut wait).await;
+    }
+    given_up(&CallError::unavailable("The zone did not answer."))
+}
+
+/// Ends the sessions of an account.
+pub async fn revoke(shared: &Shared, account: AccountId, code: u16, reason: String) -> Late {
+    let request = services::RevokeRequest {
+        account: account.to_string(),
+        code: code.into(),
+        reason,
+        ..services::RevokeRequest::default()
+    };
+    let mut wait = RETRY_FIRST;
+    for _ in 0..ACT_ATTEMPTS {
+        let done: Result<services::RevokeReply, _> =
+            shared.caller.call("session", "revoke", &request, QUESTION_DEADLINE).await;
+        match done {
+            Ok(_) => return Late::Done,
+            Err(error) if !error.is_retryable() => return given_up(&error),
+            Err(error) => tracing::debug!(%error, "sessions were not revoked yet"),
+        }
+        backoff(&mut wait).await;
+    }
+    given_up(&CallError::unavailable("The service 'session' did not answer."))
+}
+
+fn given_up(error: &CallError) -> Late {
+    metrics::counter!("tidings_zone_acts_given_up_total").increment(1);
+    tracing::error!(%error, "an act of the rules could not be done");
+    Late::Done
+}

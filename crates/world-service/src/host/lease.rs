@@ -1,0 +1,97 @@
+//! The lease of a zone: who may try to own it. It keeps hosts from fighting; that only one speaks is the fence's
+//! doing, not the lease's.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidings_bus::{Error, ErrorKind, Kv};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A lease that is held: renewed until it is dropped or lost.
+pub struct Lease {
+    kv: Kv,
+    zone: String,
+    lost: CancellationToken,
+    keeper: AbortOnDropHandle<()>,
+    revision: tokio::sync::watch::Receiver<u64>,
+}
+
+impl Lease {
+    /// Waits until the lease of `zone` is free and takes it for `host`. Cancel safe.
+    pub async fn take(kv: &Kv, zone: &str, host: &str, ttl: Duration) -> Self {
+        loop {
+            match kv.create(zone, Bytes::copy_from_slice(host.as_bytes()), Some(ttl)).await {
+                Ok(revision) => return Self::held(kv.clone(), zone, host, ttl, revision),
+                Err(error) if error.kind() == ErrorKind::WrongRevision => {}
+                Err(error) => tracing::warn!(zone, %error, "the lease cannot be asked for"),
+            }
+            tokio::time::sleep((ttl / 8).clamp(Duration::from_millis(5), Duration::from_millis(250))).await;
+        }
+    }
+
+    fn held(kv: Kv, zone: &str, host: &str, ttl: Duration, revision: u64) -> Self {
+        let lost = CancellationToken::new();
+        let (told, watch) = tokio::sync::watch::channel(revision);
+        let keeper = Keeper { kv: kv.clone(), zone: zone.into(), host: host.into(), ttl, told };
+        let keeper = AbortOnDropHandle::new(tokio::spawn(keeper.run(lost.clone())));
+        Self { kv, zone: zone.into(), lost, keeper, revision: watch }
+    }
+
+    /// Cancelled when the lease is lost.
+    pub fn lost(&self) -> &CancellationToken {
+        &self.lost
+    }
+
+    /// Gives the lease back, so that another host need not wait for it to lapse.
+    pub async fn release(self) {
+        self.keeper.abort();
+        let _ = self.keeper.await;
+        let revision = *self.revision.borrow();
+        if let Err(error) = self.kv.delete_revision(&self.zone, revision).await {
+            tracing::debug!(zone = self.zone, %error, "the lease was not given back; it will lapse");
+        }
+    }
+}
+
+struct Keeper {
+    kv: Kv,
+    zone: String,
+    host: String,
+    ttl: Duration,
+    told: tokio::sync::watch::Sender<u64>,
+}
+
+impl Keeper {
+    /// Renews at a third of the time; gives up when another has it, or when the time has passed without one
+    /// renewal that was answered.
+    async fn run(self, lost: CancellationToken) {
+        let mut renewed = Instant::now();
+        loop {
+            tokio::time::sleep(self.ttl / 3).await;
+            let asked = Instant::now();
+            match tokio::time::timeout(self.ttl / 3, self.renew()).await {
+                Ok(Ok(revision)) => {
+                    renewed = asked;
+                    self.told.send_replace(revision);
+                }
+                Ok(Err(error)) if error.kind() == ErrorKind::WrongRevision => break,
+                outcome => {
+                    tracing::warn!(zone = self.zone, ?outcome, "the lease could not be renewed");
+                    if renewed.elapsed() >= self.ttl {
+                        break;
+                    }
+                }
+            }
+        }
+        metrics::counter!("tidings_zone_leases_lost_total").increment(1);
+        lost.cancel();
+    }
+
+    async fn renew(&self) -> Result<u64, Error> {
+        let revision = *self.told.borrow();
+        let host = Bytes::copy_from_slice(self.host.as_bytes());
+        self.kv.update(&self.zone, host, revision, Some(self.ttl)).await
+    }
+}

@@ -1,0 +1,251 @@
+//! The life of a zone on this host: wait for the lease, take ownership, load, serve, and again when it was lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message as _;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tidings_bus::{Append, Error as BusError, Fence, LogMessage, Subscription};
+use tidings_protocol::ZoneId;
+use tidings_protocol::proto::world::v1::{Ownership, ZoneRecord};
+use tidings_service::{Dependency, Subjects};
+use tidings_storage::Stamp;
+use tidings_world::output::Persist;
+use tidings_world::{Output, Zone};
+use tokio_util::sync::CancellationToken;
+
+use super::config::{QUEUE_MAX, REPLAY_PAGE};
+use super::lease::Lease;
+use super::record::{Moves, Record, Snapshot};
+use super::shared::{Logs, Shared};
+use super::writer::{Write, Writer};
+use super::zone::{Loaded, OwnedZone};
+use crate::convert;
+
+/// Why a zone is not served any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The host drains: the zone was checkpointed.
+    Drained,
+    /// Another host owns the zone.
+    Fenced,
+    /// The lease is lost.
+    LeaseLost,
+    /// A commit failed: the state is built anew from what is stored.
+    RolledBack,
+    /// The bus is closed.
+    Closed,
+}
+
+/// Why a zone cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The bus does not answer, or another host took the zone.
+    #[error("the bus: {0}")]
+    Bus(#[from] BusError),
+    /// The storage does not answer.
+    #[error("the storage: {0}")]
+    Store(#[from] tidings_storage::Error),
+    /// A checkpoint that is not one.
+    #[error("the checkpoint cannot be read: {0}")]
+    Checkpoint(String),
+    /// A record that is not one.
+    #[error("record {0} of the zone's log cannot be read: {1}")]
+    Record(u64, String),
+    /// Records are missing.
+    #[error("the zone's log has a hole: record {at} follows {prev}, the last one known is {known}")]
+    Hole {
+        /// The record found.
+        at: u64,
+        /// The one it says it follows.
+        prev: u64,
+        /// The last one that is known.
+        known: u64,
+    },
+}
+
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MOST: Duration = Duration::from_secs(5);
+
+/// Serves a zone whenever this host may, until it is stopped.
+pub async fn host_zone(shared: Arc<Shared>, zone: ZoneId, stop: CancellationToken) {
+    let dependency = shared.health.dependency(format!("zone.{zone}"));
+    loop {
+        dependency.failed("waiting for the lease");
+        let lease = tokio::select! {
+            () = stop.cancelled() => return,
+            lease = Lease::take(&shared.leases, zone.as_str(), &shared.config.name, shared.config.lease) => lease,
+        };
+        let end = hold(&shared, &zone, &lease, &dependency, &stop).await;
+        tracing::info!(%zone, ?end, "the zone is not served here any more");
+        if !lease.lost().is_cancelled() {
+            lease.release().await;
+        }
+        match end {
+            End::Drained | End::Closed => return,
+            // The other host has just begun: its lease comes first.
+            End::Fenced => tokio::time::sleep(shared.config.lease / 2).await,
+            End::LeaseLost | End::RolledBack => {}
+        }
+    }
+}
+
+/// While the lease is held: load and serve, and after a rollback again.
+async fn hold(
+    shared: &Arc<Shared>,
+    zone: &ZoneId,
+    lease: &Lease,
+    dependency: &Dependency,
+    stop: &CancellationToken,
+) -> End {
+    let mut wait = RETRY_FIRST;
+    loop {
+        dependency.failed("loading");
+        let loaded = tokio::select! {
+            () = stop.cancelled() => return End::Drained,
+            () = lease.lost().cancelled() => return End::LeaseLost,
+            loaded = load(shared, zone) => loaded,
+        };
+        match loaded {
+            Ok((mut owned, requests)) => {
+                dependency.ready();
+                let end = owned.serve(requests, stop, lease.lost()).await;
+                dependency.failed("not served");
+                if end != End::RolledBack {
+                    return end;
+                }
+                wait = if owned.committed_anything() { RETRY_FIRST } else { wait };
+            }
+            Err(error) => {
+                tracing::error!(%zone, %error, "the zone cannot be loaded; trying again");
+                metrics::counter!("tidings_zone_load_errors_total", "zone" => zone.to_string()).increment(1);
+                dependency.failed(error.to_string());
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return End::Drained,
+            () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_MOST),
+        }
+    }
+}
+
+/// Takes ownership, then reads: whoever owned the zone before cannot add to what is read.
+async fn load(shared: &Arc<Shared>, zone: &ZoneId) -> Result<(OwnedZone, Subscription), LoadError> {
+    let started = std::time::Instant::now();
+    let logs = shared.logs(zone)?;
+    let fence = take_ownership(shared, &logs).await?;
+    let storage = shared.health.dependency(format!("storage.{zone}"));
+    storage.ready();
+    let writer = Writer::start(shared.store.clone(), shared.bus.clone(), storage);
+    let replayed = Replay::of(shared, zone, &logs, &writer).await?;
+    tracing::info!(%zone, records = replayed.records, took = ?started.elapsed(), "the zone is loaded");
+    metrics::histogram!("tidings_zone_replay_seconds").record(started.elapsed().as_secs_f64());
+    let loaded = Loaded {
+        rng: StdRng::seed_from_u64(shared.config.seed ^ fence.seq.rotate_left(32) ^ hash(zone)),
+        rules: replayed.rules,
+        now: replayed.now.max(shared.now()),
+        moves: replayed.moves,
+        last_record: replayed.last,
+        fence,
+        logs,
+        writer,
+        replayed: replayed.records,
+    };
+    let owned = OwnedZone::new(Arc::clone(shared), zone.clone(), loaded);
+    let pattern = tidings_bus::Pattern::from(&Subjects(shared.bus.registry()).zone_commands(zone)?);
+    let requests = shared.bus.queue_subscribe(&pattern, "zone", QUEUE_MAX).await?;
+    Ok((owned, requests))
+}
+
+/// FNV-1a: the same in every process, which the standard hasher does not promise.
+fn hash(zone: &ZoneId) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    zone.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+/// The ownership record, fenced by the one before: of two that try at once, one has it.
+async fn take_ownership(shared: &Shared, logs: &Logs) -> Result<Fence, BusError> {
+    let before = shared.bus.last(&logs.owner).await?.map_or(0, |message| message.seq);
+    let record = Ownership { host: shared.config.name.clone(), time_ms: shared.now() };
+    let append = Append { subject: logs.owner.clone(), payload: Bytes::from(record.encode_to_vec()) };
+    let fence = Fence { subject: logs.owner.clone(), seq: before };
+    let committed = shared.bus.commit(vec![append], vec![fence]).await?;
+    Ok(Fence { subject: logs.owner.clone(), seq: committed.last })
+}
+
+/// A zone as its checkpoint and its log have it.
+struct Replay {
+    rules: Zone,
+    moves: Moves,
+    now: i64,
+    last: u64,
+    records: u64,
+}
+
+impl Replay {
+    async fn of(shared: &Shared, zone: &ZoneId, logs: &Logs, writer: &Writer) -> Result<Self, LoadError> {
+        let mut replay = Self::from_checkpoint(shared, zone).await?;
+        let epoch = shared.bus.epoch();
+        loop {
+            let page = shared.bus.read(std::slice::from_ref(&logs.log), replay.last, REPLAY_PAGE).await?;
+            if page.is_empty() {
+                return Ok(replay);
+            }
+            for message in page {
+                let records = replay.apply(&message)?;
+                let stamp = Stamp { epoch: epoch.clone(), seq: message.seq };
+                writer.write(Write::Records(stamp, records)).await;
+            }
+        }
+    }
+
+    async fn from_checkpoint(shared: &Shared, zone: &ZoneId) -> Result<Self, LoadError> {
+        let unreadable = |error: &dyn std::fmt::Display| LoadError::Checkpoint(error.to_string());
+        let mut last = 0;
+        let mut snapshot = None;
+        if let Some(checkpoint) = shared.store.checkpoint(zone).await? {
+            let body = serde_json::from_str(&checkpoint.body).map_err(|error| unreadable(&error))?;
+            // In another epoch the log begins anew, on the state that was.
+            last = if checkpoint.stamp.epoch == shared.bus.epoch() { checkpoint.stamp.seq } else { 0 };
+            snapshot = Some(body);
+        }
+        let Snapshot { moves, now, state } =
+            snapshot.unwrap_or_else(|| Snapshot { moves: Moves::default(), now: 0, state: String::new() });
+        let content = Arc::clone(&shared.content);
+        let rules = Zone::restore(zone.clone(), content, shared.rules, Some(&state))
+            .map_err(|error| LoadError::Checkpoint(format!("{error}: {}", error.source)))?;
+        Ok(Self { rules, moves, now, last, records: 0 })
+    }
+
+    /// Applies a record; what storage is to keep of it, again.
+    fn apply(&mut self, message: &LogMessage) -> Result<Vec<tidings_storage::Record>, LoadError> {
+        let unreadable = |error: &dyn std::fmt::Display| LoadError::Record(message.seq, error.to_string());
+        let wire = ZoneRecord::decode(message.payload.clone()).map_err(|error| unreadable(&error))?;
+        let record: Record = serde_json::from_slice(&wire.effects).map_err(|error| unreadable(&error))?;
+        if record.prev != self.last {
+            return Err(LoadError::Hole { at: message.seq, prev: record.prev, known: self.last });
+        }
+        let mut again = Vec::new();
+        for effect in &record.effects {
+            for output in self.rules.replay_effect(effect) {
+                if let Output::Persist(persist) = output {
+                    again.push(kept(persist));
+                }
+            }
+        }
+        again.extend(record.bans.into_iter().map(convert::ban_record));
+        for id in record.moves {
+            self.moves.add(id, message.seq);
+        }
+        self.now = self.now.max(wire.time_ms);
+        self.last = message.seq;
+        self.records += 1;
+        Ok(again)
+    }
+}
+
+fn kept(persist: Persist) -> tidings_storage::Record {
+    convert::storage_record(persist)
+}

@@ -1,0 +1,38 @@
+//! What a zone has to decide, in the order it is decided.
+
+use tidings_bus::Message;
+use tidings_world::input::{Command, Fact, Timer};
+
+use super::late::Late;
+use super::requests::{Arrive, Kind};
+
+/// One thing to decide.
+pub enum Work {
+    /// The zone was loaded: its timers and its people are told.
+    Wake,
+    /// A fact from another zone, or from the host.
+    Fact(Fact),
+    /// A timer is due.
+    Timer(Timer),
+    /// Something waited for has come.
+    Late(Late),
+    /// A request for the rules.
+    Ask(Message, Kind, Command),
+    /// A fact that is asked for by a request.
+    Tell(Message, Fact),
+    /// A character comes from another zone: a commit of its own, since it has a second fence.
+    Arrive(Message, Box<Arrive>),
+}
+
+impl Work {
+    /// Who waits for an answer.
+    pub fn into_message(self) -> Option<Message> {
+        match self {
+            Self::Ask(message, ..)
+            | Self::Tell(message, _)
+            | Self::Arrive(message, _)
+            | Self::Late(Late::Enter(message, ..)) => Some(message),
+            Self::Wake | Self::Fact(_) | Self::Timer(_) | Self::Late(_) => None,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! A bus over the embedded one, whose commits and answers fail as a test wants.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tidings_bus::backend::{Backend, Outcome};
+use tidings_bus::kv::KvBackend;
+use tidings_bus::log::FollowSetBackend;
+use tidings_bus::{
+    Append, Committed, DrainReport, Embedded, Error, ErrorKind, Fence, Headers, LogMessage, Pattern, Subject,
+    Subscription,
+};
+use tokio::sync::Mutex;
+
+/// What happens to the next commits of zones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnCommit {
+    #[default]
+    Store,
+    /// It is never heard of again, nor stored.
+    Vanish,
+    /// It is stored, and never heard of again.
+    StoreAndVanish,
+    /// It is refused, so often.
+    Fail(u32),
+    /// It is stored and said to have failed, once.
+    StoreAndFail,
+}
+
+#[derive(Default)]
+pub struct Faults {
+    pub on_commit: Mutex<OnCommit>,
+    /// Answers of this subject that get lost, so many.
+    pub lost_answers: Mutex<Option<(String, u32)>>,
+    /// Told when a commit has vanished.
+    pub vanished: tokio::sync::Notify,
+}
+
+impl Faults {
+    pub async fn set(&self, fault: OnCommit) {
+        *self.on_commit.lock().await = fault;
+    }
+
+    pub async fn lose_answers(&self, subject: &str, times: u32) {
+        *self.lost_answers.lock().await = Some((subject.to_owned(), times));
+    }
+
+    async fn next(&self) -> OnCommit {
+        let mut fault = self.on_commit.lock().await;
+        let now = *fault;
+        *fault = match now {
+            OnCommit::Fail(times) if times > 1 => OnCommit::Fail(times - 1),
+            OnCommit::Fail(_) | OnCommit::StoreAndFail => OnCommit::Store,
+            other => other,
+        };
+        now
+    }
+
+    async fn loses(&self, subject: &str) -> bool {
+        match &mut *self.lost_answers.lock().await {
+            Some((lost, times)) if lost == subject && *times > 0 => {
+                *times -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+pub struct Faulty {
+    pub inner: Arc<Embedded>,
+    pub faults: Arc<Faults>,
+}
+
+fn is_zones(batch: &[Append]) -> bool {
+    let subject = batch[0].subject.as_str();
+    subject.starts_with("zone.") && subject.ends_with(".log")
+}
+
+impl Backend for Faulty {
+    fn publish(&self, subject: &Subject, payload: Bytes, headers: Headers) -> Outcome<'_, ()> {
+        self.inner.publish(subject, payload, headers)
+    }
+
+    fn subscribe(
+        &self,
+        pattern: &Pattern,
+        group: Option<&str>,
+        capacity: usize,
+    ) -> BoxFuture<'_, Result<Subscription, Error>> {
+        self.inner.subscribe(pattern, group, capacity)
+    }
+
+    fn request(
+        &self,
+        subject: &Subject,
+        payload: Bytes,
+        headers: Headers,
+        deadline: Duration,
+    ) -> BoxFuture<'_, Result<Bytes, Error>> {
+        let subject = subject.clone();
+        Box::pin(async move {
+            let answer = self.inner.request(&subject, payload, headers, deadline).await?;
+            if self.faults.loses(subject.as_str()).await {
+                return Err(Error::new(ErrorKind::Timeout, "the answer was lost"));
+            }
+            Ok(answer)
+        })
+    }
+
+    fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Committed, Error>> {
+        Box::pin(async move {
+            if !is_zones(&batch) {
+                return self.inner.commit(batch, fences).await;
+            }
+            match self.faults.next().await {
+                OnCommit::Store => self.inner.commit(batch, fences).await,
+                OnCommit::Fail(_) => Err(Error::new(ErrorKind::Storage, "the disk is full")),
+                OnCommit::StoreAndFail => {
+                    self.inner.commit(batch, fences).await?;
+                    Err(Error::new(ErrorKind::Timeout, "no answer"))
+                }
+                OnCommit::Vanish => {
+                    self.faults.vanished.notify_one();
+                    std::future::pending().await
+                }
+                OnCommit::StoreAndVanish => {
+                    self.inner.commit(batch, fences).await?;
+                    self.faults.vanished.notify_one();
+                    std::future::pending().await
+                }
+            }
+        })
+    }
+
+    fn read(
+        &self,
+        subjects: &[Subject],
+        after: u64,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<LogMessage>, Error>> {
+        self.inner.read(subjects, after, limit)
+    }
+
+    fn last(&self, subject: &Subject) -> BoxFuture<'_, Result<Option<LogMessage>, Error>> {
+        self.inner.last(subject)
+    }
+
+    fn trim(&self, subject: &Subject, through: u64) -> BoxFuture<'_, Result<(), Error>> {
+        self.inner.trim(subject, through)
+    }
+
+    fn follow_set(&self) -> Box<dyn FollowSetBackend> {
+        self.inner.follow_set()
+    }
+
+    fn epoch(&self) -> String {
+        self.inner.epoch()
+    }
+
+    fn kv(&self, bucket: &str) -> Result<Arc<dyn KvBackend>, Error> {
+        self.inner.kv(bucket)
+    }
+
+    fn drain(&self, deadline: Duration) -> BoxFuture<'_, DrainReport> {
+        self.inner.drain(deadline)
+    }
+}
