@@ -101,6 +101,3 @@ pub struct ConnInfo {
     /// Whether the handshake carried an `Origin` (an allowed one, then). Without one a `hello` needs a bearer token.
     pub origin_present: bool,
 }
-
-#[cfg(test)]
-mod tests;

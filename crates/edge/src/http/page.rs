@@ -19,8 +19,7 @@ use sha2::{Digest as _, Sha256};
 use super::response::{self, Answer};
 
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../web/"]
-#[allow_missing = true]
+#[folder = "../../web/"]
 #[include = "*.html"]
 #[include = "*.js"]
 #[include = "*.css"]
@@ -81,15 +80,6 @@ impl Page {
         Self::Embedded(Web::iter().map(|path| path.into_owned()).filter_map(file).collect())
     }
 
-    /// A page of these files.
-    #[cfg(test)]
-    pub fn of(files: &[(&str, &[u8])]) -> Self {
-        let file = |(path, bytes): &(&str, &[u8])| {
-            ((*path).to_owned(), File::new(path, bytes.to_vec()).expect("a known type"))
-        };
-        Self::Embedded(files.iter().map(file).collect())
-    }
-
     /// The answer to a request for a path of the page, if there is such a file.
     pub fn answer(&self, path: &str, headers: &HeaderMap) -> Option<Answer> {
         let name = path.strip_prefix('/')?;
@@ -144,7 +134,7 @@ impl File {
             response::bytes(StatusCode::OK, self.kind, gzip.unwrap_or(&self.plain).clone())
         };
         let fields = answer.headers_mut();
-        if gzip.is_some() && !fields.get(header::CONTENT_TYPE).is_none() {
+        if gzip.is_some() && fields.contains_key(header::CONTENT_TYPE) {
             fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         fields.insert(header::ETAG, HeaderValue::from_str(&tag).expect("hex digits in quotes"));

@@ -138,12 +138,15 @@ async fn dispatch(call: &mut Call) -> (&'static str, Result<Answer, Problem>) {
     let mut allowed = Vec::new();
     for route in ROUTES {
         let Some(parameter) = matches(route.path, &path) else { continue };
-        let head = call.method() == Method::HEAD && route.method == Method::GET && route.path != "/ws";
-        if route.method == *call.method() || head {
+        let has_head = route.method == Method::GET && route.path != "/ws";
+        if route.method == *call.method() || (has_head && call.method() == Method::HEAD) {
             call.parameter = parameter;
             return (route.name, run(route, call).await);
         }
         allowed.push(route.method.as_str());
+        if has_head {
+            allowed.push("HEAD");
+        }
     }
     if allowed.is_empty() { page(call, &path) } else { ("none", Err(not_allowed(&allowed))) }
 }
@@ -185,15 +188,12 @@ fn page(call: &Call, path: &str) -> (&'static str, Result<Answer, Problem>) {
     if matches!(*call.method(), Method::GET | Method::HEAD) {
         ("page", Ok(answer))
     } else {
-        ("none", Err(not_allowed(&["GET"])))
+        ("none", Err(not_allowed(&["GET", "HEAD"])))
     }
 }
 
 fn not_allowed(methods: &[&str]) -> Problem {
-    let mut list = methods.join(", ");
-    if methods.contains(&"GET") {
-        list.push_str(", HEAD");
-    }
+    let list = methods.join(", ");
     let problem = Problem::new(ErrorCode::MethodNotAllowed, format!("This address takes {list}."));
     match HeaderValue::from_str(&list) {
         Ok(value) => problem.with(header::ALLOW, value),

@@ -1,0 +1,9 @@
+//! HTTP over real sockets, against an account service that answers by rote on the embedded bus.
+
+mod accounts;
+mod connections;
+mod guards;
+mod harness;
+mod operation;
+mod page;
+mod websocket;
