@@ -200,6 +200,15 @@ pub enum RemoteAct {
     Kick(u16, String),
     /// It was whispered to by the player called so: whom `reply` answers.
     Whispered(String),
-    /// It is invited to a party until then, by the player called so.
-    Invited(PartyId, String, Millis),
+    /// It is invited to a party.
+    Invited {
+        /// The party.
+        party: PartyId,
+        /// The name of who invites.
+        by: String,
+        /// The account of who invites.
+        account: Option<AccountId>,
+        /// How long the invitation holds.
+        until: Millis,
+    },
 }

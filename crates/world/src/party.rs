@@ -1,6 +1,288 @@
-//! stub
+//! Parties: who is in one hears it wherever they are. The members of a party are a fact that every zone is told;
+//! whether a character is in one is its own zone's to decide, and follows the fact.
+
+use tidings_protocol::{Audience, CharacterId, PartyId, Text};
+
+use crate::commands::{self, Call, Done, Ran, look, teleport};
+use crate::effect::Change;
+use crate::input::{Fact, Present, Timer};
+use crate::limits::{INVITATION_MS, PARTY_MEMBERS_MAX};
+use crate::names::same;
+use crate::output::{Act, Event, RemoteAct};
+use crate::presence;
+use crate::state::{Invitation, Pending};
+use crate::text::{plain, seconds, t, t1};
 use crate::turn::Turn;
-use tidings_protocol::{CharacterId, PartyId};
-pub(crate) fn abandon(_turn: &mut Turn<'_>, _id: CharacterId) {}
-pub(crate) fn told(_turn: &mut Turn<'_>, _party: PartyId, _members: Vec<CharacterId>) {}
-pub(crate) fn invitation_over(_turn: &mut Turn<'_>, _party: PartyId, _whom: CharacterId) {}
+
+fn members(turn: &Turn<'_>, party: PartyId) -> Vec<CharacterId> {
+    turn.zone.state.parties.get(&party).cloned().unwrap_or_default()
+}
+
+/// The party one is in and its members; a party that nobody knows of holds oneself.
+fn mine(turn: &Turn<'_>, who: CharacterId) -> Option<(PartyId, Vec<CharacterId>)> {
+    let party = turn.person(who)?.party?;
+    let members = members(turn, party);
+    Some((party, if members.contains(&who) { members } else { vec![who] }))
+}
+
+/// Sets the members here and tells every other zone.
+fn set(turn: &mut Turn<'_>, party: PartyId, members: Vec<CharacterId>) {
+    turn.act(Act::Tell(Box::new(Fact::Party(party, members.clone()))));
+    told(turn, party, members);
+}
+
+/// A party's members are these: people of this zone join or leave it accordingly.
+pub(crate) fn told(turn: &mut Turn<'_>, party: PartyId, members: Vec<CharacterId>) {
+    let people = turn.zone.state.people.values();
+    let changes: Vec<(CharacterId, bool)> = people
+        .filter(|person| person.frozen.is_none())
+        .filter_map(|person| match (person.party == Some(party), members.contains(&person.id)) {
+            (true, false) => Some((person.id, false)),
+            (false, true) if person.party.is_none() => Some((person.id, true)),
+            _ => None,
+        })
+        .collect();
+    let concerns_us = !changes.is_empty() || members.iter().any(|id| turn.person(*id).is_some());
+    let known = turn.zone.state.parties.get(&party);
+    if known.map_or(members.is_empty() || !concerns_us, |old| *old == members) && changes.is_empty() {
+        return;
+    }
+    let kept = if concerns_us { members } else { Vec::new() };
+    turn.apply(Change::Party(party, kept));
+    for (id, joins) in changes {
+        let before = turn.zone.audiences(id);
+        turn.apply(Change::Joined(id, joins.then_some(party)));
+        presence::audiences_changed(turn, id, before);
+    }
+}
+
+fn tell_party(turn: &mut Turn<'_>, call: Option<&Call<'_>>, party: PartyId, text: Text, own: Option<Text>) {
+    turn.emit(Event {
+        audience: Some(Audience::Party(party)),
+        kind: "event.party".to_owned(),
+        origin: call.filter(|_| own.is_some()).map(|call| call.origin.clone()),
+        text: Some(text),
+        own,
+        ..Event::default()
+    });
+}
+
+fn invitation_key(party: PartyId, whom: CharacterId) -> String {
+    format!("{party}.{whom}")
+}
+
+/// `party invite <player>`.
+pub(crate) fn invite(turn: &mut Turn<'_>, call: &Call<'_>, name: &str) -> Ran {
+    let me = turn.person(call.me).ok_or_else(|| t("refuse.session"))?;
+    let my_name = me.name.clone();
+    if same(name, &my_name) {
+        return Err(t("party.invite_self"));
+    }
+    let Some(target) = turn.find_present(name).cloned() else {
+        return commands::not_online(turn, call, name);
+    };
+    let (party, members) = match mine(turn, call.me) {
+        Some(mine) => mine,
+        None => {
+            let bits = turn.chance();
+            (PartyId::new(u64::try_from(turn.now).unwrap_or(0), bits), Vec::new())
+        }
+    };
+    may_invite(turn, call, &target, party, &members)?;
+    if members.is_empty() {
+        set(turn, party, vec![call.me]);
+    }
+    let until = turn.now + INVITATION_MS;
+    let pending = Pending { party, by: call.me, whom: target.id, name: target.name.clone(), until };
+    turn.apply(Change::Pending(invitation_key(party, target.id), Some(pending)));
+    turn.timer(Timer::Invitation(party, target.id), Some(until));
+    deliver(turn, call, &target, &my_name, party, until);
+    let own = t1("party.invite_sent", "name", target.name.as_str());
+    Ok(teleport::done(turn, call, own))
+}
+
+fn may_invite(
+    turn: &Turn<'_>,
+    call: &Call<'_>,
+    target: &Present,
+    party: PartyId,
+    members: &[CharacterId],
+) -> Result<(), Text> {
+    if members.first().is_some_and(|leader| *leader != call.me) {
+        return Err(t("party.not_leader"));
+    }
+    if members.contains(&target.id) {
+        return Err(t1("party.invite_member", "name", target.name.as_str()));
+    }
+    if members.len() >= PARTY_MEMBERS_MAX {
+        return Err(t1("party.full", "n", PARTY_MEMBERS_MAX.to_string()));
+    }
+    if turn.zone.state.invitations.contains_key(&invitation_key(party, target.id)) {
+        return Err(t1("party.invite_pending", "name", target.name.as_str()));
+    }
+    Ok(())
+}
+
+/// Brings the invitation to where the target is. Those who muted the inviter hear nothing of it: the line has an
+/// author; those who want no invitations get none.
+fn deliver(
+    turn: &mut Turn<'_>,
+    call: &Call<'_>,
+    target: &Present,
+    my_name: &str,
+    party: PartyId,
+    until: i64,
+) {
+    let from = turn.actor(call.me);
+    if turn.person(target.id).is_some_and(|person| person.frozen.is_none()) {
+        invited(turn, target.id, from, my_name, party, until);
+    } else {
+        let act = RemoteAct::Invited {
+            party,
+            by: my_name.to_owned(),
+            account: from.and_then(|a| a.account),
+            until,
+        };
+        turn.act(Act::Send(target.id, target.zone.clone(), act));
+    }
+}
+
+/// Somebody of this zone is invited.
+pub(crate) fn invited(
+    turn: &mut Turn<'_>,
+    whom: CharacterId,
+    from: Option<crate::output::Actor>,
+    by: &str,
+    party: PartyId,
+    until: i64,
+) {
+    let Some(person) = turn.person(whom) else { return };
+    let account = from.as_ref().and_then(|actor| actor.account);
+    let muted = account.is_some_and(|account| person.mutes_account(account, turn.now));
+    if muted || person.kept.settings.no_invitations || until <= turn.now {
+        return;
+    }
+    turn.apply(Change::Invited(whom, Invitation { party, by: by.to_owned(), until }));
+    let text = t1("party.invited", "name", by).with("time", seconds(until - turn.now));
+    turn.tell(whom, "event.party_invitation", from, text);
+}
+
+/// An invitation was not taken up in time.
+pub(crate) fn invitation_over(turn: &mut Turn<'_>, party: PartyId, whom: CharacterId) {
+    let key = invitation_key(party, whom);
+    let Some(pending) = turn.zone.state.invitations.get(&key).cloned() else { return };
+    turn.apply(Change::Pending(key, None));
+    if turn.zone.owns(pending.by) && !members(turn, party).contains(&whom) {
+        turn.tell(pending.by, "event.party", None, t1("party.expired", "name", pending.name));
+    }
+}
+
+/// `party accept [player]`.
+pub(crate) fn accept(turn: &mut Turn<'_>, call: &Call<'_>, by: &str) -> Ran {
+    let me = turn.person(call.me).ok_or_else(|| t("refuse.session"))?;
+    if me.party.is_some() {
+        return Err(t("party.in_one"));
+    }
+    let live = me.invited.iter().rev().filter(|invitation| invitation.until > turn.now);
+    let fits = |invitation: &&Invitation| by.is_empty() || same(by, &invitation.by);
+    let Some(Invitation { party, by, .. }) = live.into_iter().find(fits).cloned() else {
+        return Err(t("party.no_invitation"));
+    };
+    let name = me.name.clone();
+    let mut members = members(turn, party);
+    if members.is_empty() {
+        members.extend(turn.find_present(&by).map(|leader| leader.id));
+    }
+    if members.len() >= PARTY_MEMBERS_MAX {
+        return Err(t1("party.full", "n", PARTY_MEMBERS_MAX.to_string()));
+    }
+    turn.apply(Change::Uninvited(call.me, None));
+    members.push(call.me);
+    set(turn, party, members);
+    let own = t("party.joined_self");
+    tell_party(turn, Some(call), party, t1("party.joined", "name", name), Some(own.clone()));
+    Ok(Done::InLog(own))
+}
+
+/// `party leave`.
+pub(crate) fn leave(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
+    if mine(turn, call.me).is_none() {
+        return Err(t("party.not_in"));
+    }
+    abandon(turn, call.me);
+    Ok(teleport::done(turn, call, t("party.left_self")))
+}
+
+/// A character leaves its party, because it wants to or leaves the world.
+pub(crate) fn abandon(turn: &mut Turn<'_>, id: CharacterId) {
+    let Some((party, members)) = mine(turn, id) else { return };
+    let Some(name) = turn.person(id).map(|person| person.name.clone()) else { return };
+    let rest: Vec<CharacterId> = members.into_iter().filter(|member| *member != id).collect();
+    let alone = rest.is_empty();
+    set(turn, party, rest);
+    if !alone {
+        tell_party(turn, None, party, t1("party.left", "name", name), None);
+    }
+}
+
+/// `party kick <player>`.
+pub(crate) fn kick(turn: &mut Turn<'_>, call: &Call<'_>, name: &str) -> Ran {
+    let (party, members) = led_by_me(turn, call)?;
+    let Some(target) = turn.find_present(name).cloned() else {
+        return commands::not_online(turn, call, name);
+    };
+    if target.id == call.me {
+        return leave(turn, call);
+    }
+    if !members.contains(&target.id) {
+        return Err(t1("party.not_member", "name", target.name));
+    }
+    set(turn, party, members.into_iter().filter(|member| *member != target.id).collect());
+    turn.tell(target.id, "event.party", None, t("party.kicked"));
+    tell_party_but(turn, call, party, t1("party.left", "name", target.name.as_str()));
+    let own = t1("party.kicked_self", "name", target.name);
+    Ok(teleport::done(turn, call, own))
+}
+
+fn tell_party_but(turn: &mut Turn<'_>, call: &Call<'_>, party: PartyId, text: Text) {
+    turn.emit(Event {
+        audience: Some(Audience::Party(party)),
+        kind: "event.party".to_owned(),
+        text: Some(text),
+        except: vec![call.me],
+        ..Event::default()
+    });
+}
+
+/// `party disband`.
+pub(crate) fn disband(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
+    let (party, _) = led_by_me(turn, call)?;
+    let own = t("party.disbanded_self");
+    tell_party(turn, Some(call), party, t("party.disbanded"), Some(own.clone()));
+    set(turn, party, Vec::new());
+    Ok(Done::InLog(own))
+}
+
+fn led_by_me(turn: &Turn<'_>, call: &Call<'_>) -> Result<(PartyId, Vec<CharacterId>), Text> {
+    let (party, members) = mine(turn, call.me).ok_or_else(|| t("party.not_in"))?;
+    if members.first() == Some(&call.me) { Ok((party, members)) } else { Err(t("party.not_leader")) }
+}
+
+/// `party list`.
+pub(crate) fn list(turn: &Turn<'_>, call: &Call<'_>) -> Ran {
+    let (_, members) = mine(turn, call.me).ok_or_else(|| t("party.not_in"))?;
+    let name = |(at, id): (usize, &CharacterId)| {
+        let present = turn.zone.known.by_id(*id);
+        let name = present.map_or_else(|| "?".to_owned(), |present| present.name.clone());
+        let away = present.is_none_or(|present| present.link_lost);
+        match (at == 0, away) {
+            (true, false) => t1("party.leader", "name", name),
+            (true, true) => t1("party.leader_away", "name", name),
+            (false, true) => t1("party.away", "name", name),
+            (false, false) => plain(name),
+        }
+    };
+    let names: Vec<Text> = members.iter().enumerate().map(name).collect();
+    let list = look::list(names).ok_or_else(|| t("party.not_in"))?;
+    Ok(Done::Read(t1("party.list", "list", list)))
+}

@@ -7,10 +7,9 @@ use crate::commands;
 use crate::effect::Change;
 use crate::input::{Fact, Role};
 use crate::movement::{self, Story};
-use crate::output::RemoteAct;
+use crate::output::{Actor, RemoteAct};
 use crate::party;
 use crate::presence;
-use crate::state::Invitation;
 use crate::text::t1;
 use crate::turn::{Turn, happened_to};
 
@@ -80,8 +79,10 @@ pub(crate) fn remote_act(turn: &mut Turn<'_>, who: CharacterId, act: RemoteAct) 
                 turn.apply(Change::ReplyTo(who, name));
             }
         }
-        RemoteAct::Invited(party, by, until) => {
-            turn.apply(Change::Invited(who, Invitation { party, by, until }));
+        RemoteAct::Invited { party, by, account, until } => {
+            let id = turn.find_present(&by).map(|present| present.id);
+            let from = Actor { id, name: by.clone(), account, npc: false, staff: false };
+            party::invited(turn, who, Some(from), &by, party, until);
         }
     }
 }

@@ -3,9 +3,9 @@
 use serde_json::json;
 use tidings_protocol::{Audience, CharacterId, CloseCode, Text};
 
-use crate::commands::Call;
+use crate::commands::{Call, Done, Ran};
 use crate::effect::Change;
-use crate::limits::{BREACHES_MAX, Verb};
+use crate::limits::{BREACHES_MAX, SAY_CHARS_MAX, Verb};
 use crate::output::Event;
 use crate::presence;
 use crate::text::{clock, seconds, t, t1};
@@ -107,4 +107,130 @@ pub(crate) fn speak(turn: &mut Turn<'_>, call: &Call<'_>, line: Line<'_>) -> Tex
         ..Event::default()
     });
     own
+}
+
+/// Sends a line to its audience of which one reads a form of its own.
+pub(crate) fn speak_to_one(
+    turn: &mut Turn<'_>,
+    call: &Call<'_>,
+    line: Line<'_>,
+    whom: CharacterId,
+    theirs: Text,
+) -> Text {
+    let to_one = Event {
+        audience: Some(line.audience.clone()),
+        kind: line.kind.to_owned(),
+        from: turn.actor(call.me),
+        text: Some(theirs),
+        data: json!({ "message": line.message }),
+        only: vec![whom],
+        channel: line.channel.to_owned(),
+        ..Event::default()
+    };
+    let own = line.own.clone();
+    turn.emit(Event {
+        audience: Some(line.audience),
+        kind: line.kind.to_owned(),
+        from: turn.actor(call.me),
+        origin: Some(call.origin.clone()),
+        text: Some(line.text),
+        own: Some(line.own),
+        data: json!({ "message": line.message }),
+        except: vec![whom],
+        channel: line.channel.to_owned(),
+        ..Event::default()
+    });
+    turn.emit(to_one);
+    own
+}
+
+/// A channel that is spoken on by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Channel {
+    Say,
+    Local,
+    Global,
+    Party,
+    Staff,
+    System,
+    Whisper,
+}
+
+impl Channel {
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Say, Self::Local, Self::Global, Self::Party, Self::Whisper, Self::System, Self::Staff];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Say => "say",
+            Self::Local => "local",
+            Self::Global => "global",
+            Self::Party => "party",
+            Self::Staff => "staff",
+            Self::System => "system",
+            Self::Whisper => "whisper",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|channel| channel.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether one may be without it.
+    pub(crate) fn can_leave(self) -> bool {
+        matches!(self, Self::Local | Self::Global | Self::Party)
+    }
+
+    /// Its audience for this character; `None`: it has none now.
+    pub(crate) fn audience(self, turn: &Turn<'_>, who: CharacterId) -> Option<Audience> {
+        let person = turn.person(who)?;
+        match self {
+            Self::Say => Some(Audience::Room(person.room.clone())),
+            Self::Local => turn.room(&person.room).map(|room| Audience::Area(room.area.clone())),
+            Self::Global | Self::System => Some(turn.world()),
+            Self::Party => person.party.map(Audience::Party),
+            Self::Staff => person.is_staff().then(|| turn.staff()),
+            Self::Whisper => Some(Audience::Player(who)),
+        }
+    }
+
+    fn verb(self) -> Option<Verb> {
+        match self {
+            Self::Say => Some(Verb::Say),
+            Self::Local => Some(Verb::Local),
+            Self::Global => Some(Verb::Global),
+            Self::Party => Some(Verb::Party),
+            Self::Staff | Self::System | Self::Whisper => None,
+        }
+    }
+}
+
+/// Speaks on `local`, `global`, `party` or `staff`.
+pub(crate) fn on_channel(turn: &mut Turn<'_>, call: &Call<'_>, channel: Channel) -> Ran {
+    let name = channel.name();
+    let message = call.text(SAY_CHARS_MAX, &format!("refuse.{name}_what"))?;
+    let audience = channel.audience(turn, call.me).ok_or_else(|| match channel {
+        Channel::Party => t("party.not_in"),
+        _ => t("refuse.role"),
+    })?;
+    if channel != Channel::Staff {
+        may_speak(turn, call.me)?;
+    }
+    let person = turn.person(call.me).ok_or_else(|| t("refuse.session"))?;
+    if person.mutes_channel(name, turn.now) {
+        return Err(t1("refuse.not_on_channel", "channel", name));
+    }
+    let speaker = person.name.clone();
+    if let Some(verb) = channel.verb() {
+        not_so_fast(turn, call.me, verb)?;
+    }
+    let line = Line {
+        audience,
+        kind: &format!("chat.{name}"),
+        channel: name,
+        message,
+        text: t1(&format!("chat.{name}"), "name", speaker).with("text", message),
+        own: t1(&format!("chat.{name}.self"), "text", message),
+    };
+    Ok(Done::InLog(speak(turn, call, line)))
 }

@@ -6,7 +6,7 @@
 use tidings_protocol::{CharacterId, Text};
 
 use crate::content::model::Direction;
-use crate::input::{Answer, Millis, Origin, Role};
+use crate::input::{Answer, KnownPlayer, Millis, Origin, Present, Role};
 use crate::known::Waiting;
 use crate::limits::{LINE_CHARS_MAX, QUESTIONS_MAX};
 use crate::names::{clean, nearest, shown, split};
@@ -27,9 +27,42 @@ macro_rules! commands {
 // The table: one line a command.
 commands! {
     say,
+    emote,
+    emotes,
+    pose,
+    whisper,
+    reply,
+    local,
+    global,
+    chat,
+    party,
+    channel,
+    mute,
+    unmute,
+    mutes,
     go,
     look,
+    examine,
+    who,
+    time,
+    weather,
+    alias,
+    unalias,
+    settings,
+    brief,
+    reader,
+    help,
     quit,
+    staff,
+    goto,
+    teleport,
+    summon,
+    kick,
+    mute_global,
+    unmute_global,
+    system,
+    ban,
+    admin,
     shutdown,
 }
 
@@ -168,7 +201,7 @@ fn parse(turn: &mut Turn<'_>, origin: &Origin, me: CharacterId, line: &str, answ
     if let Some(direction) = Direction::from_name(&word) {
         return go::towards(turn, &call, direction);
     }
-    Err(no_command(turn, &word, role))
+    emote::named(turn, &call, &word).unwrap_or_else(|| Err(no_command(turn, &word, role)))
 }
 
 /// The command of this word.
@@ -213,6 +246,33 @@ fn expand(turn: &Turn<'_>, me: CharacterId, line: &str) -> String {
         if line.chars().count() > LINE_CHARS_MAX {
             return line;
         }
+    }
+}
+
+/// A player, or the question that was asked.
+pub(crate) enum Found {
+    Player(KnownPlayer),
+    Asked,
+}
+
+/// The player called so, in the world or not: who is not known here is asked for.
+pub(crate) fn player(turn: &mut Turn<'_>, call: &Call<'_>, name: &str) -> Result<Found, Text> {
+    if let Some(present) = turn.find_present(name) {
+        let Present { id, name, account, role, .. } = present.clone();
+        return Ok(Found::Player(KnownPlayer { id, name, account, role }));
+    }
+    match call.answer {
+        Some(Answer::Player(Some(known))) => Ok(Found::Player(known.clone())),
+        Some(_) => Err(t1("refuse.no_player", "name", shown(name))),
+        None => call.ask(turn, Query::Player(shown(name))).map(|_| Found::Asked),
+    }
+}
+
+/// Refuses what only works with a player in the world: there is none of the name, or they are not here.
+pub(crate) fn not_online(turn: &mut Turn<'_>, call: &Call<'_>, name: &str) -> Ran {
+    match player(turn, call, name)? {
+        Found::Player(known) => Err(t1("refuse.not_here", "name", known.name)),
+        Found::Asked => Ok(Done::Later),
     }
 }
 

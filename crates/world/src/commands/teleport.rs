@@ -1,0 +1,81 @@
+//! `teleport <who> <direction, room or person>`: staff sends somebody elsewhere.
+
+use tidings_protocol::{RoomId, Text};
+
+use super::{Call, Done, Ran, Spec, goto, usage};
+use crate::content::model::Direction;
+use crate::input::{Present, Role};
+use crate::movement::{self, Story};
+use crate::names::{shown, split};
+use crate::output::{Act, RemoteAct};
+use crate::text::{t, t1, way};
+use crate::turn::{Turn, happened_to};
+
+pub(crate) const SPEC: Spec = Spec {
+    names: &["teleport", "send"],
+    usage: "teleport <player> <direction, room or player>",
+    summary: "Sends a player in a direction, to a room, or to another player.",
+    see: &["goto", "summon"],
+    role: Role::Moderator,
+    run,
+};
+
+fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
+    let (name, place) = split(call.rest);
+    if name.is_empty() || place.is_empty() {
+        return Err(usage(&SPEC));
+    }
+    let Some(target) = turn.find_present(name).cloned() else { return super::not_online(turn, call, name) };
+    let me = turn.person(call.me).map(|me| me.name.clone()).ok_or_else(|| t("refuse.session"))?;
+    let (to, direction) = destination(turn, &target, place)?;
+    let to_where = match direction {
+        Some(direction) => way("to", direction),
+        None => t1("to.place", "place", turn.room_name(&to)),
+    };
+    let theirs = t1("move.sent", "name", me).with("place", to_where.clone());
+    let own = t1("staff.sent", "name", target.name.as_str()).with("place", to_where);
+    turn.audit(call.me, "teleport", &target.name, to.as_str());
+    send(turn, &target, &to, theirs, direction);
+    if target.id == call.me {
+        return Ok(Done::Changed(own));
+    }
+    Ok(done(turn, call, own))
+}
+
+fn destination(turn: &Turn<'_>, target: &Present, typed: &str) -> Result<(RoomId, Option<Direction>), Text> {
+    if let Some(direction) = Direction::from_name(&typed.to_lowercase()) {
+        let exit = turn.exit(&target.room, direction).ok_or_else(|| t("refuse.no_way"))?;
+        return Ok((exit.to.clone(), Some(direction)));
+    }
+    let to = goto::place(turn, typed).ok_or_else(|| t1("refuse.no_room", "name", shown(typed)))?;
+    Ok((to, None))
+}
+
+/// Moves a player of this zone or another; the others see a move.
+pub(crate) fn send(
+    turn: &mut Turn<'_>,
+    target: &Present,
+    to: &RoomId,
+    theirs: Text,
+    direction: Option<Direction>,
+) {
+    let Some(person) = turn.person(target.id).filter(|person| person.frozen.is_none()) else {
+        let act = RemoteAct::Teleport(to.clone(), theirs);
+        return turn.act(Act::Send(target.id, target.zone.clone(), act));
+    };
+    let (name, session) = (person.name.clone(), happened_to(person));
+    let mut story: Story = goto::vanishing(&name, theirs);
+    if let Some(direction) = direction {
+        let from = movement::arrival_from(turn, target.id, to, direction);
+        story.leaves = t1("move.leaves", "name", name.as_str()).with("direction", way("to", direction));
+        story.arrives = t1("move.arrives", "name", name).with("direction", from);
+    }
+    movement::relocate(turn, target.id, to, story, &session);
+}
+
+/// The actor's reply by its own log.
+pub(crate) fn done(turn: &mut Turn<'_>, call: &Call<'_>, own: Text) -> Done {
+    let event = turn.own_event(call.me, "event.done", call.origin, own.clone());
+    turn.emit(event);
+    Done::InLog(own)
+}
