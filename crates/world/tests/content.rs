@@ -81,11 +81,15 @@ fn unknown_keys_are_named_with_the_nearest_known_one() {
     );
     check(
         &world("hour_seconds", "zzzzz"),
-        &["world.toml:5: unknown key 'zzzzz' in world.toml: known here: id, name, welcome, start, hour_seconds"],
+        &[
+            "world.toml:5: unknown key 'zzzzz' in world.toml: known here: id, name, welcome, start, hour_seconds",
+        ],
     );
     check(
         &changed("exits.east = 'yard'", "exits.east = { to = 'yard', one-way = true }"),
-        &["zones/town.toml:6: unknown key 'one-way' in the exit east of room 'hall': did you mean 'one_way'?"],
+        &[
+            "zones/town.toml:6: unknown key 'one-way' in the exit east of room 'hall': did you mean 'one_way'?",
+        ],
     );
 }
 
@@ -102,8 +106,10 @@ fn targets_that_are_missing_are_named() {
     );
     check(
         &changed("exits.west = 'hall'", "exits.west = 'hall'\nexits.north = 'twn_hall'"),
-        &["zones/town.toml:12: exit north of room 'yard': there is no room 'twn_hall': there is no zone 'twn', did \
-           you mean 'town'?"],
+        &[
+            "zones/town.toml:12: exit north of room 'yard': there is no room 'twn_hall': there is no zone 'twn', did \
+           you mean 'town'?",
+        ],
     );
     check(
         &world("town_hall", "town_hal"),
@@ -117,8 +123,10 @@ fn ways_are_two_way_or_say_that_they_are_not() {
     check(&with("{ to = 'hall', door = 'the yard door', hidden = true }"), &[]);
     check(
         &with("{ to = 'hall', one_way = true }"),
-        &["zones/town.toml:11: warning: exit west of room 'yard' to 'town_hall' is declared one_way, but there is a \
-           way back"],
+        &[
+            "zones/town.toml:11: warning: exit west of room 'yard' to 'town_hall' is declared one_way, but there is a \
+           way back",
+        ],
     );
     let round = changed("exits.west = 'hall'", "exits.south = 'hall'");
     assert_eq!(mistakes(&round).len(), 2, "{:?}", mistakes(&round));
@@ -132,13 +140,17 @@ fn ways_are_two_way_or_say_that_they_are_not() {
 #[test]
 fn rooms_that_nobody_can_walk_to_or_leave_are_named() {
     check(
-        &town("[rooms.attic]\nname = 'Attic'\ndescription = 'Dust.'\nexits.down = { to = 'hall', one_way = true }"),
+        &town(
+            "[rooms.attic]\nname = 'Attic'\ndescription = 'Dust.'\nexits.down = { to = 'hall', one_way = true }",
+        ),
         &["zones/town.toml:13: room 'attic' cannot be reached from the start, 'town_hall'"],
     );
     check(
         &changed("'yard'", "{ to = 'yard', locked = true }"),
-        &["zones/town.toml:3: room 'hall' cannot be left: it has no exit that is not locked",
-          "zones/town.toml:8: warning: room 'yard' is only behind locked exits: nobody can walk there"],
+        &[
+            "zones/town.toml:3: room 'hall' cannot be left: it has no exit that is not locked",
+            "zones/town.toml:8: warning: room 'yard' is only behind locked exits: nobody can walk there",
+        ],
     );
     check(
         &changed("exits.west = 'hall'", "exits.west = 'hall'\nexits.up = 'yard'"),
@@ -199,16 +211,18 @@ fn directions_areas_and_weather_are_known_ones() {
     check(&one, &[]);
     let named = TOWN.replace("name = 'Hall'", "name = 'Hall'\narea = 'mil'");
     check(
-        &files(&[("zones/town.toml", &named.replace("name = 'Town'", "name = 'Town'\nareas.mill = 'the mill'"))]),
+        &files(&[(
+            "zones/town.toml",
+            &named.replace("name = 'Town'", "name = 'Town'\nareas.mill = 'the mill'"),
+        )]),
         &["zones/town.toml:6: room 'hall': there is no area 'mil': did you mean 'mill'?"],
     );
 }
 
 #[test]
 fn characters_are_checked() {
-    let npc = |lines: &str| {
-        town(&format!("[npcs.bo]\nname = 'Bo'\ndescription = 'Tall.'\nhome = 'yard'\n{lines}"))
-    };
+    let npc =
+        |lines: &str| town(&format!("[npcs.bo]\nname = 'Bo'\ndescription = 'Tall.'\nhome = 'yard'\n{lines}"));
     let fine = "words = ['TALL one']\nwanders = ['hall', 'yard']\npopulation = 2\nidle = ':hums.'\n\
                 greetings = ['Hello, {name}.']\nroutine = [{ hour = 23, go = 'yard' }, { hour = 0, line = 'Late.' }]\n\
                 reactions = [{ words = ['Rain'], lines = ['Again?'] }]";
@@ -230,7 +244,10 @@ fn characters_are_checked() {
             "18: the routine of npc 'bo': hour 3 is there twice",
         ),
         ("wanders = ['hal']", "17: 'wanders': there is no room 'town_hal': did you mean 'hall'?"),
-        ("greetings = ['Hi {nam}']", "17: npc 'bo': a line of 'greetings' holds '{nam}': did you mean '{name}'?"),
+        (
+            "greetings = ['Hi {nam}']",
+            "17: npc 'bo': a line of 'greetings' holds '{nam}': did you mean '{name}'?",
+        ),
         ("idle = ['{name}!']", "17: npc 'bo': a line of 'idle' holds '{name}': nothing is filled in here"),
         ("idle = [':']", "17: npc 'bo': a line of 'idle' has nothing after the ':'"),
         ("idle = 3", "17: npc 'bo': 'idle' takes a list of texts, not a whole number"),
@@ -251,13 +268,16 @@ fn characters_are_checked() {
 
 #[test]
 fn characters_stay_in_their_zone() {
-    let field = "name = 'Field'\n[rooms.field]\nname = 'Field'\ndescription = 'Grass.'\nexits.west = 'town_yard'";
+    let field =
+        "name = 'Field'\n[rooms.field]\nname = 'Field'\ndescription = 'Grass.'\nexits.west = 'town_yard'";
     let town = TOWN.replace("exits.west = 'hall'", "exits.west = 'hall'\nexits.east = 'field_field'");
     let npc = "[npcs.bo]\nname = 'Bo'\ndescription = 'Tall.'\nhome = 'yard'\nwanders = ['field_field']";
     check(&files(&[("zones/town.toml", &town), ("zones/field.toml", field)]), &[]);
     check(
         &files(&[("zones/town.toml", &format!("{town}\n{npc}")), ("zones/field.toml", field)]),
-        &["zones/town.toml:18: npc 'bo': 'wanders' is 'field_field', in another zone: characters stay in their own"],
+        &[
+            "zones/town.toml:18: npc 'bo': 'wanders' is 'field_field', in another zone: characters stay in their own",
+        ],
     );
 }
 
@@ -267,14 +287,19 @@ fn words_are_checked() {
     let pair = "own = 'You bow.'\nothers = '{name} bows.'";
     check(&emote(&format!("[bow]\n{pair}")), &[]);
     check(&emote(&format!("[say]\n{pair}")), &["emotes.toml:1: emote 'say': its name is a command already"]);
-    check(&emote(&format!("[north]\n{pair}")), &["emotes.toml:1: emote 'north': its name is a command already"]);
+    check(
+        &emote(&format!("[north]\n{pair}")),
+        &["emotes.toml:1: emote 'north': its name is a command already"],
+    );
     check(
         &emote("[bow]\nown = 'You bow.'\nothers = 'Bows.'"),
         &["emotes.toml:3: emote 'bow': 'others' has no {name} in it"],
     );
     check(
         &emote(&format!("[bow]\n{pair}\nown_to = 'You bow to {{target}}.'")),
-        &["emotes.toml:1: emote 'bow': 'own_to', 'others_to' and 'target_to' belong together: give all or none"],
+        &[
+            "emotes.toml:1: emote 'bow': 'own_to', 'others_to' and 'target_to' belong together: give all or none",
+        ],
     );
     check(
         &emote(&format!("[bow]\n{pair}\n[Bow]\n{pair}")),
@@ -304,10 +329,15 @@ fn texts_have_bounds() {
     );
     check(
         &changed("'A yard.'", "\"\\u001b[31mred\""),
-        &["zones/town.toml:10: room 'yard': 'description' holds the character U+001B, which no text may hold"],
+        &[
+            "zones/town.toml:10: room 'yard': 'description' holds the character U+001B, which no text may hold",
+        ],
     );
     check(&changed("'Yard'", "''"), &["zones/town.toml:9: room 'yard': 'name' is empty"]);
-    check(&changed("'Yard'", "['Yard']"), &["zones/town.toml:9: room 'yard': 'name' takes a text, not a list"]);
+    check(
+        &changed("'Yard'", "['Yard']"),
+        &["zones/town.toml:9: room 'yard': 'name' takes a text, not a list"],
+    );
     check(
         &world("hour_seconds = 60", "hour_seconds = 99999999999999999999"),
         &["world.toml:5: world.toml: 'hour_seconds' is 99999999999999999999: from 1 to 86400"],

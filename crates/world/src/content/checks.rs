@@ -67,7 +67,8 @@ fn ways_back(builder: &Builder, report: &Report) {
         let Some(target) = builder.content.rooms.get(&exit.to) else { continue };
         if exit.to == room.id
             || builder.broken.contains(&room.id.zone())
-            || builder.broken.contains(&target.id.zone()) {
+            || builder.broken.contains(&target.id.zone())
+        {
             continue;
         }
         let key = (room.id.clone(), direction);
