@@ -4,7 +4,7 @@
 import { byId } from "./dom.js";
 import { chime } from "./chime.js";
 import * as keep from "./keep.js";
-import { channelOf } from "./lines.js";
+import { channelOf, safeText } from "./lines.js";
 import { apply, createModel, endAway, markAway } from "./model.js";
 import * as settings from "./settings.js";
 import { Connection } from "./net/connection.js";
@@ -33,7 +33,7 @@ let dirty = false;
 const log = new Log(byId("log"), byId("new-lines"));
 const place = new Place({ send, insert: (text) => prompt.insert(text), morePeople: () => connection.ask("occupants", model.next) });
 const map = new MapView({ send });
-const status = new Status({ again: enterAgain, door: toDoor });
+const status = new Status({ again: enterAgain, door: toDoor, retry: () => connection.start() });
 const prompt = new Prompt({
   form: byId("prompt"), input: byId("command"), choices: byId("choices"), mode: byId("prompt-mode"), name: byId("prompt-name"),
   model: () => model, onLine: send,
@@ -155,6 +155,7 @@ function onFrame(frame, done) {
   if (changed.has("room") || changed.has("map")) place.room(model);
   if (changed.has("occupants") || changed.has("self")) place.people(model);
   if (changed.has("map")) map.draw(model.map);
+  if (changed.has("self")) byId("self-name").textContent = safeText(model.self?.name);
   if (model.away?.until) waitForQuiet();
   dirty = true;
   if (frame.type !== "welcome") {

@@ -115,9 +115,10 @@ function render(line) {
   return node;
 }
 
+// The style sheet shows it, so that a line that is copied or searched is the line alone.
 function stamp(line) {
   const time = line.time ? new Date(line.time) : new Date(line.at ?? Date.now());
-  return Number.isNaN(time.getTime()) ? null : el("time", { datetime: time.toISOString(), text: clock.format(time) });
+  return Number.isNaN(time.getTime()) ? null : el("time", { datetime: time.toISOString(), data: { clock: clock.format(time) } });
 }
 
 function divider(line, props) {
