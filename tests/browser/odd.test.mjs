@@ -21,7 +21,7 @@ const json = (status, body) => ({ status, contentType: "application/json", body:
 function roomState(people = [], more = {}) {
   return {
     type: "state", what: "room", position: position(2), character: { id: "a1", name: "Ann" },
-    room: { id: "t_room", name: "Test Room", description: "Plain.", zone: "t", exits: { east: { name: "Elsewhere" } }, occupants: { items: people, total: people.length, next: null, ...more } },
+    room: { id: "t_room", name: "Test Room", description: "Plain.", zone: "t", exits: { east: { name: "east", place: "Elsewhere", to: "t_elsewhere" } }, occupants: { items: people, total: people.length, next: null, ...more } },
   };
 }
 
