@@ -5,8 +5,6 @@ const DIRECTIONS = ["north", "northeast", "east", "southeast", "south", "southwe
 const TO_SOMEBODY = new Set(["whisper", "w", "tell", "look", "l", "examine", "ask", "mute", "unmute", "party", "kick", "summon", "teleport", "goto", "who"]);
 /** Commands whose first word after them is a way out. */
 const TO_SOMEWHERE = new Set(["go", "look", "l"]);
-/** Commands whose first word after them is a thing to see. */
-const TO_SOMETHING = new Set(["look", "l", "examine", "x"]);
 /** More choices than this help nobody. */
 export const CHOICES_MAX = 12;
 
@@ -35,7 +33,6 @@ export function complete(model, line, caret, { speaking = false } = {}) {
     if (first === "" && !(speaking && !slash)) found.push(...commandChoices(model), ...exitChoices(model));
     else {
       if (TO_SOMEWHERE.has(first)) found.push(...exitChoices(model));
-      if (TO_SOMETHING.has(first)) found.push(...Object.keys(model.room?.things ?? {}).map((text) => ({ text, hint: "here" })));
       if (first === "help") found.push(...commandChoices(model));
       if (word !== "" || TO_SOMEBODY.has(first)) found.push(...peopleChoices(model));
     }
@@ -58,7 +55,7 @@ function commandChoices(model) {
 }
 
 function exitChoices(model) {
-  return exitsOf(model.room).map((text) => ({ text, hint: model.room.exits[text]?.place ?? "" }));
+  return exitsOf(model.room).map((text) => ({ text, hint: model.room.exits[text]?.name ?? "" }));
 }
 
 function peopleChoices(model) {

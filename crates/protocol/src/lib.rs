@@ -10,7 +10,6 @@ pub mod frames;
 pub mod ids;
 pub mod position;
 pub mod proto;
-pub mod read;
 pub mod text;
 mod wire;
 

@@ -5,3 +5,12 @@ pub mod demo_world;
 pub mod host;
 
 pub use host::{HostConfig, Hosts};
+pub mod account;
+pub mod clock;
+mod failure;
+pub mod moderation;
+pub mod presence;
+pub mod services;
+pub mod session;
+#[cfg(test)]
+mod testing;

@@ -7,11 +7,7 @@ export class Status {
   #ticking = null;
 
   constructor({ again, door, retry }) {
-    Object.assign(this, { again, door });
-    byId("retry").addEventListener("click", () => {
-      byId("command").focus();
-      retry();
-    });
+    Object.assign(this, { again, door, retry });
   }
 
   show(phase) {
@@ -19,8 +15,7 @@ export class Status {
     const root = document.documentElement;
     root.dataset.phase = phase.name;
     byId("countdown").replaceChildren();
-    byId("ended").hidden = phase.name !== "ended" || phase.code === 4000;
-    byId("retry").hidden = phase.name !== "waiting" || phase.asked;
+    byId("ended").hidden = phase.name !== "ended";
     const words = {
       idle: "", online: "Connected", ended: "Disconnected",
       connecting: phase.again ? "Connecting again…" : "Connecting…",

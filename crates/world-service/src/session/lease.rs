@@ -1,0 +1,244 @@
+//! The leases of edges. An edge renews all its sessions at once; those of one that fell silent are lost, and their
+//! zones are told. After a restart this is the fate of every session of the process before, whose edge's name nobody
+//! renews.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidings_bus::{ErrorKind, KvEvent};
+use tidings_protocol::proto::services::v1::{
+    RenewReply, RenewRequest, SessionEnd, SessionRecord, SessionRequest,
+};
+use tidings_protocol::proto::world::v1::{Bye, Leave, Link, Origin, ZoneRequest, link, zone_request};
+use tidings_protocol::{CloseCode, ErrorCode, SessionId, ZoneId};
+use tidings_service::CallError;
+use tokio_util::sync::CancellationToken;
+
+use super::SessionService;
+use super::bucket::{Change, read};
+use super::index::Known;
+use crate::failure::stored;
+
+/// How long a zone may take to hear of a lost session: the next sweep tries again.
+const ZONE_DEADLINE: Duration = Duration::from_secs(3);
+/// Sessions this young that are not known yet may have been opened by another process a moment ago; as long a
+/// session counts as lost before an edge that still renews it is told to let it go.
+const SETTLE_MS: i64 = 5_000;
+/// Sweeps a lease: a dead edge is seen within a lease and a third.
+const SWEEPS: u32 = 3;
+
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+impl SessionService {
+    /// Renews the lease of an edge and of its sessions; answers those that it holds no longer.
+    pub async fn renew(self, request: RenewRequest) -> Result<RenewReply, CallError> {
+        self.keep_edge(&request.edge).await?;
+        let now = self.now();
+        let index = self.inner.index.lock();
+        let ended = request.sessions.iter().filter_map(|session| {
+            let code = ending(index.session(session), &request.edge, session, now)?;
+            let reason = code.reason().to_owned();
+            Some(SessionEnd { session: session.clone(), code: u32::from(code.code()), reason })
+        });
+        Ok(RenewReply { ended: ended.collect() })
+    }
+
+    /// The edge lives. Kept twice as long as the lease, so that only the time in it decides.
+    pub(super) async fn keep_edge(&self, edge: &str) -> Result<(), CallError> {
+        let lease = self.config().lease;
+        let until = self.now() + millis(lease);
+        let value = Bytes::copy_from_slice(&until.to_be_bytes());
+        self.inner.edges.put(edge, value, Some(lease * 2)).await?;
+        Ok(())
+    }
+
+    async fn is_alive(&self, edge: &str) -> Result<bool, CallError> {
+        let entry = self.inner.edges.get(edge).await?;
+        let until = entry.and_then(|entry| Some(i64::from_be_bytes(entry.value.as_ref().try_into().ok()?)));
+        Ok(until.is_some_and(|until| until > self.now()))
+    }
+
+    /// Watches sessions and presence, and sweeps, until it is told to stop.
+    pub async fn maintain(self, stop: CancellationToken) -> Result<(), CallError> {
+        let mut watch = self.inner.records.kv().watch();
+        let mut presence = self.inner.presence.watch();
+        let mut sweep = tokio::time::interval(self.config().lease / SWEEPS);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                event = watch.next() => match event {
+                    Ok(event) => self.heard(event),
+                    Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
+                    Err(error) => return Err(error.into()),
+                },
+                event = presence.next() => match event {
+                    Ok(KvEvent::Delete { key, .. }) => self.left(&key).await,
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
+                    Err(error) => return Err(error.into()),
+                },
+                _ = sweep.tick() => if let Err(error) = self.sweep().await {
+                    tracing::warn!(%error, "sessions of silent edges could not be looked at");
+                },
+            }
+        }
+    }
+
+    /// A character is in the world no more. Where its grace ended, nobody else closes its session; one with a
+    /// socket is its edge's affair.
+    async fn left(&self, character: &str) {
+        let known = self.inner.index.lock().of_character(character).cloned();
+        let Some(known) = known.filter(|known| known.lost_ms != 0 && !known.closed) else { return };
+        let request = SessionRequest {
+            session: known.session,
+            character: known.character,
+            generation: known.generation,
+            gone: true,
+        };
+        if let Err(error) = self.clone().close(request).await {
+            tracing::warn!(%error, "a session whose character left was not closed; the next sweep does it");
+        }
+    }
+
+    fn heard(&self, event: KvEvent) {
+        let mut index = self.inner.index.lock();
+        match event {
+            KvEvent::Put(entry) => match read(&entry.value) {
+                Some(record) => index.put(&record),
+                None => index.remove(&entry.key),
+            },
+            KvEvent::Delete { key, .. } => index.remove(&key),
+            KvEvent::Resync => index.clear(),
+            KvEvent::Current => {}
+        }
+    }
+
+    /// Marks the sessions of edges that fell silent, and tells their zones. A zone that does not answer is told at
+    /// the next sweep.
+    pub async fn sweep(&self) -> Result<(), CallError> {
+        // Edges that live had no chance to say so before this process had been there for a lease.
+        if self.now() - self.inner.started_ms < millis(self.config().lease) {
+            return Ok(());
+        }
+        let by_edge = self.inner.index.lock().untold();
+        for (edge, sessions) in by_edge {
+            if self.is_alive(&edge).await? {
+                continue;
+            }
+            for known in sessions {
+                if let Err(error) = self.lapse(&known).await {
+                    tracing::debug!(%error, "a zone could not be told of a lost session yet");
+                }
+            }
+        }
+        self.inner.index.lock().tidy();
+        Ok(())
+    }
+
+    async fn lapse(&self, known: &Known) -> Result<(), CallError> {
+        let now = self.now();
+        let marked = self.inner.records.change(&known.character, |before| {
+            let same = |record: &SessionRecord| {
+                record.session == known.session
+                    && record.edge == known.edge
+                    && record.generation == known.generation
+            };
+            Ok(match before.filter(|record| same(record) && record.closed_ms == 0) {
+                None => (Change::Keep, None),
+                Some(before) if before.lost_ms != 0 => (Change::Keep, Some(before)),
+                Some(before) => {
+                    let record = SessionRecord { lost_ms: now, ..before };
+                    (Change::Put(Box::new(record.clone()), None), Some(record))
+                }
+            })
+        });
+        let Some(record) = marked.await? else { return Ok(()) };
+        self.inner.index.lock().put(&record);
+        let told = if record.revoked {
+            self.ask_to_leave(&record, CloseCode::Revoked.code().into(), CloseCode::Revoked.reason()).await
+        } else {
+            let grace_ms = u64::try_from(millis(self.config().dead_edge_grace)).unwrap_or(0);
+            let link = Link {
+                session: record.session.clone(),
+                character: record.character.clone(),
+                kind: link::Kind::Lost.into(),
+                grace_ms,
+            };
+            self.ask_zone(&record, zone_request::Ask::Link(link)).await
+        };
+        match told {
+            Ok(()) => {
+                metrics::counter!("tidings_session_lapsed_total").increment(1);
+                self.inner.index.lock().tell(&record.session);
+                Ok(())
+            }
+            // The zone does not know the character: it left before the zone could say so.
+            Err(error) if error.code == ErrorCode::NotFound => {
+                let request = SessionRequest {
+                    session: record.session,
+                    character: record.character,
+                    generation: record.generation,
+                    gone: true,
+                };
+                self.clone().close(request).await.map(drop)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a character out of the world whose session was revoked while it had no socket. Where the zone does
+    /// not answer its grace does it.
+    pub(super) async fn take_out(&self, record: &SessionRecord, code: u32, reason: &str) {
+        if let Err(error) = self.ask_to_leave(record, code, reason).await {
+            tracing::debug!(%error, "a character whose session was revoked leaves when its grace ends");
+        }
+    }
+
+    async fn ask_to_leave(&self, record: &SessionRecord, code: u32, reason: &str) -> Result<(), CallError> {
+        let leave = Leave {
+            origin: Some(Origin { session: record.session.clone(), id: String::new() }),
+            character: record.character.clone(),
+            bye: Some(Bye { code, reason: reason.to_owned() }),
+        };
+        self.ask_zone(record, zone_request::Ask::Leave(leave)).await
+    }
+
+    async fn ask_zone(&self, record: &SessionRecord, ask: zone_request::Ask) -> Result<(), CallError> {
+        let zone = self.zone_of(record).await?;
+        let request = ZoneRequest { ask: Some(ask) };
+        self.inner.caller.zone(&zone, request, ZONE_DEADLINE).await.map(drop)
+    }
+
+    /// Where the character is now; a record only knows where it entered.
+    async fn zone_of(&self, record: &SessionRecord) -> Result<ZoneId, CallError> {
+        let stored_one = match Self::character_id(record) {
+            Some(id) => self.inner.store.character(id).await.map_err(stored)?,
+            None => None,
+        };
+        let zone = match stored_one {
+            Some(character) => self.whereabouts(&character).await?.zone,
+            None => record.zone.clone(),
+        };
+        crate::failure::id(&zone, "a zone")
+    }
+}
+
+/// Whether, and with which code, an edge is to let a session go.
+fn ending(known: Option<&Known>, edge: &str, session: &str, now: i64) -> Option<CloseCode> {
+    match known {
+        None => {
+            let made =
+                session.parse::<SessionId>().map_or(0, |id| i64::try_from(id.as_u128() >> 80).unwrap_or(0));
+            (now - made > SETTLE_MS).then_some(CloseCode::Revoked)
+        }
+        Some(known) if known.revoked => Some(CloseCode::Revoked),
+        Some(known) if known.edge != edge => Some(CloseCode::TakenOver),
+        Some(known) if known.closed => Some(CloseCode::Left),
+        // It was taken for dead: its client comes back by resume.
+        Some(known) if known.lost_ms != 0 && now - known.lost_ms > SETTLE_MS => Some(CloseCode::Stale),
+        Some(_) => None,
+    }
+}
