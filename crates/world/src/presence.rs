@@ -4,10 +4,10 @@ use serde_json::json;
 use tidings_protocol::{Audience, CharacterId, CloseCode, RoomId, Text};
 
 use crate::effect::Change;
-use crate::input::{Arrival, Millis, Origin, Timer};
+use crate::input::{Arrival, Fact, Millis, Origin, Timer};
 use crate::movement::{self, Story};
 use crate::npc;
-use crate::output::{Event, Output, Reply};
+use crate::output::{Act, Event, Output, Reply};
 use crate::party;
 use crate::state::{Lost, Outcome, Person};
 use crate::text::{t, t1};
@@ -251,6 +251,13 @@ pub(crate) fn wake(turn: &mut Turn<'_>) {
     let invitations: Vec<_> = turn.zone.state.invitations.values().cloned().collect();
     for pending in invitations {
         turn.timer(Timer::Invitation(pending.party, pending.whom), Some(pending.until.max(turn.now)));
+    }
+    let parties: Vec<_> = turn.zone.state.parties.clone().into_iter().collect();
+    for (party, members) in parties {
+        // Whoever was not told before the host died is told now, by the zone that the leader is in.
+        if members.first().is_some_and(|leader| turn.zone.owns(*leader)) {
+            turn.act(Act::Tell(Box::new(Fact::Party(party, members))));
+        }
     }
     if let Some(at) = turn.zone.state.shutdown {
         turn.timer(Timer::Shutdown, Some(at.max(turn.now)));

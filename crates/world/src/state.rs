@@ -73,7 +73,7 @@ pub(crate) struct Person {
     /// On the way to another zone.
     #[serde(default)]
     pub frozen: Option<Box<Traveller>>,
-    /// Outcomes that changed nothing: enough for a client that repeats itself, gone with the owner.
+    /// What was read: enough for a client that repeats itself; another owner reads it again.
     #[serde(skip)]
     pub reads: VecDeque<Outcome>,
 }

@@ -137,6 +137,11 @@ pub(crate) fn usage(spec: &Spec) -> Text {
     t1("refuse.usage", "usage", spec.usage)
 }
 
+/// Whether the word is a command's, so that no emote may have it.
+pub(crate) fn is_command(word: &str) -> bool {
+    find(word).is_some()
+}
+
 /// A line that was typed.
 pub(crate) fn line(turn: &mut Turn<'_>, origin: &Origin, me: CharacterId, typed: &str) {
     let Some(person) = turn.person(me) else {
@@ -177,7 +182,7 @@ fn run_line(turn: &mut Turn<'_>, origin: &Origin, me: CharacterId, line: &str, a
         Ok(Done::InLog(text)) => turn.remember(me, outcome(true, text), true),
         Ok(Done::Later) => {}
         Err(text) => {
-            turn.answer(me, outcome(false, text), false);
+            turn.answer(me, outcome(false, text), true);
             speech::send_out_if_flooding(turn, me);
         }
     }
@@ -283,4 +288,32 @@ pub(crate) fn minutes_of(word: &str, max: i64) -> Option<Result<Millis, Text>> {
         Ok(n) if (1..=max).contains(&n) => Ok(n),
         _ => Err(t1("mute.minutes", "n", max.to_string())),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_word_means_one_thing() {
+        let mut seen = BTreeSet::new();
+        for spec in ALL {
+            assert!(spec.usage.starts_with(spec.names[0]), "{}: usage begins with its word", spec.usage);
+            assert!(spec.summary.ends_with('.'), "{}: a summary is a sentence", spec.names[0]);
+            for name in spec.names {
+                assert!(seen.insert(*name), "'{name}' is there twice");
+                assert!(Direction::from_name(name).is_none(), "'{name}' is a direction");
+            }
+        }
+    }
+
+    #[test]
+    fn every_topic_that_is_pointed_to_is_there() {
+        for spec in ALL {
+            for topic in spec.see {
+                assert!(find(topic).is_some(), "{} points to '{topic}'", spec.names[0]);
+            }
+        }
+    }
 }

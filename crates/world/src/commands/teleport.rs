@@ -44,7 +44,8 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
 
 fn destination(turn: &Turn<'_>, target: &Present, typed: &str) -> Result<(RoomId, Option<Direction>), Text> {
     if let Some(direction) = Direction::from_name(&typed.to_lowercase()) {
-        let exit = turn.exit(&target.room, direction).ok_or_else(|| t("refuse.no_way"))?;
+        let exit = turn.exit(&target.room, direction).filter(|exit| turn.room(&exit.to).is_some());
+        let exit = exit.ok_or_else(|| t("refuse.no_way"))?;
         return Ok((exit.to.clone(), Some(direction)));
     }
     let to = goto::place(turn, typed).ok_or_else(|| t1("refuse.no_room", "name", shown(typed)))?;

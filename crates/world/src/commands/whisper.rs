@@ -14,7 +14,7 @@ use crate::text::{t, t1};
 use crate::turn::Turn;
 
 pub(crate) const SPEC: Spec = Spec {
-    names: &["whisper", "tell", "w"],
+    names: &["whisper", "tell"],
     usage: "whisper <player> <message>",
     summary: "Says something to one player alone, wherever they are.",
     see: &["reply", "mute"],

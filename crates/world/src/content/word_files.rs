@@ -87,7 +87,7 @@ fn emote(source: &Source<'_>, place: &Place, word: &str, table: &DeTable<'_>) ->
         return None;
     }
     let direction = super::model::Direction::from_name(word).is_some();
-    if direction || COMMAND_WORDS.contains(&word) {
+    if direction || COMMAND_WORDS.contains(&word) || crate::commands::is_command(word) {
         fields.error(place, "its name is a command already");
     }
     let form = |key: &str, needed: &[&str]| {

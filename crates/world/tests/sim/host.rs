@@ -1,0 +1,509 @@
+//! A host of two zones in one thread, with a clock of its own: it commits, dies before or after, rebuilds zones
+//! from their checkpoint and their log, loses and repeats what zones send each other.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tidings_protocol::{AccountId, CharacterId, RoomId, SessionId, ZoneId};
+use tidings_world::content::Content;
+use tidings_world::input::{
+    Answer, Ask, Command, Fact, Handover, HistoryLine, Input, KnownPlayer, Millis, Origin, Role, Timer,
+    Traveller,
+};
+use tidings_world::output::{Act, Event, MuteChange, Persist, Query};
+use tidings_world::{Config, Output, Zone, step};
+
+use crate::checker::Checker;
+use crate::common;
+use crate::lines::{self, NAMES};
+
+/// What a run did.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Totals {
+    pub deaths: u64,
+    pub moves: u64,
+    pub repeats: u64,
+    pub commits: u64,
+    pub lines: u64,
+}
+
+impl Totals {
+    pub fn add(&mut self, other: Self) {
+        self.deaths += other.deaths;
+        self.moves += other.moves;
+        self.repeats += other.repeats;
+        self.commits += other.commits;
+        self.lines += other.lines;
+    }
+}
+
+struct Hosted {
+    zone: Zone,
+    checkpoint: Option<String>,
+    /// The effects since, as they are stored.
+    log: Vec<String>,
+    timers: BTreeMap<Timer, Millis>,
+}
+
+struct Player {
+    id: CharacterId,
+    account: AccountId,
+    name: &'static str,
+    role: Role,
+    session: SessionId,
+    said: Vec<(Origin, String)>,
+}
+
+enum Post {
+    Arrive(ZoneId, Box<Traveller>),
+    Arrived(ZoneId, String, ZoneId),
+    Refused(ZoneId, String),
+    Fact(ZoneId, Fact),
+}
+
+pub struct Sim {
+    rng: StdRng,
+    now: Millis,
+    content: Arc<Content>,
+    zones: BTreeMap<ZoneId, Hosted>,
+    posts: VecDeque<Post>,
+    players: Vec<Player>,
+    rooms: BTreeMap<CharacterId, (RoomId, String)>,
+    mutes: Vec<MuteChange>,
+    checker: Checker,
+    numbers: u128,
+    totals: Totals,
+    calm: bool,
+}
+
+fn origin(session: SessionId, id: &str) -> Origin {
+    Origin { session, id: id.to_owned() }
+}
+
+impl Sim {
+    pub fn new(seed: u64) -> Self {
+        let content = Arc::new(common::content());
+        let zones = content.zones.keys().map(|id| {
+            let zone =
+                Zone::restore(id.clone(), content.clone(), Config::default(), None).expect("a new zone");
+            (id.clone(), Hosted { zone, checkpoint: None, log: Vec::new(), timers: BTreeMap::new() })
+        });
+        let role = |name: &str| match name {
+            "Mod" => Role::Moderator,
+            "Root" => Role::Admin,
+            _ => Role::Player,
+        };
+        let players: Vec<Player> = (1..)
+            .zip(NAMES)
+            .map(|(n, name)| Player {
+                id: common::character(n),
+                account: common::account(n),
+                name,
+                role: role(name),
+                session: common::session(n),
+                said: Vec::new(),
+            })
+            .collect();
+        let names = players.iter().map(|p| (p.id, (p.name.to_owned(), p.account))).collect();
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+            now: 1_763_733_600_000,
+            zones: zones.collect(),
+            content,
+            posts: VecDeque::new(),
+            checker: Checker::new(names),
+            players,
+            rooms: BTreeMap::new(),
+            mutes: Vec::new(),
+            numbers: 1_000,
+            totals: Totals::default(),
+            calm: false,
+        }
+    }
+
+    pub fn run(mut self, inputs: usize) -> Totals {
+        for _ in 0..inputs {
+            self.now += self.rng.random_range(0..400);
+            let player = self.rng.random_range(0..self.players.len());
+            match self.rng.random_range(0..100) {
+                0..60 => self.types(player),
+                60..68 => self.repeats(player),
+                68..71 => self.link(player, Ask::LinkLost(None)),
+                71..75 => self.link(player, Ask::LinkBack),
+                75..78 => self.enters(player),
+                78..80 => self.link(player, Ask::Leave(None)),
+                80..88 => self.time_passes(),
+                88..96 => self.deliver(),
+                96..98 => self.checkpoints(),
+                _ => self.dies(),
+            }
+            self.everyone_is_somewhere();
+        }
+        self.settle();
+        self.totals.lines = self.checker.lines;
+        self.totals
+    }
+
+    fn chance(&mut self, one_in: u32) -> bool {
+        !self.calm && self.rng.random_range(0..one_in) == 0
+    }
+
+    fn any_zone(&mut self) -> ZoneId {
+        let at = self.rng.random_range(0..self.zones.len());
+        self.zones.keys().nth(at).cloned().expect("a zone")
+    }
+
+    fn zone_of(&self, id: CharacterId) -> Option<ZoneId> {
+        self.zones.iter().find(|(_, hosted)| hosted.zone.owns(id)).map(|(zone, _)| zone.clone())
+    }
+
+    // ---- what players do ----
+
+    fn types(&mut self, player: usize) {
+        let line = lines::line(&mut self.rng);
+        self.numbers += 1;
+        let key = origin(self.players[player].session, &format!("c{}", self.numbers));
+        let said = &mut self.players[player].said;
+        if said.len() > 2 {
+            said.remove(0);
+        }
+        said.push((key.clone(), line.clone()));
+        self.command(player, key, line);
+    }
+
+    fn repeats(&mut self, player: usize) {
+        let count = self.players[player].said.len();
+        if count > 0 {
+            let at = self.rng.random_range(0..count);
+            let (key, line) = self.players[player].said[at].clone();
+            self.totals.repeats += 1;
+            self.command(player, key, line);
+        }
+    }
+
+    fn command(&mut self, player: usize, key: Origin, line: String) {
+        let id = self.players[player].id;
+        match self.zone_of(id) {
+            Some(zone) => self
+                .input(&zone, Input::Command(Command { origin: key, character: id, ask: Ask::Line(line) })),
+            None if self.zones.values().any(|hosted| hosted.zone.is_moving(id)) => {}
+            None => self.enters(player),
+        }
+    }
+
+    fn link(&mut self, player: usize, ask: Ask) {
+        let (id, session) = (self.players[player].id, self.players[player].session);
+        if let Some(zone) = self.zone_of(id) {
+            self.input(&zone, Input::Command(Command { origin: origin(session, ""), character: id, ask }));
+        }
+    }
+
+    fn enters(&mut self, player: usize) {
+        let (id, account) = (self.players[player].id, self.players[player].account);
+        if self.zones.values().any(|hosted| hosted.zone.is_moving(id)) {
+            return;
+        }
+        self.numbers += 1;
+        let session = common::session(self.numbers);
+        self.players[player].session = session;
+        self.players[player].said.clear();
+        let (room, state) =
+            self.rooms.get(&id).cloned().map_or((None, String::new()), |(room, state)| (Some(room), state));
+        let zone =
+            self.zone_of(id).unwrap_or_else(|| room.as_ref().map_or(common::zone_id("town"), RoomId::zone));
+        let mutes = self.mutes.iter().filter(|mute| mute.account == account).cloned().collect();
+        let arrival = tidings_world::input::Arrival {
+            id,
+            account,
+            room,
+            state,
+            mutes,
+            ..common::arrival(0, self.players[player].name, self.players[player].role)
+        };
+        let ask = Ask::Enter(Box::new(arrival));
+        self.input(&zone, Input::Command(Command { origin: origin(session, ""), character: id, ask }));
+    }
+
+    // ---- what happens to them ----
+
+    fn time_passes(&mut self) {
+        self.now += self.rng.random_range(0..8_000);
+        let due: Vec<(ZoneId, Timer)> = self
+            .zones
+            .iter()
+            .flat_map(|(zone, hosted)| {
+                let due = hosted.timers.iter().filter(|(_, at)| **at <= self.now);
+                due.map(|(timer, _)| (zone.clone(), timer.clone()))
+            })
+            .collect();
+        for (zone, timer) in due {
+            let hosted = self.zones.get_mut(&zone).expect("a zone");
+            if hosted.timers.remove(&timer).is_some() {
+                self.input(&zone, Input::Timer(timer));
+            }
+        }
+    }
+
+    fn deliver(&mut self) {
+        for _ in 0..self.posts.len() {
+            let Some(post) = self.posts.pop_front() else { return };
+            match post {
+                Post::Fact(zone, fact) => self.input(&zone, Input::Fact(fact)),
+                // Lost on the way, and asked for again by the timer.
+                _ if self.chance(6) => {}
+                Post::Arrive(zone, traveller) => {
+                    if self.chance(6) {
+                        self.posts.push_back(Post::Arrive(zone.clone(), traveller.clone()));
+                    }
+                    self.arrive(&zone, *traveller);
+                }
+                Post::Arrived(zone, move_id, to) => {
+                    self.input(&zone, Input::Handover(Handover::Arrived { move_id, zone: to }));
+                }
+                Post::Refused(zone, move_id) => {
+                    self.input(&zone, Input::Handover(Handover::Refused { move_id }))
+                }
+            }
+        }
+    }
+
+    fn arrive(&mut self, zone: &ZoneId, traveller: Traveller) {
+        let (from, move_id) = (traveller.from.zone(), traveller.move_id.clone());
+        if !self.zones[zone].zone.knows_move(&move_id) {
+            self.totals.moves += 1;
+            self.input(zone, Input::Handover(Handover::Arrive(traveller)));
+        }
+        if self.zones[zone].zone.knows_move(&move_id) {
+            self.posts.push_back(Post::Arrived(from, move_id, zone.clone()));
+        }
+    }
+
+    fn checkpoints(&mut self) {
+        let zone = self.any_zone();
+        let rebuilt = self.rebuilt(&zone);
+        let hosted = self.zones.get_mut(&zone).expect("a zone");
+        let timeless = |zone: &Zone| {
+            let mut state: serde_json::Value = serde_json::from_str(&zone.checkpoint()).expect("JSON");
+            state["clock"] = 0.into();
+            state
+        };
+        assert_eq!(
+            timeless(&rebuilt),
+            timeless(&hosted.zone),
+            "the log gives another state than the one decided"
+        );
+        hosted.checkpoint = Some(hosted.zone.checkpoint());
+        hosted.log.clear();
+    }
+
+    /// A zone from its checkpoint and its log.
+    fn rebuilt(&mut self, id: &ZoneId) -> Zone {
+        let hosted = &self.zones[id];
+        let restored =
+            Zone::restore(id.clone(), self.content.clone(), Config::default(), hosted.checkpoint.as_deref());
+        let mut zone = restored.expect("a checkpoint of ours");
+        let effects: Vec<serde_json::Value> =
+            hosted.log.iter().map(|effect| serde_json::from_str(effect).expect("JSON")).collect();
+        for effect in effects {
+            for output in zone.replay(&effect) {
+                if let Output::Persist(persist) = output {
+                    self.persist(persist);
+                }
+            }
+        }
+        zone
+    }
+
+    fn dies(&mut self) {
+        let zone = self.any_zone();
+        self.die(&zone);
+    }
+
+    fn die(&mut self, id: &ZoneId) {
+        self.totals.deaths += 1;
+        let mut zone = self.rebuilt(id);
+        let others: Vec<_> = self
+            .zones
+            .iter()
+            .filter(|(other, _)| *other != id)
+            .flat_map(|(_, hosted)| hosted.zone.occupants())
+            .collect();
+        for present in others {
+            step(&mut zone, Input::Fact(Fact::Present(present)), self.now, &mut self.rng);
+        }
+        let outputs = zone.wake(self.now, &mut self.rng);
+        let hosted = self.zones.get_mut(id).expect("a zone");
+        hosted.zone = zone;
+        hosted.timers.clear();
+        let key = None;
+        self.commit(id, &outputs);
+        self.follow_up(id, outputs, key);
+    }
+
+    // ---- deciding and committing ----
+
+    fn input(&mut self, id: &ZoneId, input: Input) {
+        let hosted = self.zones.get_mut(id).expect("a zone");
+        let asker = match &input {
+            Input::Command(command) => Some(command.character),
+            _ => None,
+        };
+        let outputs = step(&mut hosted.zone, input, self.now, &mut self.rng);
+        if self.chance(60) {
+            // Decided, never committed.
+            return self.die(id);
+        }
+        self.commit(id, &outputs);
+        if self.chance(60) {
+            // Committed, and nothing that follows was done.
+            return self.die(id);
+        }
+        self.follow_up(id, outputs, asker);
+    }
+
+    fn commit(&mut self, id: &ZoneId, outputs: &[Output]) {
+        let mut events: Vec<Event> = Vec::new();
+        let hosted = self.zones.get_mut(id).expect("a zone");
+        for output in outputs {
+            match output {
+                Output::Effect(effect) => hosted.log.push(serde_json::to_string(effect).expect("JSON")),
+                Output::Event(event) => events.push(event.as_ref().clone()),
+                _ => {}
+            }
+        }
+        self.totals.commits += 1;
+        self.checker.commit(&events);
+    }
+
+    fn follow_up(&mut self, id: &ZoneId, outputs: Vec<Output>, asker: Option<CharacterId>) {
+        let stored = outputs.iter().any(|output| matches!(output, Output::Effect(_)));
+        for output in outputs {
+            match output {
+                Output::Effect(_) | Output::Event(_) => {}
+                Output::Reply(reply) => {
+                    let by_session =
+                        self.players.iter().find(|player| player.session == reply.origin.session);
+                    if let Some(who) = by_session.map(|player| player.id).or(asker) {
+                        self.checker.reply(&reply, who, stored);
+                    }
+                }
+                Output::Persist(persist) => self.persist(persist),
+                Output::Ask(number, query) => {
+                    let answer = self.answer(query);
+                    self.input(id, Input::Fact(Fact::Answer(number, answer)));
+                }
+                Output::SetTimer(timer, at) => {
+                    let timers = &mut self.zones.get_mut(id).expect("a zone").timers;
+                    match at {
+                        Some(at) => timers.insert(timer, at),
+                        None => timers.remove(&timer),
+                    };
+                }
+                Output::Handover(to, traveller) => self.posts.push_back(Post::Arrive(to, traveller)),
+                Output::HandoverRefused(move_id) => {
+                    let from = self.zones.keys().find(|zone| *zone != id).cloned().expect("another zone");
+                    self.posts.push_back(Post::Refused(from, move_id));
+                }
+                Output::Present(present) => self.tell_others(id, &Fact::Present(present)),
+                Output::Absent(who) => self.tell_others(id, &Fact::Absent(who)),
+                Output::Act(act) => self.act(id, act),
+            }
+        }
+    }
+
+    fn tell_others(&mut self, id: &ZoneId, fact: &Fact) {
+        for (_, hosted) in self.zones.iter_mut().filter(|(zone, _)| *zone != id) {
+            step(&mut hosted.zone, Input::Fact(fact.clone()), self.now, &mut self.rng);
+        }
+    }
+
+    fn act(&mut self, id: &ZoneId, act: Act) {
+        match act {
+            Act::Send(who, zone, act) => self.posts.push_back(Post::Fact(zone, Fact::Act(who, act))),
+            Act::Tell(fact) => {
+                let others: Vec<ZoneId> = self.zones.keys().filter(|zone| *zone != id).cloned().collect();
+                self.posts.extend(others.into_iter().map(|zone| Post::Fact(zone, (*fact).clone())));
+            }
+            Act::Revoke(..) | Act::Ban(..) | Act::Shutdown => {}
+        }
+    }
+
+    fn answer(&mut self, query: Query) -> Answer {
+        if self.chance(10) {
+            return Answer::Failed;
+        }
+        match query {
+            Query::Player(name) => {
+                let known = self.players.iter().find(|player| player.name.eq_ignore_ascii_case(&name));
+                Answer::Player(known.map(|player| KnownPlayer {
+                    id: player.id,
+                    name: player.name.to_owned(),
+                    account: player.account,
+                    role: player.role,
+                }))
+            }
+            Query::History { limit, .. } => {
+                let line = HistoryLine {
+                    time: self.now,
+                    text: tidings_protocol::Text::new("chat.say").with("name", "Ann").with("text", "hi"),
+                };
+                Answer::History(vec![line; limit.min(3) as usize])
+            }
+        }
+    }
+
+    fn persist(&mut self, persist: Persist) {
+        match persist {
+            Persist::Character(id, room, state) => drop(self.rooms.insert(id, (room, state))),
+            Persist::Mute(change) => {
+                self.mutes.retain(|mute| {
+                    (mute.account, mute.target, &mute.channel)
+                        != (change.account, change.target, &change.channel)
+                });
+                if !change.removed {
+                    self.mutes.push(change);
+                }
+            }
+            Persist::Silence(..) | Persist::Audit(_) => {}
+        }
+    }
+
+    // ---- what must hold of the zones ----
+
+    fn everyone_is_somewhere(&self) {
+        for player in &self.players {
+            let owners = self.zones.values().filter(|hosted| hosted.zone.owns(player.id)).count();
+            let movers = self.zones.values().filter(|hosted| hosted.zone.is_moving(player.id)).count();
+            assert!(owners <= 1, "{} is in two zones", player.name);
+            match self.checker.room_of(player.id) {
+                None => assert_eq!(owners, 0, "{} is in a zone and in no room", player.name),
+                Some(_) => assert!(owners + movers >= 1, "{} is in a room and in no zone", player.name),
+            }
+        }
+    }
+
+    /// Nothing is lost any more: every move ends, and rooms and zones agree.
+    fn settle(&mut self) {
+        self.calm = true;
+        for _ in 0..8 {
+            self.now += 3_000;
+            self.time_passes();
+            self.deliver();
+            self.deliver();
+        }
+        for player in &self.players {
+            assert!(
+                !self.zones.values().any(|hosted| hosted.zone.is_moving(player.id)),
+                "{} is on the way for ever",
+                player.name
+            );
+            let places =
+                self.zones.values().flat_map(|hosted| hosted.zone.occupants()).filter(|p| p.id == player.id);
+            let rooms: Vec<RoomId> = places.map(|present| present.room).collect();
+            let expected: Vec<RoomId> = self.checker.room_of(player.id).cloned().into_iter().collect();
+            assert_eq!(rooms, expected, "{} is elsewhere than its events say", player.name);
+        }
+    }
+}
