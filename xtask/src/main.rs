@@ -2,6 +2,7 @@
 
 mod bench;
 mod browser;
+mod limits;
 mod run;
 mod test;
 mod tidy;
@@ -22,6 +23,8 @@ enum Chore {
     Test(test::Args),
     /// Checks what the compiler does not: layers, headers, licences, duplicate versions, the map of the house.
     Tidy,
+    /// Writes the tables of `docs/limits.md` from the constants.
+    Limits,
     /// Measures beside references, in one run, and prints ratios.
     Bench(bench::Args),
 }
@@ -30,6 +33,7 @@ fn main() -> std::process::ExitCode {
     let outcome = match Cli::parse().chore {
         Chore::Test(args) => test::run(&args),
         Chore::Tidy => tidy::run(),
+        Chore::Limits => limits::run(),
         Chore::Bench(args) => bench::run(&args),
     };
     match outcome {

@@ -13,7 +13,7 @@ const PLATFORM: &str = "x86_64-unknown-linux-gnu";
 
 /// Checks everything.
 pub fn run() -> Result<()> {
-    say("tidy: layers, headers, licences, duplicates, the map of the house");
+    say("tidy: layers, headers, licences, duplicates, the map of the house, the limits");
     let metadata = MetadataCommand::new()
         .manifest_path(root().join("Cargo.toml"))
         .other_options(vec!["--locked".into(), "--filter-platform".into(), PLATFORM.into()])
@@ -26,6 +26,7 @@ pub fn run() -> Result<()> {
     packages::documented(&metadata, &mut breaches)?;
     files::headers(&mut breaches)?;
     files::lengths(&mut breaches)?;
+    crate::limits::check(&mut breaches)?;
     if breaches.is_empty() {
         println!("    nothing to mend");
         return Ok(());

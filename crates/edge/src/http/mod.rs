@@ -1,7 +1,7 @@
 //! HTTP: the accept loop, one table of routes, the page, and the way to a WebSocket.
 //!
 //! On hyper directly: it gives the header deadline and the raw socket back after an upgrade, and runs on a shard's
-//! own thread without `Send`. Start reading at [`serve`]; then [`routes`]. What the edge knows of accounts it asks
+//! own thread without `Send`. Start reading at [`serve`]; then `routes`. What the edge knows of accounts it asks
 //! the service `account` for, call by call; nothing is cached here, so a revoked sign-in is refused at once.
 
 mod accounts;

@@ -1,7 +1,7 @@
 //! The accept loop of one shard, and the life of one HTTP connection.
 //!
 //! A connection ends by itself, when it has to give way, at its deadline, or when the shard stops: each way drops
-//! its place in [`super::pending`]. One that becomes a WebSocket is handed over with whatever was read of it.
+//! its place in `pending`. One that becomes a WebSocket is handed over with whatever was read of it.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
