@@ -4,7 +4,7 @@
 import { byId } from "./dom.js";
 import { chime } from "./chime.js";
 import * as keep from "./keep.js";
-import { channelOf } from "./lines.js";
+import { channelOf, safeText } from "./lines.js";
 import { apply, createModel, endAway, markAway } from "./model.js";
 import * as settings from "./settings.js";
 import { Connection } from "./net/connection.js";
@@ -29,11 +29,13 @@ let model = createModel();
 let way = { secret: null, character: undefined };
 let quiet = null;
 let dirty = false;
+let redraw = null;
+const stale = new Set();
 
 const log = new Log(byId("log"), byId("new-lines"));
 const place = new Place({ send, insert: (text) => prompt.insert(text), morePeople: () => connection.ask("occupants", model.next) });
 const map = new MapView({ send });
-const status = new Status({ again: enterAgain, door: toDoor });
+const status = new Status({ again: enterAgain, door: toDoor, retry: () => connection.start() });
 const prompt = new Prompt({
   form: byId("prompt"), input: byId("command"), choices: byId("choices"), mode: byId("prompt-mode"), name: byId("prompt-name"),
   model: () => model, onLine: send,
@@ -152,9 +154,8 @@ function onFrame(frame, done) {
   // What was said comes back in the server's words: the echo has done its work.
   if (done && frame.ok && channelOf(frame.key)) log.settle(frame.id);
   for (const line of lines) print(line);
-  if (changed.has("room") || changed.has("map")) place.room(model);
-  if (changed.has("occupants") || changed.has("self")) place.people(model);
-  if (changed.has("map")) map.draw(model.map);
+  for (const part of changed) stale.add(part);
+  redraw ??= requestAnimationFrame(draw);
   if (model.away?.until) waitForQuiet();
   dirty = true;
   if (frame.type !== "welcome") {
@@ -164,6 +165,16 @@ function onFrame(frame, done) {
   }
   keepTab();
   queueMicrotask(() => ask.forEach((what) => connection.ask(what)));
+}
+
+// What changed is drawn once a frame: a crowd arriving costs no more than one person.
+function draw() {
+  redraw = null;
+  if (stale.has("room") || stale.has("map")) place.room(model);
+  if (stale.has("occupants") || stale.has("self")) place.people(model);
+  if (stale.has("map")) map.draw(model.map);
+  if (stale.has("self")) byId("self-name").textContent = safeText(model.self?.name);
+  stale.clear();
 }
 
 // 4006: the session of before is gone, and with it the secret.

@@ -5,6 +5,8 @@ const DIRECTIONS = ["north", "northeast", "east", "southeast", "south", "southwe
 const TO_SOMEBODY = new Set(["whisper", "w", "tell", "look", "l", "examine", "ask", "mute", "unmute", "party", "kick", "summon", "teleport", "goto", "who"]);
 /** Commands whose first word after them is a way out. */
 const TO_SOMEWHERE = new Set(["go", "look", "l"]);
+/** Commands whose first word after them is a thing to see. */
+const TO_SOMETHING = new Set(["look", "l", "examine", "x"]);
 /** More choices than this help nobody. */
 export const CHOICES_MAX = 12;
 
@@ -33,6 +35,7 @@ export function complete(model, line, caret, { speaking = false } = {}) {
     if (first === "" && !(speaking && !slash)) found.push(...commandChoices(model), ...exitChoices(model));
     else {
       if (TO_SOMEWHERE.has(first)) found.push(...exitChoices(model));
+      if (TO_SOMETHING.has(first)) found.push(...Object.keys(model.room?.things ?? {}).map((text) => ({ text, hint: "here" })));
       if (first === "help") found.push(...commandChoices(model));
       if (word !== "" || TO_SOMEBODY.has(first)) found.push(...peopleChoices(model));
     }
@@ -55,7 +58,7 @@ function commandChoices(model) {
 }
 
 function exitChoices(model) {
-  return exitsOf(model.room).map((text) => ({ text, hint: model.room.exits[text]?.name ?? "" }));
+  return exitsOf(model.room).map((text) => ({ text, hint: model.room.exits[text]?.place ?? "" }));
 }
 
 function peopleChoices(model) {

@@ -9,7 +9,7 @@ export const REACH_Y = 2;
  * relative to where one is; `direction` is set on rooms one step away.
  */
 export function layout(map) {
-  const known = map?.rooms ?? {};
+  const known = placed(map);
   const here = known[map?.here];
   if (!here) return { rooms: [], paths: [] };
   const ways = new Map(Object.entries(here.exits ?? {}).map(([direction, to]) => [target(to), direction]));
@@ -33,13 +33,17 @@ export function layout(map) {
   return { rooms, paths: [...paths.values()] };
 }
 
+function placed(map) {
+  return Object.fromEntries(Object.entries(map?.rooms ?? {}).map(([id, room]) => [id, { ...room, x: room.at?.x, y: room.at?.y }]));
+}
+
 function target(exit) {
-  return typeof exit === "string" ? exit : exit?.to;
+  return exit?.to;
 }
 
 /** The map in words: a line a room, where one is first, then the nearest. */
 export function describe(map) {
-  const known = map?.rooms ?? {};
+  const known = placed(map);
   const here = known[map?.here];
   if (!here) return [];
   const far = (room) => Math.abs(room.x - here.x) + Math.abs(room.y - here.y);

@@ -12,7 +12,7 @@ const BY_WORD = {
 export function channelOf(name) {
   const [family, word] = String(name ?? "").split(".");
   if (family === "chat") return BY_WORD[word] ?? "room";
-  if (family === "event") return "room";
+  if (family === "event") return word === "party" ? "party" : "room";
   if (family === "party") return "party";
   return null;
 }

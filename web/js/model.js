@@ -67,6 +67,7 @@ const HANDLERS = {
       out.changed.add("map");
     } else if (frame.what === "commands") {
       model.commands = named(frame.commands);
+      for (const word of Array.isArray(frame.emotes) ? frame.emotes : []) model.commands[word] ??= { usage: "emote" };
       out.changed.add("commands");
     }
   },
@@ -122,7 +123,7 @@ function roomState(model, frame, out) {
   model.occupants = new Map();
   addPage(model, occupants);
   for (const part of ["room", "occupants", "self"]) out.changed.add(part);
-  if (entered) out.lines.push({ kind: "room", channel: "room", room, here: [...model.occupants.values()].filter((one) => one.id !== model.self?.id) });
+  if (entered) out.lines.push({ kind: "room", channel: "room", room, brief: Boolean(model.self?.brief), here: [...model.occupants.values()].filter((one) => one.id !== model.self?.id) });
   // A map names the rooms one knows: a new one means a new map.
   if (model.map?.rooms?.[room.id] && model.map.zone === room.zone) model.map = { ...model.map, here: room.id };
   else out.ask.push("map");
@@ -220,5 +221,5 @@ function listed(items) {
 function named(commands) {
   if (Array.isArray(commands)) return Object.fromEntries(commands.map((one) => [one.name, one]));
   if (Array.isArray(commands?.items)) return named(commands.items);
-  return commands ?? {};
+  return { ...commands };
 }

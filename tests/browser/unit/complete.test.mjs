@@ -9,7 +9,7 @@ function model() {
   const made = createModel();
   made.self = { id: "a", name: "Ann" };
   made.commands = { say: { usage: "say <words>" }, settings: {}, whisper: {}, who: {}, go: {}, look: {} };
-  made.room = { id: "r", exits: { west: { name: "Stairs" }, east: {} } };
+  made.room = { id: "r", exits: { west: { place: "Stairs" }, east: {} }, things: { wicks: {} } };
   made.occupants = new Map([["a", { id: "a", name: "Ann" }], ["b", { id: "b", name: "Ben" }], ["o", { id: "o", name: "Old Tam" }]]);
   made.known = new Map([["Bea", true], ["Ben", true]]);
   return made;
@@ -41,7 +41,8 @@ test("later words are people, here before heard of, never oneself", () => {
 
 test("after go come the ways out, after help the commands", () => {
   check("go |", ["east", "west"]);
-  check("look w|", ["west"]);
+  check("look w|", ["west", "wicks"]);
+  check("examine wi|", ["wicks"]);
   check("help wh|", ["whisper", "who"]);
 });
 

@@ -7,11 +7,11 @@ import { describe, layout } from "../../../web/js/layout.js";
 const MAP = {
   zone: "h", name: "Harbour", here: "quay",
   rooms: {
-    quay: { name: "Quay", x: 4, y: 4, exits: { east: "market", down: "cellar", out: "elsewhere_gate" } },
-    market: { name: "Market", x: 5, y: 4, exits: { west: "quay", north: "square" } },
-    square: { name: "Square", x: 5, y: 3, exits: {} },
-    cellar: { name: "Cellar", x: 4, y: 5, exits: { up: "quay" } },
-    far: { name: "Far", x: 40, y: 4, exits: { west: "market" } },
+    quay: { name: "Quay", at: { x: 4, y: 4 }, exits: { east: { to: "market" }, down: { to: "cellar" }, out: { to: "elsewhere_gate" } } },
+    market: { name: "Market", at: { x: 5, y: 4 }, exits: { west: { to: "quay" }, north: { to: "square" } } },
+    square: { name: "Square", at: { x: 5, y: 3 }, exits: {} },
+    cellar: { name: "Cellar", at: { x: 4, y: 5 }, exits: { up: { to: "quay" } } },
+    far: { name: "Far", at: { x: 40, y: 4 }, exits: { west: { to: "market" } } },
   },
 };
 

@@ -12,7 +12,7 @@ const position = { epoch: "e", seq: 1 };
 function room(id = "harbour_quay", items = [BEN], more = {}) {
   return {
     type: "state", what: "room", position, character: ANN,
-    room: { id, name: "Quay", description: "Wet.", zone: "harbour", exits: { east: { name: "Market" } }, occupants: { items, total: items.length, next: null, ...more } },
+    room: { id, name: "Quay", description: "Wet.", zone: "harbour", exits: { east: { name: "east", place: "Market" } }, occupants: { items, total: items.length, next: null, ...more } },
   };
 }
 
@@ -67,7 +67,7 @@ test("patches merge as RFC 7396 says", () => {
 
 test("a patch of the room changes its document, and people by id", () => {
   const model = entered();
-  const out = apply(model, { type: "patch", target: "room", position, patch: { description: "Dry.", exits: { east: null, west: { name: "Stairs" } }, occupants: { b1: { pose: "asleep" }, c1: { name: "Cora" } } } }, AT);
+  const out = apply(model, { type: "patch", target: "room", position, patch: { description: "Dry.", exits: { east: null, west: { place: "Stairs" } }, occupants: { b1: { pose: "asleep" }, c1: { name: "Cora" } } } }, AT);
   assert.equal(model.room.description, "Dry.");
   assert.deepEqual(Object.keys(model.room.exits), ["west"]);
   assert.equal(model.occupants.get("b1").pose, "asleep");

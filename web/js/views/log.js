@@ -17,6 +17,7 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 export class Log {
   #unseen = 0;
   #sticky = true;
+  #next = null;
 
   constructor(root, button) {
     this.root = root;
@@ -37,8 +38,8 @@ export class Log {
       this.lines.shift();
       this.root.firstElementChild.remove();
     }
-    if (this.#sticky || (line.own && !line.missed)) this.#jump();
-    else if (node.offsetParent !== null && !line.kind.startsWith("divider")) this.#count(this.#unseen + 1);
+    if (this.#sticky || (line.own && !line.missed)) this.#follow();
+    else if (this.#shows(line) && !line.kind.startsWith("divider")) this.#count(this.#unseen + 1);
   }
 
   /** Puts back lines of before a reload, without reading them out again. */
@@ -78,6 +79,20 @@ export class Log {
     this.root.scrollBy({ top: direction * this.root.clientHeight * 0.85 });
   }
 
+  #shows({ channel }) {
+    const tab = this.root.dataset.channel;
+    return tab === "all" || channel === tab || (tab === "room" && channel === "all");
+  }
+
+  // A flood of lines moves the page once a frame, not once a line.
+  #follow() {
+    this.#sticky = true;
+    this.#next ??= requestAnimationFrame(() => {
+      this.#next = null;
+      if (this.#sticky) this.#jump();
+    });
+  }
+
   #jump() {
     this.root.scrollTop = this.root.scrollHeight;
     this.#sticky = true;
@@ -115,9 +130,10 @@ function render(line) {
   return node;
 }
 
+// The style sheet shows it, so that a line that is copied or searched is the line alone.
 function stamp(line) {
   const time = line.time ? new Date(line.time) : new Date(line.at ?? Date.now());
-  return Number.isNaN(time.getTime()) ? null : el("time", { datetime: time.toISOString(), text: clock.format(time) });
+  return Number.isNaN(time.getTime()) ? null : el("time", { datetime: time.toISOString(), data: { clock: clock.format(time) } });
 }
 
 function divider(line, props) {
@@ -127,9 +143,9 @@ function divider(line, props) {
 }
 
 // Where one arrives: the room as the beginning of a chapter, complete for those who only read the log.
-function chapter({ room, here }, props) {
-  const exits = exitsOf(room);
-  const node = el("div", props, el("p", { class: "chapter-name", text: safeText(room.name) }), el("p", { class: "chapter-text", text: safeText(room.description) }));
+function chapter({ room, here, brief }, props) {
+  const exits = exitsOf(room).map((direction) => safeText(room.exits[direction]?.name ?? direction));
+  const node = el("div", props, el("p", { class: "chapter-name", text: safeText(room.name) }), brief ? null : el("p", { class: "chapter-text", text: safeText(room.description) }));
   const foot = [exits.length ? `Exits: ${exits.join(", ")}.` : "There is no way out to be seen."];
   if (here?.length) foot.push(`Here: ${inWords(here.slice(0, 8).map((one) => safeText(one.name)))}${here.length > 8 ? " and others" : ""}.`);
   node.append(el("p", { class: "chapter-foot", text: foot.join(" ") }));

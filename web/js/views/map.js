@@ -6,15 +6,15 @@ import { describe, layout, REACH_X, REACH_Y } from "../layout.js";
 import { safeText } from "../lines.js";
 
 /** Distance between rooms, in units of the drawing: wide enough for a name below each. */
-const STEP_X = 88;
+const STEP_X = 76;
 const STEP_Y = 54;
 /** Half the side of a room. */
 const HALF = 9;
 /** Half the height of the drawing: the reach, and room for a name below. */
 const TOP = REACH_Y * STEP_Y + 26;
-const SIDE = REACH_X * STEP_X + 34;
+const SIDE = REACH_X * STEP_X + 36;
 /** Longer names are cut on the drawing; the words have them whole. */
-const NAME_MAX = 15;
+const NAME_MAX = 17;
 
 export class MapView {
   #drawn = "";

@@ -31,7 +31,8 @@ export class Place {
   room(model) {
     const { room } = model;
     if (!room) return;
-    byId("zone-name").textContent = safeText(room.zone_name ?? (model.map?.zone === room.zone ? model.map?.name : null) ?? titled(room.zone));
+    const zone = room.zone_name ?? (model.map?.zone === room.zone ? model.map?.name : null) ?? titled(room.zone);
+    byId("zone-name").textContent = [...new Set([zone, room.area_name, room.weather?.condition])].filter(Boolean).map(safeText).join(" · ");
     byId("room-name").textContent = safeText(room.name);
     byId("room-description").textContent = safeText(room.description);
     document.title = `${safeText(room.name)} · Tidings`;
@@ -40,11 +41,11 @@ export class Place {
 
   #exit(direction, exit) {
     const notes = [exit.door, exit.locked ? "locked" : null].filter(Boolean).map(safeText);
-    const name = safeText(exit.name ?? "");
+    const place = safeText(exit.place ?? "");
     return el("button", { type: "button", class: "exit", data: { direction }, on: { click: () => this.send(`go ${direction}`) } },
       el("span", { class: "arrow", "aria-hidden": "true", text: ARROWS[direction] ?? "→" }),
-      el("span", { class: "way", text: direction }),
-      name ? el("span", { class: "to", text: name }) : null,
+      el("span", { class: "way", text: safeText(exit.name ?? direction) }),
+      place ? el("span", { class: "to", text: place }) : null,
       notes.length ? el("span", { class: "note", text: notes.join(", ") }) : null);
   }
 

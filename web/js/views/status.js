@@ -7,7 +7,11 @@ export class Status {
   #ticking = null;
 
   constructor({ again, door, retry }) {
-    Object.assign(this, { again, door, retry });
+    Object.assign(this, { again, door });
+    byId("retry").addEventListener("click", () => {
+      byId("command").focus();
+      retry();
+    });
   }
 
   show(phase) {
@@ -15,7 +19,8 @@ export class Status {
     const root = document.documentElement;
     root.dataset.phase = phase.name;
     byId("countdown").replaceChildren();
-    byId("ended").hidden = phase.name !== "ended";
+    byId("ended").hidden = phase.name !== "ended" || phase.code === 4000;
+    byId("retry").hidden = phase.name !== "waiting" || phase.asked;
     const words = {
       idle: "", online: "Connected", ended: "Disconnected",
       connecting: phase.again ? "Connecting again…" : "Connecting…",
