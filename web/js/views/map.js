@@ -7,14 +7,14 @@ import { safeText } from "../lines.js";
 
 /** Distance between rooms, in units of the drawing: wide enough for a name below each. */
 const STEP_X = 76;
-const STEP_Y = 54;
+const STEP_Y = 60;
 /** Half the side of a room. */
 const HALF = 9;
 /** Half the height of the drawing: the reach, and room for a name below. */
 const TOP = REACH_Y * STEP_Y + 26;
 const SIDE = REACH_X * STEP_X + 36;
-/** Longer names are cut on the drawing; the words have them whole. */
-const NAME_MAX = 17;
+/** Longer lines of a name are broken or cut on the drawing; the words have them whole. */
+const NAME_MAX = 13;
 
 export class MapView {
   #drawn = "";
@@ -76,11 +76,23 @@ function light() {
   return svg("g", {}, svg("defs", {}, svg("radialGradient", { id: "map-lamp" }, ...stops)), svg("ellipse", { class: "map-light", cx: 0, cy: 0, rx: STEP_X * 1.9, ry: STEP_Y * 2, fill: "url(#map-lamp)" }));
 }
 
-// A name stands below its room; that of the room one is in above it, where it has the width to itself.
+// A name stands below its room, in two lines where it is long; that of the room one is in above it, where it has the width to itself.
 function label({ name, x, y, here }) {
-  const whole = safeText(name);
-  const most = here ? 2 * NAME_MAX : NAME_MAX;
-  const text = whole.length > most ? `${whole.slice(0, most - 1).trimEnd()}…` : whole;
-  const top = y * STEP_Y + (here ? -HALF - 6 : HALF + 13);
-  return svg("text", { class: here ? "map-name here" : "map-name", x: x * STEP_X, y: top, "text-anchor": "middle", "aria-hidden": "true", text });
+  const lines = here ? [safeText(name)] : inTwo(safeText(name));
+  const top = y * STEP_Y + (here ? -HALF - 6 : HALF + 12);
+  const text = svg("text", { class: here ? "map-name here" : "map-name", "text-anchor": "middle", "aria-hidden": "true" });
+  lines.forEach((line, at) => text.append(svg("tspan", { x: x * STEP_X, y: top + at * 11, text: cut(line, here ? 2 * NAME_MAX : NAME_MAX) })));
+  return text;
+}
+
+function cut(text, most) {
+  return text.length > most ? `${text.slice(0, most - 1).trimEnd()}…` : text;
+}
+
+// Broken at the space that leaves both lines as short as can be.
+function inTwo(name) {
+  if (name.length <= NAME_MAX) return [name];
+  const breaks = [...name.matchAll(/ /g)].map(({ index }) => [name.slice(0, index), name.slice(index + 1)]);
+  const longer = (lines) => Math.max(...lines.map((line) => line.length));
+  return breaks.sort((a, b) => longer(a) - longer(b))[0] ?? [name];
 }
