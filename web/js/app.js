@@ -30,6 +30,7 @@ let way = { secret: null, character: undefined };
 let quiet = null;
 let dirty = false;
 let redraw = null;
+let unseen = 0;
 const stale = new Set();
 
 const log = new Log(byId("log"), byId("new-lines"));
@@ -111,7 +112,8 @@ async function toDoor(message = "") {
   connection.stop();
   keep.forget();
   log.clear();
-  document.title = "Tidings";
+  model = createModel();
+  entitle();
   byId("world").hidden = true;
   byId("door").hidden = false;
   if (session.signedIn || session.known) {
@@ -175,6 +177,13 @@ function draw() {
   if (stale.has("map")) map.draw(model.map);
   if (stale.has("self")) byId("self-name").textContent = safeText(model.self?.name);
   stale.clear();
+  entitle();
+}
+
+/** The title says where one is, and how many lines came while nobody looked. */
+function entitle() {
+  const where = model.room?.name ? `${safeText(model.room.name)} · Tidings` : "Tidings";
+  document.title = unseen > 0 ? `(${unseen}) ${where}` : where;
 }
 
 // 4006: the session of before is gone, and with it the secret.
@@ -189,6 +198,9 @@ function print(line) {
   log.add(line);
   tabs.heard(line.channel, line.own);
   if (line.kind === "chat.whisper" && !line.missed) chime();
+  if (!document.hidden || line.own || line.kind === "room" || line.kind.startsWith("divider")) return;
+  unseen += 1;
+  entitle();
 }
 
 function waitForQuiet() {
@@ -225,6 +237,10 @@ function keepTab() {
 addEventListener("pagehide", keepTab);
 document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && keepTab());
 setInterval(() => dirty && keepTab(), KEEP_MS);
+document.addEventListener("visibilitychange", () => {
+  unseen = 0;
+  if (!byId("world").hidden) entitle();
+});
 
 // ---- keys ----
 

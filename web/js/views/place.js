@@ -35,7 +35,6 @@ export class Place {
     byId("zone-name").textContent = [...new Set([zone, room.area_name, room.weather?.condition])].filter(Boolean).map(safeText).join(" · ");
     byId("room-name").textContent = safeText(room.name);
     byId("room-description").textContent = safeText(room.description);
-    document.title = `${safeText(room.name)} · Tidings`;
     keepFocus(byId("exits"), () => byId("exits").replaceChildren(...exitsOf(room).map((direction) => this.#exit(direction, room.exits[direction] ?? {}))));
   }
 
