@@ -1,0 +1,258 @@
+//! The command line: what can be typed, and the help that teaches it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Sources;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings                                     a world on this machine; it prints its address
+  tidings serve --world worlds/mine           the same with a world of your own
+  tidings world check worlds/mine             every mistake in it, by file and line
+  tidings user add ann --role admin           an account that may do everything
+  tidings config                              what is in force, and where each value came from
+
+Exit codes: 0 done, 1 failed, 2 wrong use.
+While a server runs on a data folder, every command reaches it through the socket inside the folder.";
+
+const SETTINGS: &str = "\
+Every setting can be given, later ones winning, in a file (--config, or tidings.toml in this folder), in the environment
+(limits.burst is TIDINGS_LIMITS_BURST), by its flag, and by --set. 'tidings config' lists them.";
+
+/// A real-time server for shared worlds.
+#[derive(Parser)]
+#[command(name = "tidings", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// Without a command: serve.
+    #[command(flatten)]
+    pub serve: ConfigArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// What can be done.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Run a world and serve it to browsers and clients
+    #[command(after_help = SETTINGS)]
+    Serve(ConfigArgs),
+    /// Make, list and change accounts
+    #[command(subcommand)]
+    User(UserVerb),
+    /// Check a world's text files
+    #[command(subcommand)]
+    World(WorldVerb),
+    /// Print what is in force and where each value came from
+    #[command(after_help = SETTINGS)]
+    Config(ShowArgs),
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Default)]
+pub struct ConfigArgs {
+    /// Address and port to serve on [default: 127.0.0.1:4000; port 0: any free one]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Folder that everything is kept in [default: tidings-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// File with settings [default: tidings.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// development, or production, which refuses what is not safe [default: development]
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// Folder of the world [default: the world that comes with Tidings]
+    #[arg(long, value_name = "DIR")]
+    world: Option<String>,
+    /// NATS cluster to use (not in this version)
+    #[arg(long, value_name = "URL")]
+    nats: Option<String>,
+    /// Database to use (not in this version)
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// What this process does [default: all]
+    #[arg(long, value_name = "LIST")]
+    roles: Option<String>,
+    /// Any setting, as in --set limits.say_per_minute=30; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl ConfigArgs {
+    /// These flags with the environment of the process.
+    pub fn sources(&self) -> Sources {
+        let flags = [
+            ("listen", "--listen", &self.listen),
+            ("data", "--data", &self.data),
+            ("profile", "--profile", &self.profile),
+            ("world", "--world", &self.world),
+            ("nats", "--nats", &self.nats),
+            ("database", "--database", &self.database),
+            ("roles", "--roles", &self.roles),
+        ];
+        let given = |(key, flag, value): (_, _, &Option<String>)| Some((key, flag, value.clone()?));
+        sources(self.config.clone(), flags.into_iter().filter_map(given).collect(), self.set.clone())
+    }
+}
+
+fn sources(
+    file: Option<PathBuf>,
+    flags: Vec<(&'static str, &'static str, String)>,
+    set: Vec<String>,
+) -> Sources {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    };
+    let ours = |(name, _): &(String, String)| name.starts_with("TIDINGS_");
+    Sources { file, environment: std::env::vars_os().filter_map(text).filter(ours).collect(), flags, set }
+}
+
+/// Which data folder, and how to print.
+#[derive(Args)]
+pub struct FolderArgs {
+    /// Folder that everything is kept in [default: tidings-data]
+    #[arg(long, value_name = "DIR", conflicts_with = "database")]
+    data: Option<String>,
+    /// Database to use (not in this version)
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// File with settings [default: tidings.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl FolderArgs {
+    /// These flags with the environment of the process.
+    pub fn sources(&self) -> Sources {
+        let flags = [("data", "--data", &self.data), ("database", "--database", &self.database)];
+        let given = |(key, flag, value): (_, _, &Option<String>)| Some((key, flag, value.clone()?));
+        sources(self.config.clone(), flags.into_iter().filter_map(given).collect(), Vec::new())
+    }
+}
+
+/// What an account may do; each may do what those before it may.
+#[derive(Clone, Copy, ValueEnum, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Walk and talk
+    Player,
+    /// Go anywhere, hear the staff
+    Builder,
+    /// Kick, silence, announce
+    Moderator,
+    /// Ban, stop the server
+    Admin,
+}
+
+impl From<Role> for tidings_storage::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Player => Self::Player,
+            Role::Builder => Self::Builder,
+            Role::Moderator => Self::Moderator,
+            Role::Admin => Self::Admin,
+        }
+    }
+}
+
+/// What can be done with accounts.
+#[derive(Subcommand)]
+pub enum UserVerb {
+    /// Make an account; without --password-stdin a password is made up and printed once
+    Add {
+        /// Its name
+        name: String,
+        /// What it may do
+        #[arg(long, value_enum, default_value = "player")]
+        role: Role,
+        /// Read the password from the first line of standard input
+        #[arg(long)]
+        password_stdin: bool,
+        #[command(flatten)]
+        folder: FolderArgs,
+    },
+    /// List the accounts, guests left out
+    List {
+        #[command(flatten)]
+        folder: FolderArgs,
+    },
+    /// Change what an account may do; its sessions end, so that the change holds at once
+    Role {
+        /// The account's name
+        name: String,
+        /// What it may do from now on
+        #[arg(value_enum, required_unless_present = "to", conflicts_with = "to")]
+        role: Option<Role>,
+        /// The same as a flag
+        #[arg(long = "role", value_enum, value_name = "ROLE", id = "to")]
+        to: Option<Role>,
+        #[command(flatten)]
+        folder: FolderArgs,
+    },
+    /// Change an account's password; its sessions end. Without --password-stdin one is made up and printed once
+    Password {
+        /// The account's name
+        name: String,
+        /// Read the password from the first line of standard input
+        #[arg(long)]
+        password_stdin: bool,
+        #[command(flatten)]
+        folder: FolderArgs,
+    },
+    /// Keep an account out; its sessions end
+    Ban {
+        /// The account's name
+        name: String,
+        /// For so many minutes [default: for good]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=5_256_000))]
+        minutes: Option<u32>,
+        /// What they are told
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        reason: String,
+        /// Let the account in again instead
+        #[arg(long, conflicts_with_all = ["minutes", "reason"])]
+        lift: bool,
+        #[command(flatten)]
+        folder: FolderArgs,
+    },
+    /// Remove an account with its characters; there is no way back
+    Remove {
+        /// The account's name
+        name: String,
+        #[command(flatten)]
+        folder: FolderArgs,
+    },
+}
+
+/// What can be done with worlds.
+#[derive(Subcommand)]
+pub enum WorldVerb {
+    /// Name every mistake in a world's files, by file and line
+    Check {
+        /// The world's folder, with world.toml in it
+        dir: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// How the configuration is shown.
+#[derive(Args)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// What a new start would use, even where a server runs on the data folder
+    #[arg(long)]
+    pub local: bool,
+}

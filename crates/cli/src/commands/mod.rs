@@ -1,0 +1,5 @@
+//! The commands beside `serve`, a file each.
+
+pub mod config;
+pub mod user;
+pub mod world;

@@ -1,0 +1,119 @@
+//! Every key of the configuration: its kind, its bounds, what holds where nobody says anything, and what it is for.
+
+use super::value::{Kind, Value};
+
+/// A key.
+pub struct Key {
+    /// As it is written in `--set` and, by tables, in the file.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// Where nobody says anything.
+    pub default: fn() -> Value,
+    /// What it is for, in a line.
+    pub help: &'static str,
+    /// Whether `tidings config` hides it.
+    pub secret: bool,
+}
+
+impl Key {
+    /// The environment variable that sets it: `limits.burst` is `TIDINGS_LIMITS_BURST`.
+    pub fn variable(&self) -> String {
+        format!("TIDINGS_{}", self.name.replace('.', "_").to_uppercase())
+    }
+}
+
+/// The key called so.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// Rates and sizes: large enough for "as good as none", small enough to count with.
+const RATE: Kind = Kind::Number(0, 1_000_000_000);
+/// Times in seconds: up to a day.
+const SECONDS: Kind = Kind::Number(1, 86_400);
+/// Minutes: up to a week.
+const MINUTES: Kind = Kind::Number(1, 10_080);
+
+macro_rules! keys {
+    ($($name:literal $kind:expr, $default:expr, $help:literal;)*) => {
+        /// Every key, in the order that `tidings config` prints them.
+        pub const KEYS: &[Key] = &[$(Key {
+            name: $name,
+            kind: $kind,
+            default: || Value::from($default),
+            help: $help,
+            secret: false,
+        }),*];
+    };
+}
+
+const NOTHING: &str = "";
+const NO_LIST: [&str; 0] = [];
+
+keys! {
+    "listen" Kind::Address, "127.0.0.1:4000", "Where HTTP and WebSockets are served; port 0: any free one";
+    "data" Kind::Text, "tidings-data", "The folder that everything is kept in";
+    "world" Kind::Text, NOTHING, "The folder of the world; empty: the world that comes with Tidings";
+    "profile" Kind::Choice(&["development", "production"]), "development", "production refuses what is not safe";
+    "roles" Kind::Text, "all", "What this process does; this version does all of it in one";
+    "nats" Kind::Text, NOTHING, "A NATS cluster to use; this version has its own messaging only";
+    "database" Kind::Text, NOTHING, "A database to use; this version keeps SQLite in the data folder";
+    "locale" Kind::Choice(&["en", "de"]), "en", "The language of the server's voice";
+    "guests" Kind::Flag, true, "Whether people may enter as guests, without an account";
+    "registration" Kind::Flag, true, "Whether people may make accounts";
+    "log.format" Kind::Choice(&["readable", "json"]), "readable", "How log lines look";
+    "log.level" Kind::Text, "info", "What is logged: error, warn, info, debug, trace, or a filter as in tidings_edge=debug";
+    "http.origins" Kind::List, NO_LIST, "Origins whose pages may use this server beside its own, as in https://play.example";
+    "http.secure_cookies" Kind::Flag, false, "Whether cookies are sent by HTTPS alone; true in production";
+    "http.web_dir" Kind::Text, NOTHING, "A folder to serve the page from instead of the one in the binary";
+    "http.metrics_allowed" Kind::Networks, NO_LIST, "Who beside this machine may read /metrics, as in 10.0.0.0/8";
+    "proxy.trusted" Kind::Networks, NO_LIST, "Proxies in front of this server, whose X-Forwarded-For is believed";
+    "edge.shards" Kind::Number(0, 1024), 0, "Threads that serve connections; 0: one a core";
+    "allow.plaintext_http" Kind::Flag, false, "In production: HTTP without TLS beyond this machine, without a proxy";
+    "allow.unlimited_registration" Kind::Flag, false, "In production: open registration or guests without a rate limit";
+    "limits.frame_bytes" RATE, 10 * 1024, "Largest frame of a client; 0 turns a limit off";
+    "limits.json_depth" RATE, 10, "Deepest nesting of a client's JSON";
+    "limits.command_chars" RATE, 2_200, "Longest command line, in characters";
+    "limits.commands_per_minute" RATE, 120, "Commands a minute, an account";
+    "limits.burst" RATE, 20, "Commands at once, after a pause; as many wait";
+    "limits.say_per_minute" RATE, 15, "say a minute, a character";
+    "limits.local_per_minute" RATE, 20, "local a minute, a character";
+    "limits.global_per_minute" RATE, 10, "global a minute, a character";
+    "limits.party_per_minute" RATE, 30, "party a minute, a character";
+    "limits.whispers_per_minute" RATE, 5, "whisper a minute, a character";
+    "limits.whispers_per_person_per_minute" RATE, 3, "whisper a minute to one person";
+    "limits.connects_per_minute_per_address" RATE, 60, "Connection attempts a minute, an address";
+    "limits.sign_ins_per_minute_per_address" RATE, 10, "Sign-in attempts a minute, an address";
+    "limits.accounts_per_minute_per_address" RATE, 10, "Accounts and guests made a minute, an address";
+    "limits.outbox_bytes" RATE, 1024 * 1024, "Bytes that wait for one slow reader before it is sent away with resume";
+    "limits.dry_run" Kind::Flag, false, "Count what the edge's rates would refuse, and refuse nothing";
+    "limits.characters_per_account" Kind::Number(1, 1_000), 8, "Characters of an account";
+    "session.grace_seconds" SECONDS, 30, "How long a character stays when its connection is lost";
+    "session.heartbeat_seconds" SECONDS, 25, "How often clients are asked to show that they are there";
+    "session.stale_seconds" SECONDS, 60, "Without a sign for so long a connection is closed";
+    "session.drain_seconds" SECONDS, 20, "How long a server that stops waits for what is under way";
+    "retention.minutes" MINUTES, 15, "How far back a client that returns gets what it missed";
+    "retention.messages_per_room" Kind::Number(1, 1_000_000_000), 10_000, "And how many lines of each audience at most";
+    "retention.history_days" Kind::Number(1, 36_500), 30, "How long chat history is kept";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_within_its_bounds() {
+        for key in KEYS {
+            let value = (key.default)();
+            assert_eq!(key.kind.check(value.clone()), Ok(value), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn no_two_keys_share_a_name_or_a_variable() {
+        let names: std::collections::BTreeSet<_> = KEYS.iter().map(|key| key.name).collect();
+        let variables: std::collections::BTreeSet<_> = KEYS.iter().map(Key::variable).collect();
+        assert_eq!((names.len(), variables.len()), (KEYS.len(), KEYS.len()));
+    }
+}

@@ -1,0 +1,63 @@
+//! `tidings serve`: everything in one process, put together, watched and taken down in order.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tidings_storage::Store;
+
+use crate::commands;
+use crate::config::Config;
+use crate::control::{Control, Verbs};
+use crate::data::{DataFolder, Held};
+
+/// How long a command, or a server that is going down, may hold the folder.
+const FOLDER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Serves until the process is told to stop.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    start_log(&config)?;
+    let _content = commands::world::load(config.world().as_deref())?;
+    let folder = hold(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("threads")?;
+    runtime.block_on(async {
+        let store = Store::sqlite(&folder.database()).await.context("the database")?;
+        let verbs = Verbs::new(store.clone(), None, config.report())?;
+        let control = Control::start(&folder, verbs).context("the control socket")?;
+        told_to_stop().await?;
+        control.close(config.drain()).await;
+        store.close().await;
+        Ok(())
+    })
+}
+
+fn hold(config: &Config) -> anyhow::Result<DataFolder> {
+    let path = config.data();
+    match DataFolder::hold(&path, FOLDER_PATIENCE)? {
+        Held::Ours(folder) => Ok(folder),
+        Held::Theirs(pid) => {
+            let who = pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+            bail!("{who} serves the data folder {} already; --data names another", path.display());
+        }
+    }
+}
+
+/// Log lines go to standard error: standard output is for the address.
+fn start_log(config: &Config) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(config.log_level()).context("log.level")?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if config.log_json() {
+        log.json().init();
+    } else {
+        log.init();
+    }
+    Ok(())
+}
+
+async fn told_to_stop() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        stopped = tokio::signal::ctrl_c() => stopped.context("signals"),
+    }
+}
