@@ -1,0 +1,109 @@
+//! What should not be sent, over a real socket: refused by name, and nobody else notices.
+
+use anyhow::Result;
+use tidings_client::frames::{ClientFrame, ServerFrame};
+use tidings_client::{Connection, Error};
+use tidings_protocol::ErrorCode;
+use tidings_test_support::Player;
+
+use super::server;
+
+/// The error frame that answers a raw frame; `None` where the server closed instead.
+async fn refused(connection: &mut Connection, raw: &str) -> Result<Option<ErrorCode>> {
+    if connection.send_raw(raw).await.is_err() {
+        return Ok(None);
+    }
+    loop {
+        match connection.next_within(std::time::Duration::from_secs(5)).await {
+            Ok(ServerFrame::Error(error)) => return Ok(Some(error.code)),
+            Ok(_) => {}
+            Err(Error::Closed | Error::Connection(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn bad_frames_are_refused_and_others_talk_on() -> Result<()> {
+    let server = server().start()?;
+    let api = server.api();
+    let mut ann = Player::new(&api, "Ann").await?;
+    let mut ben = Player::new(&api, "Ben").await?;
+    let deep = format!("{}{}", "[".repeat(50), "]".repeat(50));
+    let long = format!(r#"{{"type":"command","id":"x","text":"{}"}}"#, "x".repeat(3000));
+    let cases = [
+        "{}".to_owned(),
+        "not json".to_owned(),
+        r#"{"type":"shout","text":"hello"}"#.to_owned(),
+        r#"{"type":"command","id":"a","text":"look","from":"Ben"}"#.to_owned(),
+        r#"{"type":"command","id":"a","id":"b","text":"look"}"#.to_owned(),
+        r#"{"type":"command","id":"","text":"look"}"#.to_owned(),
+        r#"{"type":"command","id":7,"text":"look"}"#.to_owned(),
+        r#"{"type":"hello","token":"again"}"#.to_owned(),
+        deep,
+        long,
+    ];
+    for raw in cases {
+        let code = refused(&mut ann.connection, &raw).await?;
+        assert!(code.is_some(), "closed by {raw}");
+        if let Err(error) = ann.does("say still here").await {
+            panic!("after {raw}: {error:#}");
+        }
+        ben.hears("Ann says: still here").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_players_type_is_text_and_nothing_else() -> Result<()> {
+    let server = server().start()?;
+    let api = server.api();
+    let mut ann = Player::new(&api, "Ann").await?;
+    let mut ben = Player::new(&api, "Ben").await?;
+    for text in ["<script>alert(1)</script>", "room.*.log > player.>", "{name} {message}", "\u{202e}drow", "a\\\"b"] {
+        assert_eq!(ann.does(&format!("say {text}")).await?, format!("You say: {text}"));
+        ben.hears(&format!("Ann says: {text}")).await?;
+    }
+    // Control characters do not reach a terminal.
+    let reply = ann.connection.command("say \u{1b}[31mred\u{7}").await?;
+    assert!(!reply.text.contains('\u{1b}') && !reply.text.contains('\u{7}'), "{:?}", reply.text);
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_enters_as_somebody_else() -> Result<()> {
+    let server = server().start()?;
+    let api = server.api();
+    let ann = Player::new(&api, "Ann").await?;
+    let ben = Player::new(&api, "Ben").await?;
+    let as_ann = Connection::enter(&api, &ben.session, Some("Ann")).await;
+    assert!(as_ann.is_err(), "Ben entered as Ann");
+
+    let (address, secret, position) = ann.connection.resume_point();
+    let mut forged = secret.clone();
+    forged.pop();
+    forged.push(if secret.ends_with('0') { '1' } else { '0' });
+    for bad in ["", "x", "a.b", forged.as_str(), &"x".repeat(5000)] {
+        let resumed = Connection::resume(address, bad, Some(position.clone())).await;
+        assert!(resumed.is_err(), "resumed with {bad:?}");
+    }
+    let ticket = ClientFrame::Hello {
+        token: None,
+        ticket: Some("0".repeat(43)),
+        csrf: Some("0".repeat(43)),
+        character: None,
+        resume: None,
+    };
+    assert!(Connection::open(address, &ticket).await.is_err());
+    let used = api.ticket(&ben.session).await?;
+    let hello = |csrf: &str| ClientFrame::Hello {
+        token: None,
+        ticket: Some(used.clone()),
+        csrf: Some(csrf.to_owned()),
+        character: Some("Ben".to_owned()),
+        resume: None,
+    };
+    assert!(Connection::open(address, &hello("wrong")).await.is_err(), "a ticket with a wrong CSRF token");
+    assert!(Connection::open(address, &hello(&ben.session.csrf_token)).await.is_err(), "a ticket used twice");
+    Ok(())
+}

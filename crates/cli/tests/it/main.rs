@@ -1,0 +1,22 @@
+//! The whole server, as a process, talked to over real sockets by the Rust client.
+
+mod crash;
+mod evening;
+mod hostile;
+mod staff;
+
+use std::path::PathBuf;
+
+use tidings_test_support::ServerBuilder;
+
+/// The server under test, with the tests' world and limits out of the way.
+fn server() -> ServerBuilder {
+    let world = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/world");
+    ServerBuilder::new(env!("CARGO_BIN_EXE_tidings")).set("world", world.display()).without_limits()
+}
+
+/// A server with the limits that players meet.
+fn server_with_limits() -> ServerBuilder {
+    let world = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/world");
+    ServerBuilder::new(env!("CARGO_BIN_EXE_tidings")).set("world", world.display())
+}
