@@ -10,6 +10,7 @@ pub mod frames;
 pub mod ids;
 pub mod position;
 pub mod proto;
+pub mod read;
 pub mod text;
 mod wire;
 

@@ -8,6 +8,9 @@ use tidings_protocol::ErrorCode;
 use tidings_protocol::proto::services::v1::Error as WireError;
 use tidings_protocol::proto::world::v1::Refusal;
 
+/// When to try again where a queue is full and nobody said more: about as long as a full queue takes to empty.
+const RETRY_WHEN_FULL: Duration = Duration::from_millis(250);
+
 /// Why a call has no answer: a code, a sentence for people, and when to try again where that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallError {
@@ -80,7 +83,9 @@ impl From<tidings_bus::Error> for CallError {
             _ => (ErrorCode::Unavailable, "Nobody answers at the moment."),
         };
         tracing::debug!(%error, kind = ?error.kind(), "a call failed on the bus");
-        Self { code, message: message.to_owned(), retry_after: error.retry_after() }
+        let full = error.kind() == ErrorKind::Overloaded;
+        let retry_after = error.retry_after().or(full.then_some(RETRY_WHEN_FULL));
+        Self { code, message: message.to_owned(), retry_after }
     }
 }
 

@@ -110,3 +110,23 @@ fn a_request_names_one_host() {
         assert_eq!(old.reply().await.expect("an answer").status, 200);
     });
 }
+
+#[test]
+fn the_protocol_document_lists_the_routes() {
+    let document = include_str!("../../../../docs/protocol.md");
+    let listed: Vec<&str> = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(route, _)| route))
+        .filter(|route| route.contains(" /"))
+        .collect();
+    let openapi = tidings_edge::http::openapi();
+    let mut routes = Vec::new();
+    for (path, methods) in openapi["paths"].as_object().expect("paths") {
+        let methods = methods.as_object().expect("methods").keys();
+        routes.extend(methods.map(|method| format!("{} {path}", method.to_uppercase())));
+    }
+    assert_eq!(listed.len(), routes.len());
+    for route in routes {
+        assert!(listed.contains(&route.as_str()), "{route} is missing");
+    }
+}

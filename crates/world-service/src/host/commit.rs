@@ -95,12 +95,8 @@ impl OwnedZone {
     /// What follows a commit, in this order: who is where and what other zones must know, storage, replies. So
     /// what a reply says is known wherever its reader may ask next.
     async fn follow_up(&mut self, mut batch: Batch, committed: Committed) {
-        for id in std::mem::take(&mut batch.record.moves) {
-            let place = batch.due.iter().find_map(|(_, due)| match due {
-                Due::Arrived(place) => *place,
-                _ => None,
-            });
-            self.moves.add(id, place.map_or(committed.last, |place| committed.first + 1 + place as u64));
+        for (id, offset) in batch.record.moves.drain(..) {
+            self.moves.add(id, committed.first + offset);
         }
         let mut records: Vec<Record> = batch.record.bans.drain(..).map(convert::ban_record).collect();
         let mut presence = Vec::new();

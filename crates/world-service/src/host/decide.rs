@@ -95,6 +95,7 @@ impl OwnedZone {
             return;
         }
         match kind {
+            Kind::Command if self.is_elsewhere(character) => self.command_elsewhere(message, &command, batch),
             Kind::Command => self.command(message, command, batch),
             Kind::Enter => self.enter(message, command, batch),
             Kind::Leave | Kind::Link if !self.rules.owns(character) => {
@@ -112,14 +113,24 @@ impl OwnedZone {
         }
     }
 
+    /// Whether the character is in another zone, as far as this host knows.
+    pub(super) fn is_elsewhere(&self, character: CharacterId) -> bool {
+        let present = || self.shared.hub.find(character);
+        !self.rules.owns(character)
+            && !self.rules.is_moving(character)
+            && present().is_some_and(|present| present.zone != self.id)
+    }
+
+    /// The command moved the character away and is asked again, or it is asked of the wrong zone.
+    fn command_elsewhere(&mut self, message: Message, command: &Command, batch: &mut Batch) {
+        match self.replied_elsewhere.iter().rev().find(|(origin, _)| *origin == command.origin) {
+            Some((_, seq)) => batch.due.push((message, Due::InLogAt(*seq))),
+            None => self.elsewhere(message, command.character, Kind::Command, batch),
+        }
+    }
+
     /// A command's answer comes with its outcome: now, or when a question is answered or a move has ended.
     fn command(&mut self, message: Message, command: Command, batch: &mut Batch) {
-        if let Some((_, seq)) =
-            self.replied_elsewhere.iter().rev().find(|(origin, _)| *origin == command.origin)
-        {
-            batch.due.push((message, Due::InLogAt(*seq)));
-            return;
-        }
         let key = command.origin.clone();
         if let Some(earlier) = self.waiting.get_mut(&key) {
             // Asked again before there is an outcome: the new asker gets it.
@@ -222,8 +233,10 @@ impl OwnedZone {
             return;
         }
         batch.fences.push(Fence { subject: owner, seq: arrive.owner_seq });
-        batch.record.moves.push(move_id);
         let place = seen.own.or(seen.audiences.map(|(place, _)| place));
+        // The record is the first message of the commit, the events follow it.
+        let offset = place.map_or(batch.events.len(), |place| 1 + place);
+        batch.record.moves.push((move_id, offset as u64));
         batch.due.push((message, Due::Arrived(place)));
     }
 

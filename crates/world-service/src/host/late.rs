@@ -7,7 +7,7 @@ use tidings_bus::Message;
 use tidings_protocol::proto::services::v1::{self as services, HistoryRequest};
 use tidings_protocol::proto::world::v1::{self as wire, ZoneRequest, zone_reply, zone_request};
 use tidings_protocol::{AccountId, ErrorCode, ZoneId};
-use tidings_service::CallError;
+use tidings_service::{CallError, Subjects};
 use tidings_storage::names::name_key;
 use tidings_world::input::{Answer, Arrival, Fact, HistoryLine, KnownPlayer, Origin, Role, Traveller};
 use tidings_world::output::{MuteChange, Query};
@@ -168,6 +168,16 @@ pub async fn hand_over(
     };
     let Traveller { move_id, origin, .. } = traveller;
     Late::Moved(Box::new(Moved { move_id, origin, zone: to, arrived }))
+}
+
+/// Hands a request on to the owner of another zone, and its answer back.
+pub async fn forward(shared: &Shared, message: Message, zone: &ZoneId) -> Late {
+    let answer = match Subjects(shared.bus.registry()).zone_commands(zone) {
+        Ok(subject) => shared.bus.request(&subject, message.payload.clone(), Vec::new(), ZONE_DEADLINE).await,
+        Err(error) => Err(error),
+    };
+    drop(message.respond(answer.unwrap_or_else(|error| requests::refusal(error.into()))));
+    Late::Done
 }
 
 /// Tells the owner of another zone a fact.

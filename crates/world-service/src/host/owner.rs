@@ -236,8 +236,8 @@ impl Replay {
             }
         }
         again.extend(record.bans.into_iter().map(convert::ban_record));
-        for id in record.moves {
-            self.moves.add(id, message.seq);
+        for (id, offset) in record.moves {
+            self.moves.add(id, message.seq + offset);
         }
         self.now = self.now.max(wire.time_ms);
         self.last = message.seq;

@@ -13,6 +13,9 @@ use super::config::MOVES_MAX;
 /// An account banned until then (`None`: without end), with the reason.
 pub type Banned = (AccountId, Option<Millis>, String);
 
+/// A move, and how many messages after the record the one is that tells of it.
+pub type Arrived = (String, u64);
+
 /// The body of a `ZoneRecord`, as it is read. Written piecewise by [`RecordWriter`].
 #[derive(Debug, Deserialize)]
 pub struct Record {
@@ -23,7 +26,7 @@ pub struct Record {
     pub effects: Vec<Effect>,
     /// Moves that this commit let in.
     #[serde(default)]
-    pub moves: Vec<String>,
+    pub moves: Vec<Arrived>,
     /// Bans: kept by storage, again after a replay.
     #[serde(default)]
     pub bans: Vec<Banned>,
@@ -34,7 +37,7 @@ pub struct Record {
 pub struct RecordWriter {
     effects: Vec<u8>,
     /// Moves of the batch.
-    pub moves: Vec<String>,
+    pub moves: Vec<Arrived>,
     /// Bans of the batch.
     pub bans: Vec<Banned>,
 }
@@ -42,7 +45,7 @@ pub struct RecordWriter {
 #[derive(Serialize)]
 struct Tail<'a> {
     prev: u64,
-    moves: &'a [String],
+    moves: &'a [Arrived],
     bans: &'a [Banned],
 }
 
@@ -118,11 +121,11 @@ mod tests {
         assert!(writer.is_empty());
         writer.effect(&effect);
         writer.effect(&effect);
-        writer.moves.push("m".into());
+        writer.moves.push(("m".into(), 3));
         writer.bans.push((AccountId::from_u128(1), None, "rude".into()));
         let record: Record = serde_json::from_slice(&writer.finish(7)).expect("a record");
         assert_eq!((record.prev, record.effects.len(), record.bans), (7, 2, writer.bans));
-        assert_eq!(record.moves, ["m"]);
+        assert_eq!(record.moves, [("m".to_owned(), 3)]);
     }
 
     #[test]

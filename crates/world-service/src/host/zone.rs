@@ -216,8 +216,11 @@ impl OwnedZone {
     }
 
     /// Reads a request; what asks about the committed state is answered here, between commits.
-    fn take(&mut self, mut message: Message) {
-        match requests::read(std::mem::take(&mut message.payload)) {
+    fn take(&mut self, message: Message) {
+        match requests::read(message.payload.clone()) {
+            Ok(Request::Enter(_, arrival)) if self.is_elsewhere(arrival.id) => {
+                self.forward(message, arrival.id)
+            }
             Ok(Request::Ask(kind, command)) => self.work.push_back(Work::Ask(message, kind, command)),
             Ok(Request::Enter(origin, arrival)) => self.look_up(message, origin, arrival),
             Ok(Request::State(query)) => self.show(message, &query),
@@ -234,6 +237,13 @@ impl OwnedZone {
     fn look_up(&mut self, message: Message, origin: Origin, arrival: Box<tidings_world::input::Arrival>) {
         let shared = Arc::clone(&self.shared);
         self.under_way.push(async move { late::enter(&shared, message, origin, arrival).await }.boxed());
+    }
+
+    /// The character that enters is in another zone already: its owner answers, and says where.
+    fn forward(&mut self, message: Message, character: CharacterId) {
+        let Some(present) = self.shared.hub.find(character) else { return refuse(message) };
+        let shared = Arc::clone(&self.shared);
+        self.under_way.push(async move { late::forward(&shared, message, &present.zone).await }.boxed());
     }
 
     /// The log of an audience.

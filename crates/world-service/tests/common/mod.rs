@@ -19,7 +19,7 @@ use tidings_protocol::text::Catalogue;
 use tidings_protocol::{Audience, Text};
 use tidings_service::{Caller, Health, Subjects, declare, subjects};
 use tidings_storage::Store;
-use tidings_world::{Config, Content};
+use tidings_world::{Config, Content, Limits};
 use tidings_world_service::host::Parts;
 use tidings_world_service::{HostConfig, Hosts};
 
@@ -114,7 +114,7 @@ impl Ground {
             bus: self.bus.clone(),
             store: self.store.clone(),
             content: Arc::clone(&self.content),
-            rules: Config::default(),
+            rules: Config { limits: no_limits(), ..Config::default() },
             catalogue: Arc::new(Catalogue::builtin()),
             health: self.health.clone(),
         };
@@ -172,6 +172,18 @@ impl Ground {
             }
         }
         places
+    }
+}
+
+/// Tests talk faster than people.
+fn no_limits() -> Limits {
+    Limits {
+        say_per_minute: 0,
+        local_per_minute: 0,
+        global_per_minute: 0,
+        party_per_minute: 0,
+        whispers_per_minute: 0,
+        whispers_per_person_per_minute: 0,
     }
 }
 
