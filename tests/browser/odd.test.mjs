@@ -120,12 +120,14 @@ test("a command without an answer is sent again under its id, and its answer sho
   await wait(2);
   await waitUntil(() => sockets[1].commands.length === 1);
   assert.deepEqual(sockets[1].commands[0], sockets[0].commands[0]);
+  sockets[1].send({ type: "error", id: sockets[0].commands[0].id, code: "invalid_argument", message: "A command of this id is under way." });
   const reply = { type: "reply", id: sockets[0].commands[0].id, ok: true, text: "You say: did it go?", key: "chat.say.self", position: position(9) };
   sockets[1].send(reply);
   sockets[1].send(reply);
   sockets[1].send(said("yes", 10));
   await ann.reads("Ben says: yes");
   assert.equal(await ann.line("You say: did it go?").count(), 1);
+  assert.equal(await ann.line(/under way/).count(), 0);
   await ann.leave();
 });
 

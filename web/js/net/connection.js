@@ -114,6 +114,8 @@ export class Connection {
     if (frame.position) this.position = frame.position;
     if (frame.type === "welcome") this.#welcome(frame);
     let done;
+    // Sent again while the first is still on its way: that one's outcome comes.
+    if (frame.type === "error" && frame.code === "invalid_argument" && this.pending.get(frame.id)?.again) return;
     if (frame.type === "reply" || (frame.type === "error" && frame.id)) {
       done = this.pending.get(frame.id);
       this.pending.delete(frame.id);
@@ -136,10 +138,17 @@ export class Connection {
     this.#heartbeat = frame.heartbeat_ms > 0 ? frame.heartbeat_ms : HEARTBEAT_MS;
     this.#beat();
     // The same session knows its commands by id, so what may have been lost on the way is sent again; another session does not.
-    if (frame.session === this.#session) for (const [id, { text }] of this.pending) this.#send({ type: "command", id, text });
+    if (frame.session === this.#session) this.#sendAgain();
     else this.pending.clear();
     this.#session = frame.session;
     this.#enter({ name: "online" });
+  }
+
+  #sendAgain() {
+    for (const [id, command] of this.pending) {
+      command.again = true;
+      this.#send({ type: "command", id, text: command.text });
+    }
   }
 
   #beat() {
