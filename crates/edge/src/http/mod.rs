@@ -51,6 +51,8 @@ pub struct HttpConfig {
     pub secure_cookies: bool,
     /// Whether guests may enter.
     pub guests: bool,
+    /// Whether permessage-deflate is agreed on where a client offers it.
+    pub compression: bool,
     /// A folder to serve the page from instead of the one in the binary: for those who work on it.
     pub web_dir: Option<PathBuf>,
     /// Bounds on connections that are not WebSockets yet.
@@ -100,4 +102,6 @@ pub struct ConnInfo {
     pub address: IpAddr,
     /// Whether the handshake carried an `Origin` (an allowed one, then). Without one a `hello` needs a bearer token.
     pub origin_present: bool,
+    /// Whether permessage-deflate was agreed on: `ws::Parser::new` has to know, and long frames may go compressed.
+    pub deflate: bool,
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use metrics::counter;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
@@ -42,7 +42,10 @@ pub async fn serve<A: Adopt>(listener: TcpListener, http: Arc<Http>, shard: A, c
         let accept = tokio::select! {
             biased;
             () = cancel.cancelled() => break,
-            Some(_) = connections.join_next() => continue,
+            Some(ended) = connections.join_next() => {
+                report_panic(&ended);
+                continue;
+            }
             accept = listener.accept() => accept,
         };
         match accept {
@@ -71,6 +74,14 @@ pub async fn serve<A: Adopt>(listener: TcpListener, http: Arc<Http>, shard: A, c
     let finish = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(STOP_DEADLINE, finish).await.is_err() {
         connections.shutdown().await;
+    }
+}
+
+/// A connection that panicked ended alone; that it did is nobody's fault but ours.
+fn report_panic(ended: &Result<(), JoinError>) {
+    if ended.as_ref().is_err_and(JoinError::is_panic) {
+        counter!("tidings_edge_http_panics_total", "route" => "connection").increment(1);
+        tracing::error!("an HTTP connection panicked");
     }
 }
 

@@ -15,6 +15,7 @@ use super::problem::Problem;
 use super::response::{self, Answer};
 use super::routes::Call;
 use crate::limits::Verdict;
+use crate::ws::deflate;
 
 /// RFC 6455, 1.3.
 const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -32,7 +33,8 @@ pub async fn upgrade(call: &mut Call) -> Result<Answer, Problem> {
     }
     let origin = refuse_foreign(call.headers(), &call.http.config.origins)?;
     let named = sub_protocol(call.headers())?;
-    let info = ConnInfo { address: call.address, origin_present: origin == Origin::Allowed };
+    let deflate = call.http.config.compression && offers_deflate(call.headers());
+    let info = ConnInfo { address: call.address, origin_present: origin == Origin::Allowed, deflate };
     call.hand_over(info);
 
     let mut answer = response::empty(StatusCode::SWITCHING_PROTOCOLS);
@@ -43,7 +45,15 @@ pub async fn upgrade(call: &mut Call) -> Result<Answer, Problem> {
     if named {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUB_PROTOCOL));
     }
+    if deflate {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(deflate::ANSWER));
+    }
     Ok(answer)
+}
+
+fn offers_deflate(headers: &HeaderMap) -> bool {
+    let mut offers = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
+    offers.any(|value| value.to_str().is_ok_and(deflate::accepts))
 }
 
 /// The client's key, where the request is a handshake of this version.

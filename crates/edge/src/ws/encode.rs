@@ -7,6 +7,8 @@ const CONTROL_BYTES_MAX: usize = 125;
 /// Longest header of an unmasked frame.
 const HEADER_BYTES_MAX: usize = 10;
 const FIN: u8 = 0x80;
+/// Reserved bit 1: compressed, where permessage-deflate was agreed on.
+pub(super) const COMPRESSED: u8 = 0x40;
 const TEXT: u8 = 0x1;
 const CLOSE: u8 = 0x8;
 const PONG: u8 = 0xA;
@@ -19,22 +21,31 @@ pub fn text(payload: &[u8]) -> Bytes {
 /// A text frame whose payload is written straight behind the place of its header. `expected` is a guess of its
 /// length.
 pub fn text_with(expected: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    frame(FIN | TEXT, expected, write)
+}
+
+/// A text frame whose payload is compressed.
+pub(super) fn compressed_text(payload: &[u8]) -> Bytes {
+    frame(FIN | COMPRESSED | TEXT, payload.len(), |out| out.extend_from_slice(payload))
+}
+
+fn frame(first: u8, expected: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let mut out = Vec::with_capacity(HEADER_BYTES_MAX + expected);
     out.resize(HEADER_BYTES_MAX, 0);
     write(&mut out);
     let length = out.len() - HEADER_BYTES_MAX;
     let start = match length {
         0..=125 => {
-            out[8..10].copy_from_slice(&[FIN | TEXT, length as u8]);
+            out[8..10].copy_from_slice(&[first, length as u8]);
             8
         }
         126..=0xffff => {
-            out[6..8].copy_from_slice(&[FIN | TEXT, 126]);
+            out[6..8].copy_from_slice(&[first, 126]);
             out[8..10].copy_from_slice(&(length as u16).to_be_bytes());
             6
         }
         _ => {
-            out[0..2].copy_from_slice(&[FIN | TEXT, 127]);
+            out[0..2].copy_from_slice(&[first, 127]);
             out[2..10].copy_from_slice(&(length as u64).to_be_bytes());
             0
         }

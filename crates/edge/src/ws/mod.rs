@@ -3,6 +3,7 @@
 //! Own, because the fan-out shares one encoded frame between all receivers, and because an idle connection keeps
 //! no buffer: bytes are parsed where they were read, and only what is incomplete is kept.
 
+pub mod deflate;
 mod encode;
 mod parser;
 

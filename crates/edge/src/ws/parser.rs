@@ -3,6 +3,9 @@
 
 use std::ops::ControlFlow;
 
+use super::deflate::{Broken, inflate};
+use super::encode::COMPRESSED;
+
 const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
 const MASKED: u8 = 0x80;
@@ -62,6 +65,9 @@ pub enum Violation {
     /// A message over the bounds.
     #[error("a message is too large")]
     TooLarge,
+    /// A compressed message that does not come apart.
+    #[error("a compressed message is broken")]
+    Compressed,
     /// A message in more pieces than allowed.
     #[error("a message has too many fragments")]
     TooManyFragments,
@@ -71,7 +77,7 @@ impl Violation {
     /// The close code that tells the client.
     pub fn close_code(self) -> u16 {
         match self {
-            Self::Utf8 => 1007,
+            Self::Utf8 | Self::Compressed => 1007,
             Self::TooLarge | Self::TooManyFragments => 1009,
             _ => 1002,
         }
@@ -88,6 +94,7 @@ impl Violation {
             Self::Fragment => "fragment",
             Self::CloseCode => "close_code",
             Self::Utf8 => "utf8",
+            Self::Compressed => "compressed",
             Self::TooLarge => "too_large",
             Self::TooManyFragments => "too_many_fragments",
         }
@@ -100,6 +107,8 @@ pub struct Parser {
     held: Option<Box<Held>>,
     /// `on` broke off, or the client closed: what comes after is not read.
     ended: bool,
+    /// Whether messages may be compressed: permessage-deflate was agreed on.
+    deflate: bool,
 }
 
 #[derive(Debug, Default)]
@@ -112,13 +121,21 @@ struct Held {
 
 #[derive(Debug)]
 struct Fragments {
-    binary: bool,
+    kind: Kind,
     count: u32,
     payload: Vec<u8>,
 }
 
+/// What the first frame says of a message.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    binary: bool,
+    compressed: bool,
+}
+
 struct Header {
     fin: bool,
+    compressed: bool,
     opcode: u8,
     mask: [u8; 4],
     start: usize,
@@ -126,6 +143,11 @@ struct Header {
 }
 
 impl Parser {
+    /// A parser of a connection that agreed on permessage-deflate, or did not.
+    pub fn new(deflate: bool) -> Self {
+        Self { deflate, ..Self::default() }
+    }
+
     /// Whether part of a message is kept.
     pub fn is_idle(&self) -> bool {
         self.held.is_none()
@@ -143,6 +165,7 @@ impl Parser {
             return Ok(());
         }
         let mut held = self.held.take().map_or_else(Held::default, |held| *held);
+        let deflate = self.deflate;
         let mut on = |message: Message<'_>| {
             let closed = matches!(message, Message::Close(_));
             let flow = on(message);
@@ -150,12 +173,12 @@ impl Parser {
             flow
         };
         if held.raw.is_empty() {
-            let used = parse(&mut held.message, input, bounds, &mut on)?;
+            let used = parse(&mut held.message, input, bounds, deflate, &mut on)?;
             held.raw.extend_from_slice(&input[used..]);
         } else {
             let mut raw = std::mem::take(&mut held.raw);
             raw.extend_from_slice(input);
-            let used = parse(&mut held.message, &mut raw, bounds, &mut on)?;
+            let used = parse(&mut held.message, &mut raw, bounds, deflate, &mut on)?;
             raw.drain(..used);
             held.raw = raw;
         }
@@ -175,10 +198,11 @@ fn parse(
     message: &mut Option<Fragments>,
     buf: &mut [u8],
     bounds: &Bounds,
+    deflate: bool,
     on: &mut impl FnMut(Message<'_>) -> ControlFlow<()>,
 ) -> Result<usize, Violation> {
     let mut used = 0;
-    while let Some(header) = header(&buf[used..], message.as_ref(), bounds)? {
+    while let Some(header) = header(&buf[used..], message.as_ref(), bounds, deflate)? {
         let start = used + header.start;
         let Some(payload) = buf.get_mut(start..start + header.length) else { break };
         unmask(payload, header.mask);
@@ -191,10 +215,19 @@ fn parse(
 }
 
 /// The next frame's header, checked; `None` while it has not come whole.
-fn header(buf: &[u8], message: Option<&Fragments>, bounds: &Bounds) -> Result<Option<Header>, Violation> {
+fn header(
+    buf: &[u8],
+    message: Option<&Fragments>,
+    bounds: &Bounds,
+    deflate: bool,
+) -> Result<Option<Header>, Violation> {
     let &[first, second, ..] = buf else { return Ok(None) };
     let (fin, opcode) = (first & FIN != 0, first & 0x0f);
-    check_opcode(first, fin, opcode, second, message.is_some())?;
+    let compressed = deflate && first & RESERVED == COMPRESSED && matches!(opcode, 1 | 2);
+    if first & RESERVED != 0 && !compressed {
+        return Err(Violation::ReservedBit);
+    }
+    check_opcode(fin, opcode, second, message.is_some())?;
     let (length, at) = match second & 0x7f {
         126 => match buf.get(2..4) {
             Some(&[a, b]) => (u64::from(u16::from_be_bytes([a, b])), 4),
@@ -221,13 +254,10 @@ fn header(buf: &[u8], message: Option<&Fragments>, bounds: &Bounds) -> Result<Op
         }
     }
     let Some(mask) = buf.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()) else { return Ok(None) };
-    Ok(Some(Header { fin, opcode, mask, start: at + 4, length: length as usize }))
+    Ok(Some(Header { fin, compressed, opcode, mask, start: at + 4, length: length as usize }))
 }
 
-fn check_opcode(first: u8, fin: bool, opcode: u8, second: u8, inside: bool) -> Result<(), Violation> {
-    if first & RESERVED != 0 {
-        return Err(Violation::ReservedBit);
-    }
+fn check_opcode(fin: bool, opcode: u8, second: u8, inside: bool) -> Result<(), Violation> {
     match opcode {
         0 if !inside => return Err(Violation::Fragment),
         1 | 2 if inside => return Err(Violation::Fragment),
@@ -246,6 +276,7 @@ fn deliver(
     bounds: &Bounds,
     on: &mut impl FnMut(Message<'_>) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, Violation> {
+    let kind = Kind { binary: header.opcode == 2, compressed: header.compressed };
     match header.opcode {
         8 => {
             let _ = on(Message::Close(close_code(payload)?));
@@ -253,11 +284,11 @@ fn deliver(
         }
         9 => return Ok(on(Message::Ping(payload))),
         10 => return Ok(on(Message::Pong)),
-        1 | 2 if header.fin => return whole(header.opcode == 2, payload, on),
+        1 | 2 if header.fin => return whole(kind, payload, bounds, on),
         _ => {}
     }
     let fragments = message.get_or_insert_with(|| Fragments {
-        binary: header.opcode == 2,
+        kind,
         count: 0,
         payload: Vec::with_capacity(payload.len()),
     });
@@ -270,17 +301,25 @@ fn deliver(
         return Ok(ControlFlow::Continue(()));
     }
     match message.take() {
-        Some(done) => whole(done.binary, &done.payload, on),
+        Some(done) => whole(done.kind, &done.payload, bounds, on),
         None => Ok(ControlFlow::Continue(())),
     }
 }
 
 fn whole(
-    binary: bool,
+    kind: Kind,
     payload: &[u8],
+    bounds: &Bounds,
     on: &mut impl FnMut(Message<'_>) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, Violation> {
-    if binary {
+    if kind.compressed {
+        let message = inflate(payload, bounds.message_bytes).map_err(|broken| match broken {
+            Broken::Malformed => Violation::Compressed,
+            Broken::TooLarge => Violation::TooLarge,
+        })?;
+        return whole(Kind { compressed: false, ..kind }, &message, bounds, on);
+    }
+    if kind.binary {
         return Ok(on(Message::Binary(payload)));
     }
     let text = std::str::from_utf8(payload).map_err(|_| Violation::Utf8)?;

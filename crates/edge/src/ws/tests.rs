@@ -4,6 +4,9 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 
+use std::rc::Rc;
+
+use super::deflate::{self, Broken, Deflater};
 use super::{Bounds, Message, Parser, Violation, close, pong, text};
 
 const BOUNDS: Bounds = Bounds { message_bytes: 70_000, fragments: 8 };
@@ -49,7 +52,11 @@ fn client(first: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
 
 /// Feeds bytes in pieces of `step`.
 fn run(bytes: &[u8], step: usize) -> (Vec<Kept>, Result<(), Violation>, bool) {
-    let (mut parser, mut kept) = (Parser::default(), Vec::new());
+    run_with(Parser::default(), bytes, step)
+}
+
+fn run_with(mut parser: Parser, bytes: &[u8], step: usize) -> (Vec<Kept>, Result<(), Violation>, bool) {
+    let mut kept = Vec::new();
     for piece in bytes.chunks(step.max(1)) {
         let mut piece = piece.to_vec();
         let fed = parser.feed(&mut piece, &BOUNDS, |message| {
@@ -180,5 +187,132 @@ proptest! {
         let (whole, cut) = (run(&bytes, 1000), run(&bytes, step));
         prop_assert_eq!(whole.1, cut.1);
         prop_assert_eq!(whole.0, cut.0);
+    }
+}
+
+/// The examples of RFC 7692, 7.2.3: "Hello" in several ways.
+const HELLO: [&[u8]; 4] = [
+    &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00],
+    &[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00],
+    &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00],
+    &[0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00],
+];
+
+#[test]
+fn compressed_messages_are_read_where_that_was_agreed() {
+    for payload in HELLO {
+        let whole = client(0xC1, payload, M);
+        let pieces =
+            [client(0x41, &payload[..3], M), client(0x00, b"", M), client(0x80, &payload[3..], M)].concat();
+        for bytes in [whole, pieces] {
+            for step in [1, 3, 1000] {
+                let (kept, result, idle) = run_with(Parser::new(true), &bytes, step);
+                assert_eq!(
+                    (kept, result, idle),
+                    (vec![Kept::Text("Hello".to_owned())], Ok(()), true),
+                    "{payload:?}"
+                );
+                assert_eq!(run(&bytes, step).1, Err(Violation::ReservedBit), "not agreed");
+            }
+        }
+    }
+    let plain = client(0x81, b"Hello", M);
+    assert_eq!(run_with(Parser::new(true), &plain, 9).0, vec![Kept::Text("Hello".to_owned())]);
+}
+
+#[test]
+fn compressed_nonsense_and_bombs_are_refused() {
+    let deflated = |bytes: &[u8]| {
+        let mut out = Vec::with_capacity(bytes.len() + 64);
+        let mut compress = flate2::Compress::new(flate2::Compression::best(), false);
+        compress.compress_vec(bytes, &mut out, flate2::FlushCompress::Sync).expect("room enough");
+        out.truncate(out.len() - 4);
+        out
+    };
+    let cases = [
+        (client(0xC1, b"\xff\xff\xff", M), Violation::Compressed),
+        (client(0xC1, &deflated(&[b'a'; 70_001]), M), Violation::TooLarge),
+        (client(0xC1, &deflated(&vec![0; 60_000_000]), M), Violation::TooLarge),
+        (client(0xC1, &deflated(b"\xff"), M), Violation::Utf8),
+        (client(0xE1, HELLO[0], M), Violation::ReservedBit),
+        (client(0xC9, b"", M), Violation::ReservedBit),
+        ([client(0x41, &HELLO[0][..3], M), client(0xC0, &HELLO[0][3..], M)].concat(), Violation::ReservedBit),
+    ];
+    for (bytes, expected) in cases {
+        assert_eq!(run_with(Parser::new(true), &bytes, 10_000).1, Err(expected));
+    }
+    assert_eq!(run_with(Parser::new(true), &client(0xC1, &deflated(&[b'a'; 70_000]), M), 999).1, Ok(()));
+    assert_eq!(deflate::inflate(&deflated(&[1; 101]), 100), Err(Broken::TooLarge));
+    assert_eq!(deflate::inflate(&deflated(&[1; 100]), 100), Ok(vec![1; 100]));
+}
+
+/// What a client makes of one of the server's text frames.
+fn read_by_client(frame: &[u8]) -> Vec<u8> {
+    let start = match frame[1] {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    match frame[0] {
+        0x81 => frame[start..].to_vec(),
+        0xC1 => deflate::inflate(&frame[start..], usize::MAX - 1).expect("deflate"),
+        other => panic!("no text frame: {other:x}"),
+    }
+}
+
+#[test]
+fn long_frames_are_compressed_once_and_short_ones_not() {
+    let mut deflater = Deflater::new();
+    let long = Rc::new(text("The quay smells of salt. ".repeat(100).as_bytes()));
+    let first = deflater.frame(&long);
+    assert!(first.len() < long.len() / 4 && Rc::ptr_eq(&first, &deflater.frame(&long)));
+    assert_eq!(read_by_client(&first), "The quay smells of salt. ".repeat(100).as_bytes());
+    let short = Rc::new(text(&[b'a'; 900]));
+    assert!(Rc::ptr_eq(&short, &deflater.frame(&short)));
+    let other = Rc::new(text("The market smells of fish. ".repeat(100).as_bytes()));
+    assert_eq!(read_by_client(&deflater.frame(&other)), "The market smells of fish. ".repeat(100).as_bytes());
+}
+
+#[test]
+fn offers_are_taken_or_left() {
+    let cases = [
+        ("permessage-deflate", true),
+        ("permessage-deflate; client_max_window_bits", true),
+        ("permessage-deflate; client_max_window_bits=15", true),
+        ("permessage-deflate; client_max_window_bits=\"9\"", true),
+        ("permessage-deflate; server_no_context_takeover; client_no_context_takeover", true),
+        ("x-webkit-deflate-frame, permessage-deflate", true),
+        ("permessage-deflate; server_max_window_bits=10, permessage-deflate", true),
+        ("permessage-deflate; server_max_window_bits=10", false),
+        ("permessage-deflate; client_max_window_bits=7", false),
+        ("permessage-deflate; client_max_window_bits=08", false),
+        ("permessage-deflate; client_no_context_takeover; client_no_context_takeover", false),
+        ("permessage-deflate; client_no_context_takeover=1", false),
+        ("permessage-deflate; later", false),
+        ("permessage-deflate-2", false),
+        ("", false),
+    ];
+    for (header, expected) in cases {
+        assert_eq!(deflate::accepts(header), expected, "{header}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_text_survives_compression(words in proptest::collection::vec("[a-z ]{1,12}|\\PC{1,6}", 1..400)) {
+        let words = words.concat();
+        let frame = Rc::new(text(words.as_bytes()));
+        let sent = Deflater::new().frame(&frame);
+        prop_assert!(sent.len() <= frame.len());
+        prop_assert_eq!(read_by_client(&sent), words.as_bytes());
+    }
+
+    #[test]
+    fn no_compressed_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), max in 0usize..5000) {
+        if let Ok(out) = deflate::inflate(&bytes, max) {
+            prop_assert!(out.len() <= max);
+        }
     }
 }

@@ -149,3 +149,21 @@ fn a_draining_edge_takes_nobody() {
         assert!(reply.header("retry-after").is_some());
     });
 }
+
+#[test]
+fn compression_is_agreed_on_where_it_is_offered_and_wanted() {
+    for wanted in [true, false] {
+        let mut setup = Setup::default();
+        setup.config.compression = wanted;
+        with(setup, async |server: &TestServer| {
+            let offer = "permessage-deflate; client_max_window_bits";
+            let reply = server.ask(upgrade().header("Sec-WebSocket-Extensions", offer)).await;
+            let answer = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+            assert_eq!(reply.header("sec-websocket-extensions"), wanted.then_some(answer));
+            assert_eq!(server.adopted.0.borrow()[0].0.deflate, wanted);
+            let foreign = upgrade().header("Sec-WebSocket-Extensions", "x-other; a=1");
+            assert_eq!(server.ask(foreign).await.header("sec-websocket-extensions"), None);
+            assert_eq!(server.ask(upgrade()).await.header("sec-websocket-extensions"), None);
+        });
+    }
+}
