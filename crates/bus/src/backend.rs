@@ -12,6 +12,7 @@ use crate::kv::KvBackend;
 use crate::log::{Append, Committed, Fence, FollowSetBackend, LogMessage};
 use crate::message::{Headers, Subscription};
 use crate::subject::{Pattern, Subject};
+use crate::work::{WorkBackend, WorkConfig};
 
 /// An outcome that is there already, or one to wait for: spares a backend in the process a box a message.
 pub enum Outcome<'a, T> {
@@ -69,6 +70,13 @@ pub trait Backend: Send + Sync + 'static {
     fn epoch(&self) -> String;
     /// A bucket of key/value; one that was not declared is refused.
     fn kv(&self, bucket: &str) -> Result<Arc<dyn KvBackend>, Error>;
+    /// A work queue whose dead letters go to the log `dead`.
+    fn work(
+        &self,
+        queue: &Subject,
+        dead: &Subject,
+        config: WorkConfig,
+    ) -> Result<Arc<dyn WorkBackend>, Error>;
     /// Takes nothing new, lets what is under way finish, then closes; says what it gave up on.
     fn drain(&self, deadline: Duration) -> BoxFuture<'_, DrainReport>;
 }

@@ -15,6 +15,7 @@ use crate::log::{Append, Committed, Fence, FollowSet, From, LogMessage};
 use crate::message::{Headers, Subscription};
 use crate::registry::{Class, Registry};
 use crate::subject::{Pattern, Subject};
+use crate::work::{Work, WorkConfig};
 
 /// The bus: cheap to clone, over either backend.
 #[derive(Clone)]
@@ -207,6 +208,15 @@ impl Bus {
     /// A bucket of key/value; one that was not declared is refused.
     pub fn kv(&self, bucket: &str) -> Result<Kv, Error> {
         Ok(Kv::new(self.backend.kv(bucket)?))
+    }
+
+    /// A work queue: a subject of class `Work`, its dead letters in a log of class `Durable`. The first handle of a
+    /// queue in a process fixes its configuration.
+    pub fn work(&self, queue: &Subject, dead: &Subject, config: WorkConfig) -> Result<Work, Error> {
+        Checks::class(queue.class(), &[Class::Work], queue.as_str())?;
+        Checks::class(dead.class(), &[Class::Durable], dead.as_str())?;
+        let backend = self.backend.work(queue, dead, config)?;
+        Ok(Work { backend, checks: self.checks.clone(), subject: queue.clone() })
     }
 
     /// Takes nothing new, lets what is under way finish, then closes. Every handle of the backend is closed

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::embedded::config::BucketConfig;
+use crate::embedded::shared::now_ms;
 use crate::error::{Error, ErrorKind};
 use crate::kv::{Expect, KvEntry, KvEvent};
 
@@ -212,9 +213,17 @@ impl Bucket {
     }
 
     /// Shows a write that is stored.
-    pub(crate) fn apply_put(&self, key: &str, value: Bytes, revision: u64, expires: Option<Instant>) {
+    pub(crate) fn apply_put(&self, key: &str, value: Bytes, revision: u64, expires_ms: i64) {
+        let left = u64::try_from(expires_ms.saturating_sub(now_ms())).unwrap_or(0);
+        let expires = (expires_ms != 0).then(|| Instant::now() + Duration::from_millis(left));
         self.state.lock().put(key, value, revision, expires);
         self.changed.notify_waiters();
+    }
+
+    /// The bytes of each value, by revision.
+    pub(crate) fn sizes(&self) -> Vec<(u64, usize)> {
+        let state = self.state.lock();
+        state.values.iter().map(|(key, value)| (value.revision, key.len() + value.value.len())).collect()
     }
 
     /// Shows a deletion that is stored.

@@ -1,105 +1,182 @@
-//! The backend in the process: routing in memory, one durable log, key/value.
+//! The backend in the process: routing in memory, one durable log on disk, key/value, work queues.
 
 mod buckets;
 mod config;
+mod disk;
 mod follow;
+mod handle;
+mod kv;
+mod open;
+mod queues;
 mod router;
 mod shared;
 mod signal;
 mod view;
+mod worker;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 pub use self::config::{BucketConfig, EmbeddedConfig, Keep, Retention};
+pub use self::disk::files;
+pub use self::disk::recover::{Damage, RecoveryReport};
 use crate::backend::{Backend, Outcome};
 use crate::drain::DrainReport;
-use crate::embedded::buckets::{Bucket, Watcher};
+use crate::embedded::disk::files::{FileLayer, Folder, MemoryFiles};
+use crate::embedded::disk::inbox::{Condition, NewRecord, Target};
 use crate::embedded::follow::EmbeddedFollow;
+use crate::embedded::handle::LogHandle;
+use crate::embedded::kv::EmbeddedKv;
 use crate::embedded::router::Router;
-use crate::embedded::shared::Shared;
-use crate::embedded::view::{Place, View};
+use crate::embedded::shared::{Loaded, Shared};
+use crate::embedded::view::Found;
+use crate::embedded::worker::EmbeddedWork;
 use crate::error::{Error, ErrorKind};
-use crate::kv::{Expect, KvBackend, KvEntry, KvWatchBackend};
+use crate::kv::KvBackend;
 use crate::log::{Append, Committed, Fence, FollowSetBackend, LogMessage};
 use crate::message::{Headers, Subscription};
 use crate::subject::{Pattern, Subject};
+use crate::work::{WorkBackend, WorkConfig};
 
-/// The embedded backend.
+/// How often a drain looks whether it is done.
+const DRAIN_LOOK: Duration = Duration::from_millis(2);
+
+/// The embedded backend. Dropped or drained, its writer finishes what it was given and ends.
 pub struct Embedded {
     router: Arc<Router>,
     shared: Arc<Shared>,
-    buckets: HashMap<String, Arc<Bucket>>,
-    writing: Mutex<u64>,
+    log: LogHandle,
+    workers: Mutex<HashMap<String, Arc<EmbeddedWork>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
     epoch: String,
+    report: RecoveryReport,
 }
 
 impl Embedded {
-    /// Opens the log, or makes one.
+    /// Opens the log in its folder, or makes one. The caller sees to it that nobody else has it open.
     pub fn open(config: EmbeddedConfig) -> Result<Arc<Self>, Error> {
-        let prefix = config.prefix.as_ref().map(|prefix| format!("{prefix}.")).unwrap_or_default();
-        let rules = config
-            .retention_rules
-            .iter()
-            .map(|(pattern, retention)| (format!("{prefix}{pattern}"), *retention))
-            .collect();
-        let view = View::new(usize::MAX, config.retention, rules);
-        let buckets = config
-            .buckets
-            .into_iter()
-            .map(|bucket| (bucket.name.clone(), Arc::new(Bucket::new(bucket))))
-            .collect();
+        let files: Arc<dyn FileLayer> = match &config.data {
+            Some(path) => Arc::new(Folder::open(path).map_err(|error| {
+                Error::new(ErrorKind::Storage, format!("the folder {} cannot be opened", path.display()))
+                    .because(error)
+            })?),
+            None => Arc::new(MemoryFiles::default()),
+        };
+        Self::open_on(config, files)
+    }
+
+    /// Opens the log on other files than those of a folder.
+    pub fn open_on(config: EmbeddedConfig, files: Arc<dyn FileLayer>) -> Result<Arc<Self>, Error> {
+        let opened = open::open(&config, files)?;
         Ok(Arc::new(Self {
             router: Router::new(),
-            shared: Arc::new(Shared::new(view)),
-            buckets,
-            writing: Mutex::new(0),
-            epoch: format!("{:016x}", now_ms()),
+            shared: opened.shared,
+            log: LogHandle::new(opened.inbox, config.commit_queue.max(1), config.commit_wait),
+            workers: Mutex::default(),
+            writer: Mutex::new(Some(opened.writer)),
+            epoch: opened.epoch,
+            report: opened.report,
         }))
     }
 
-    fn commit_now(&self, batch: Vec<Append>, fences: &[Fence]) -> Result<Committed, Error> {
-        if self.shared.is_closed() {
-            return Err(Error::closed());
+    /// What was found when the log was opened.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    async fn load(&self, found: Vec<Found>) -> Result<Vec<Loaded>, Error> {
+        if !self.shared.reads_block() || found.iter().all(|one| one.message.is_some()) {
+            return Ok(self.shared.load(found));
         }
-        let mut last = self.writing.lock();
-        let mut view = self.shared.view.write();
-        for fence in fences {
-            let found = view.last(&fence.subject);
-            if found != fence.seq {
-                return Err(Error::new(
-                    ErrorKind::Fenced,
-                    format!("'{}' is at {found}, not at {}", fence.subject, fence.seq),
-                ));
+        let shared = self.shared.clone();
+        let loading = tokio::task::spawn_blocking(move || shared.load(found));
+        loading.await.map_err(|error| Error::closed().because(error))
+    }
+
+    async fn read_logs(
+        &self,
+        subjects: Vec<Subject>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<LogMessage>, Error> {
+        let mut names = HashMap::new();
+        let found = {
+            let view = self.shared.view.read();
+            for subject in &subjects {
+                if let Some(id) = view.id(subject) {
+                    names.insert(id, subject.clone());
+                }
             }
+            let wanted: Vec<_> = names.keys().map(|id| (*id, after)).collect();
+            view.merge(&wanted, view.visible, limit, usize::MAX).found
+        };
+        let named = |loaded: Loaded| {
+            let subject = names[&loaded.log].clone();
+            loaded.message.map(|message| LogMessage { subject, ..message })
+        };
+        self.load(found).await?.into_iter().map(named).collect()
+    }
+
+    async fn read_last(&self, subject: Subject) -> Result<Option<LogMessage>, Error> {
+        let found = {
+            let view = self.shared.view.read();
+            view.id(&subject).and_then(|id| {
+                let log = view.log(id)?;
+                log.entries.len().checked_sub(1).map(|place| view.found(id, log, place))
+            })
+        };
+        let Some(found) = found else { return Ok(None) };
+        let loaded = self.load(vec![found]).await?.pop();
+        loaded.map(|loaded| loaded.message.map(|message| LogMessage { subject, ..message })).transpose()
+    }
+
+    async fn drain_all(&self, deadline: Duration) -> DrainReport {
+        self.router.stop();
+        self.log.stop();
+        let queues: Vec<_> = self.shared.queues.lock().values().cloned().collect();
+        queues.iter().for_each(|queue| queue.stop());
+        let until = Instant::now() + deadline;
+        let look = || {
+            let (requests, messages) = self.router.under_way();
+            let work = queues.iter().map(|queue| queue.out_count()).sum();
+            DrainReport { requests, messages, commits: self.log.under_way(), work }
+        };
+        let mut report = look();
+        while !report.is_clean() && Instant::now() < until {
+            tokio::time::sleep(DRAIN_LOOK).await;
+            report = look();
         }
-        let first = *last + 1;
-        for append in batch {
-            *last += 1;
-            let prev = view.last(&append.subject);
-            let message = LogMessage {
-                subject: append.subject,
-                seq: *last,
-                prev,
-                time_ms: now_ms(),
-                payload: append.payload,
-            };
-            view.append(message, Place { segment: 0, offset: 0, len: 1 });
+        self.close();
+        let left = until.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
+        let writer = self.writer.lock().take();
+        if let Some(writer) = writer {
+            let ended = tokio::task::spawn_blocking(move || writer.join());
+            let _ = tokio::time::timeout(left, ended).await;
         }
-        view.visible = *last;
-        view.expire(now_ms());
-        Ok(Committed { first, last: *last })
+        report
+    }
+
+    fn close(&self) {
+        self.router.close();
+        self.log.close();
+        self.shared.close();
     }
 }
 
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.close();
+        if let Some(writer) = self.writer.lock().take() {
+            let _ = writer.join();
+        }
+    }
 }
 
 impl Backend for Embedded {
@@ -129,7 +206,17 @@ impl Backend for Embedded {
     }
 
     fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Committed, Error>> {
-        Box::pin(std::future::ready(self.commit_now(batch, &fences)))
+        let records = batch
+            .into_iter()
+            .map(|append| NewRecord {
+                subject: append.subject,
+                aux: 0,
+                payload: append.payload,
+                target: Target::Log,
+            })
+            .collect();
+        let conditions = fences.into_iter().map(|fence| Condition::Fence(fence.subject, fence.seq)).collect();
+        Box::pin(self.log.commit(records, conditions))
     }
 
     fn read(
@@ -138,29 +225,21 @@ impl Backend for Embedded {
         after: u64,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<LogMessage>, Error>> {
-        let view = self.shared.view.read();
-        let wanted: Vec<_> =
-            subjects.iter().filter_map(|subject| view.id(subject)).map(|id| (id, after)).collect();
-        let merged = view.merge(&wanted, view.visible, limit, usize::MAX);
-        drop(view);
-        let loaded = self.shared.load(merged.found).into_iter().map(|loaded| loaded.message).collect();
-        Box::pin(std::future::ready(loaded))
+        Box::pin(self.read_logs(subjects.to_vec(), after, limit))
     }
 
     fn last(&self, subject: &Subject) -> BoxFuture<'_, Result<Option<LogMessage>, Error>> {
-        let view = self.shared.view.read();
-        let found = view.id(subject).and_then(|id| {
-            let log = view.log(id)?;
-            log.entries.len().checked_sub(1).map(|place| view.found(id, log, place))
-        });
-        drop(view);
-        let loaded = found.and_then(|found| self.shared.load(vec![found]).pop());
-        Box::pin(std::future::ready(loaded.map(|loaded| loaded.message).transpose()))
+        Box::pin(self.read_last(subject.clone()))
     }
 
     fn trim(&self, subject: &Subject, through: u64) -> BoxFuture<'_, Result<(), Error>> {
-        self.shared.view.write().trim(subject, through);
-        Box::pin(std::future::ready(Ok(())))
+        let record = NewRecord {
+            subject: subject.clone(),
+            aux: i64::try_from(through).unwrap_or(i64::MAX),
+            payload: Bytes::new(),
+            target: Target::Trim,
+        };
+        Box::pin(async move { self.log.commit(vec![record], Vec::new()).await.map(drop) })
     }
 
     fn follow_set(&self) -> Box<dyn FollowSetBackend> {
@@ -172,67 +251,28 @@ impl Backend for Embedded {
     }
 
     fn kv(&self, bucket: &str) -> Result<Arc<dyn KvBackend>, Error> {
-        let bucket = self.buckets.get(bucket).ok_or_else(|| {
+        let bucket = self.shared.buckets.get(bucket).ok_or_else(|| {
             Error::new(ErrorKind::Subject, format!("no bucket '{}' is declared", bucket.escape_debug()))
         })?;
-        Ok(Arc::new(EmbeddedKv { bucket: bucket.clone() }))
+        Ok(Arc::new(EmbeddedKv { bucket: bucket.clone(), log: self.log.clone() }))
+    }
+
+    fn work(
+        &self,
+        queue: &Subject,
+        dead: &Subject,
+        config: WorkConfig,
+    ) -> Result<Arc<dyn WorkBackend>, Error> {
+        self.log.check_open()?;
+        let mut workers = self.workers.lock();
+        let worker = workers.entry(queue.as_str().to_owned()).or_insert_with(|| {
+            let state = self.shared.queue(queue);
+            Arc::new(EmbeddedWork::new(state, dead.clone(), config, self.log.clone()))
+        });
+        Ok(worker.clone())
     }
 
     fn drain(&self, deadline: Duration) -> BoxFuture<'_, DrainReport> {
-        Box::pin(async move {
-            self.router.stop();
-            let until = tokio::time::Instant::now() + deadline;
-            let mut under_way = self.router.under_way();
-            while under_way != (0, 0) && tokio::time::Instant::now() < until {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-                under_way = self.router.under_way();
-            }
-            self.router.close();
-            self.shared.close();
-            for bucket in self.buckets.values() {
-                bucket.close();
-            }
-            DrainReport { requests: under_way.0, messages: under_way.1, ..DrainReport::default() }
-        })
-    }
-}
-
-struct EmbeddedKv {
-    bucket: Arc<Bucket>,
-}
-
-impl KvBackend for EmbeddedKv {
-    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<KvEntry>, Error>> {
-        Box::pin(std::future::ready(Ok(self.bucket.get(key))))
-    }
-
-    fn put(
-        &self,
-        key: &str,
-        value: Bytes,
-        expect: Expect,
-        ttl: Option<Duration>,
-    ) -> BoxFuture<'_, Result<u64, Error>> {
-        Box::pin(std::future::ready(self.bucket.write(key, value, expect, ttl)))
-    }
-
-    fn delete(&self, key: &str, expect: Expect) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(std::future::ready(self.bucket.erase(key, expect)))
-    }
-
-    fn keys(&self) -> BoxFuture<'_, Result<Vec<String>, Error>> {
-        Box::pin(std::future::ready(Ok(self.bucket.keys())))
-    }
-
-    fn watch(&self, prefix: &str) -> Box<dyn KvWatchBackend> {
-        Box::new(EmbeddedWatch(Watcher::new(self.bucket.clone(), prefix)))
-    }
-}
-
-struct EmbeddedWatch(Watcher);
-
-impl KvWatchBackend for EmbeddedWatch {
-    fn next(&mut self) -> BoxFuture<'_, Result<crate::kv::KvEvent, Error>> {
-        Box::pin(self.0.next())
+        Box::pin(self.drain_all(deadline))
     }
 }

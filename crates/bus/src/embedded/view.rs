@@ -4,14 +4,16 @@
 //! the disk without it.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::embedded::config::Retention;
+use crate::embedded::disk::recover::Lost;
+use crate::embedded::disk::segment::Segment;
 use crate::embedded::signal::Signal;
 use crate::log::LogMessage;
-use crate::subject::{KeyMap, Subject, matches_text};
+use crate::subject::{KeyMap, NO_TEMPLATE, Subject, matches_text};
 
 /// Names a log while the process runs; never reused.
 pub(crate) type LogId = u64;
@@ -59,6 +61,8 @@ pub(crate) struct Found {
     pub(crate) subject: Subject,
     pub(crate) entry: Entry,
     pub(crate) prev: u64,
+    /// Where it is on disk; open even if the file is compacted away meanwhile.
+    pub(crate) segment: Option<Arc<Segment>>,
     /// There where the newest messages hold it.
     pub(crate) message: Option<LogMessage>,
 }
@@ -114,6 +118,8 @@ pub(crate) struct View {
     logs: KeyMap<LogId, LogState>,
     next_id: LogId,
     pub(crate) tail: Tail,
+    /// Every segment of the log by its number.
+    pub(crate) segments: BTreeMap<u32, Arc<Segment>>,
     /// The last sequence that is stored and shown.
     pub(crate) visible: u64,
     /// The highest sequence that grew too old, in any log: what an empty log may have lost.
@@ -136,6 +142,7 @@ impl View {
             logs: KeyMap::default(),
             next_id: 0,
             tail: Tail { messages: VecDeque::new(), bytes: 0, bytes_max: tail_bytes, complete_after: 0 },
+            segments: BTreeMap::new(),
             visible: 0,
             age_floor: 0,
             forgotten: 0,
@@ -156,6 +163,12 @@ impl View {
     /// The log of a subject, made where there is none yet.
     pub(crate) fn ensure(&mut self, subject: &Subject) -> LogId {
         if let Some(id) = self.ids.get(subject) {
+            // One that was read from disk learns its template from the first who names it.
+            if let Some(log) = self.logs.get_mut(id)
+                && log.subject.template() == NO_TEMPLATE
+            {
+                log.subject = subject.clone();
+            }
             return *id;
         }
         if self.logs.len() >= IDLE_LOGS_MAX {
@@ -211,17 +224,55 @@ impl View {
         self.mark(time_ms, seq);
     }
 
-    /// Shows a record that was found on disk when the log was opened.
-    pub(crate) fn recover(&mut self, subject: &Subject, entry: Entry, prev: u64, time_ms: i64) {
+    /// Shows a message that was found on disk when the log was opened. Where the one before it in its log was lost
+    /// to damage, that place is told to whoever reads it.
+    pub(crate) fn recover(
+        &mut self,
+        subject: &Subject,
+        entry: Entry,
+        prev: u64,
+        time_ms: i64,
+        lost: &[Lost],
+    ) {
         let id = self.ensure(subject);
         let log = self.logs.get_mut(&id).expect("ensured just now");
-        if log.entries.is_empty() {
+        let damage = lost.iter().find(|lost| (lost.first..=lost.last).contains(&prev));
+        if let Some(damage) = damage
+            && prev > log.removed
+            && log.last() < prev
+        {
+            log.entries.push_back(Entry { seq: prev, place: damage.place });
+        } else if log.entries.is_empty() {
             log.removed = log.removed.max(prev);
         }
         log.entries.push_back(entry);
         let excess = log.retention.messages.map_or(0, |most| log.entries.len().saturating_sub(most.max(1)));
         Self::pop(log, excess);
         self.mark(time_ms, entry.seq);
+    }
+
+    /// After everything on disk was shown: the tail begins here.
+    pub(crate) fn settle(&mut self, last_seq: u64) {
+        self.visible = last_seq;
+        self.tail.complete_after = last_seq;
+    }
+
+    /// The messages have new places; those of the old segments that have none are no longer wanted.
+    pub(crate) fn relocate(&mut self, moved: &[(u64, Place)], through: u32) {
+        let moved: HashMap<u64, Place> = moved.iter().copied().collect();
+        for log in self.logs.values_mut() {
+            for entry in log.entries.iter_mut().take_while(|entry| entry.place.segment <= through) {
+                if let Some(place) = moved.get(&entry.seq) {
+                    entry.place = *place;
+                }
+            }
+        }
+    }
+
+    /// Whether a message of a log is retained.
+    pub(crate) fn retains(&self, subject: &Subject, seq: u64) -> bool {
+        let log = self.id(subject).and_then(|id| self.logs.get(&id));
+        log.and_then(|log| log.entries.front()).is_some_and(|first| first.seq <= seq)
     }
 
     fn mark(&mut self, time_ms: i64, seq: u64) {
@@ -338,6 +389,10 @@ impl View {
         let entry = log.entries[place];
         let prev = place.checked_sub(1).map_or(0, |before| log.entries[before].seq);
         let message = self.tail.get(entry.seq).map(|message| LogMessage { prev, ..message.clone() });
-        Found { log: id, subject: log.subject.clone(), entry, prev, message }
+        let segment = match &message {
+            Some(_) => None,
+            None => self.segments.get(&entry.place.segment).cloned(),
+        };
+        Found { log: id, subject: log.subject.clone(), entry, prev, segment, message }
     }
 }

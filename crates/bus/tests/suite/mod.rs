@@ -16,6 +16,7 @@ pub struct Fixture {
     pub bus: Bus,
     /// A handle over the same backend that checks nothing on the way out.
     pub unchecked: Bus,
+    #[allow(dead_code, reason = "held, not read")]
     pub keep: Box<dyn std::any::Any>,
 }
 

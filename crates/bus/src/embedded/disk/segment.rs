@@ -1,0 +1,214 @@
+//! A segment of the log: a file, its head, and what stands in it.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::embedded::disk::codec::{
+    self, Decoded, Frame, Record, SEGMENT_HEAD, SegmentHead, decode_frame, decode_frame_head, decode_record,
+};
+use crate::embedded::disk::files::{FileLayer, LogFile};
+
+/// An open segment.
+pub(crate) struct Segment {
+    pub(crate) head: SegmentHead,
+    pub(crate) name: String,
+    pub(crate) file: Arc<dyn LogFile>,
+}
+
+/// The name of a segment's file.
+pub(crate) fn name_of(number: u32) -> String {
+    format!("{number:08}.log")
+}
+
+/// The number in a segment's name.
+pub(crate) fn number_of(name: &str) -> Option<u32> {
+    name.strip_suffix(".log")?.parse().ok()
+}
+
+impl Segment {
+    /// Makes a segment; its head and its name are on disk when it returns.
+    pub(crate) fn create(files: &dyn FileLayer, head: SegmentHead) -> io::Result<Self> {
+        let name = name_of(head.number);
+        let file = files.open(&name)?;
+        let made = file
+            .set_len(0)
+            .and_then(|()| file.write_at(&head.encode(), 0))
+            .and_then(|()| file.sync())
+            .and_then(|()| files.sync_folder());
+        if let Err(error) = made {
+            let _ = files.remove(&name);
+            return Err(error);
+        }
+        Ok(Self { head, name, file })
+    }
+
+    /// All its bytes.
+    pub(crate) fn read(&self) -> io::Result<Vec<u8>> {
+        read_all(self.file.as_ref())
+    }
+}
+
+/// All bytes of a file.
+pub(crate) fn read_all(file: &dyn LogFile) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(file.len()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    let mut data = vec![0; len];
+    file.read_at(&mut data, 0)?;
+    Ok(data)
+}
+
+/// A stretch of a segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stretch {
+    Sound(Frame),
+    /// Bytes that were on disk once and are not what they were.
+    Damaged {
+        from: usize,
+        to: usize,
+    },
+}
+
+/// What a look through a segment found.
+pub(crate) struct Scan {
+    pub(crate) stretches: Vec<Stretch>,
+    /// Where the sound part ends: what follows was never acknowledged.
+    pub(crate) end: usize,
+    pub(crate) last_group: u64,
+}
+
+/// What is known of a segment from outside of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The newest: its last write may be torn.
+    Newest,
+    /// Another was begun after it, when this group of it was on disk; later ones were given up.
+    Sealed { synced: u64 },
+    /// Written whole.
+    Whole,
+}
+
+impl Standing {
+    fn takes(self, frame: &Frame, last_group: u64) -> bool {
+        match self {
+            Self::Newest => frame.group >= last_group,
+            Self::Sealed { synced } => frame.group >= last_group && frame.group <= synced,
+            Self::Whole => true,
+        }
+    }
+}
+
+/// Looks through a segment's bytes: tells what is sound, what is damaged and what was torn.
+pub(crate) fn scan(data: &[u8], seed: u32, standing: Standing) -> Scan {
+    let mut scan = Scan { stretches: Vec::new(), end: SEGMENT_HEAD.min(data.len()), last_group: 0 };
+    let mut at = SEGMENT_HEAD;
+    while at < data.len() {
+        if let Some(frame) = decode_frame(data, at, seed)
+            && standing.takes(&frame, scan.last_group)
+        {
+            at = scan.take(frame);
+            continue;
+        }
+        match after_break(data, seed, standing, &scan, at) {
+            Some((from, to)) => {
+                scan.stretches.push(Stretch::Damaged { from, to });
+                scan.end = to;
+                at = to;
+            }
+            None => break,
+        }
+    }
+    scan
+}
+
+impl Scan {
+    fn take(&mut self, frame: Frame) -> usize {
+        self.last_group = frame.group;
+        self.end = frame.end;
+        self.stretches.push(Stretch::Sound(frame));
+        frame.end
+    }
+}
+
+/// At a place where no sound frame stands: the damaged stretch to step over, or `None` where what follows was
+/// never acknowledged.
+fn after_break(data: &[u8], seed: u32, standing: Standing, scan: &Scan, at: usize) -> Option<(usize, usize)> {
+    let Some((next, frame)) = next_frame(data, seed, standing, scan.last_group, at) else {
+        let whole_to_the_end = match standing {
+            Standing::Newest => true,
+            Standing::Sealed { synced } => scan.last_group >= synced,
+            Standing::Whole => false,
+        };
+        return (!whole_to_the_end).then_some((at, data.len()));
+    };
+    let proven = standing != Standing::Newest || later_group(data, seed, next, frame.group);
+    if proven {
+        return Some((at, next));
+    }
+    // The frame is of the last write. What stands before that write was on disk when it began.
+    let begun = next.saturating_sub(frame.delta);
+    (begun > at).then_some((at, begun))
+}
+
+fn next_frame(
+    data: &[u8],
+    seed: u32,
+    standing: Standing,
+    last_group: u64,
+    at: usize,
+) -> Option<(usize, Frame)> {
+    let mut from = at;
+    loop {
+        let next = codec::find_frame(data, from, seed)?;
+        let frame = decode_frame(data, next, seed)?;
+        if standing.takes(&frame, last_group) {
+            return Some((next, frame));
+        }
+        from = next;
+    }
+}
+
+fn later_group(data: &[u8], seed: u32, from: usize, group: u64) -> bool {
+    let mut at = from;
+    while let Some(next) = codec::find_frame(data, at, seed) {
+        if decode_frame(data, next, seed).is_some_and(|frame| frame.group > group) {
+            return true;
+        }
+        at = next;
+    }
+    false
+}
+
+/// A record met while a segment is read.
+pub(crate) enum Met<'a> {
+    Sound {
+        record: Record<'a>,
+        offset: usize,
+        len: usize,
+    },
+    /// Its payload is damaged.
+    Damaged {
+        record: Record<'a>,
+        offset: usize,
+    },
+}
+
+/// Every record of a frame.
+pub(crate) fn each_record(data: &[u8], frame: Frame, mut meet: impl FnMut(Met<'_>)) {
+    let mut at = frame.records;
+    while at < frame.end {
+        let Some((decoded, len)) = decode_record(&data[at..frame.end]) else { return };
+        meet(match decoded {
+            Decoded::Sound(record) => Met::Sound { record, offset: at, len },
+            Decoded::Damaged(record) => Met::Damaged { record, offset: at },
+        });
+        at += len;
+    }
+}
+
+/// Every record that can still be told in a damaged stretch.
+pub(crate) fn salvage(data: &[u8], from: usize, to: usize, mut meet: impl FnMut(Met<'_>)) {
+    let mut at = from;
+    while let Some(frame) = decode_frame_head(&data[..to], at) {
+        each_record(data, frame, &mut meet);
+        at = frame.end;
+    }
+}

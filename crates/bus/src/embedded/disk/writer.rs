@@ -1,0 +1,436 @@
+//! The one writer of the log. It drains what waits, checks each commit's conditions against what is stored and
+//! what is before it in the same write, writes once, syncs once, shows the result in the order of the stream, and
+//! then answers.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::embedded::config::EmbeddedConfig;
+use crate::embedded::disk::codec::{FrameWriter, Record, SEGMENT_HEAD, SegmentHead, Written};
+use crate::embedded::disk::compact::{self, Compacted, Done};
+use crate::embedded::disk::files::{FileLayer, LogFile};
+use crate::embedded::disk::inbox::{Condition, Inbox, Target, Txn};
+use crate::embedded::disk::segment::{Segment, Standing, name_of};
+use crate::embedded::shared::{Shared, now_ms};
+use crate::embedded::view::{Place, View};
+use crate::error::{Error, ErrorKind};
+use crate::kv::Expect;
+use crate::log::{Committed, LogMessage};
+use crate::subject::Subject;
+
+/// How often expiry and compaction are looked at.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
+/// Bytes of one write: more waits for the next, so that no commit waits for a write of unlimited size.
+const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+pub(crate) struct Writer {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) files: Arc<dyn FileLayer>,
+    pub(crate) segment_bytes: u64,
+    pub(crate) active: Option<Active>,
+    pub(crate) next_number: u32,
+    pub(crate) last_seq: u64,
+    /// The last group that was tried, and the last that is on disk.
+    pub(crate) group: u64,
+    pub(crate) synced: u64,
+    pub(crate) mark: Option<Arc<dyn LogFile>>,
+    pub(crate) last_time_ms: i64,
+    pub(crate) maintained: Instant,
+    pub(crate) compacting: Option<JoinHandle<()>>,
+}
+
+/// The segment that is written.
+pub(crate) struct Active {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) len: u64,
+    /// A sync of it failed: what is in it after `len` is unknown, so it is not written any more.
+    pub(crate) spoiled: bool,
+}
+
+/// A commit whose conditions hold, in the write.
+struct Accepted {
+    txn: Txn,
+    committed: Committed,
+    written: Vec<(u64, u64, Written)>,
+}
+
+/// One write.
+#[derive(Default)]
+struct Group {
+    bytes: Vec<u8>,
+    accepted: Vec<Accepted>,
+    refused: Vec<(Txn, Error)>,
+    /// What the logs and keys will be at after it; 0: nothing there.
+    ahead: HashMap<Subject, u64>,
+    done: std::collections::HashSet<(Subject, u64)>,
+    last_seq: u64,
+}
+
+impl Writer {
+    pub(crate) fn segment_bytes(config: &EmbeddedConfig) -> u64 {
+        config.segment_bytes.clamp(4_096, 1 << 30)
+    }
+
+    /// Runs until the inbox is closed and empty.
+    pub(crate) fn run(mut self) {
+        self.maintained = Instant::now();
+        loop {
+            let taken = self.inbox.take(MAINTAIN_EVERY);
+            if let Some(done) = taken.compacted {
+                self.finish_compaction(done);
+            }
+            let idle = taken.txns.is_empty();
+            self.write_all(taken.txns);
+            if self.maintained.elapsed() >= MAINTAIN_EVERY {
+                self.maintain();
+            }
+            if taken.closed && idle {
+                break;
+            }
+        }
+        if let Some(compacting) = self.compacting.take() {
+            let _ = compacting.join();
+            if let Some(done) = self.inbox.take(Duration::ZERO).compacted {
+                self.finish_compaction(done);
+            }
+        }
+        if let Some(mark) = &self.mark {
+            let _ = mark.sync();
+        }
+    }
+
+    fn write_all(&mut self, txns: Vec<Txn>) {
+        let mut waiting = txns.into_iter().peekable();
+        while waiting.peek().is_some() {
+            let mut group = Group { last_seq: self.last_seq, ..Group::default() };
+            self.group += 1;
+            self.last_time_ms = now_ms().max(self.last_time_ms);
+            let seed = match self.roll_if_needed(waiting.peek().map_or(0, Txn::bytes)) {
+                Ok(seed) => seed,
+                Err(error) => {
+                    self.fail(waiting.collect(), &error);
+                    return;
+                }
+            };
+            {
+                let view = self.shared.view.read();
+                while let Some(txn) = waiting.peek()
+                    && (group.bytes.is_empty() || group.bytes.len() + txn.bytes() <= GROUP_BYTES_MAX)
+                {
+                    let txn = waiting.next().expect("peeked");
+                    group.add(&view, txn, self.group, seed, self.last_time_ms);
+                }
+            }
+            self.store(group);
+        }
+    }
+
+    fn store(&mut self, group: Group) {
+        if !group.bytes.is_empty()
+            && let Err(error) = self.write(&group.bytes)
+        {
+            let Group { accepted, refused, .. } = group;
+            let txns = accepted.into_iter().map(|one| one.txn).chain(refused.into_iter().map(|one| one.0));
+            self.fail(txns.collect(), &error);
+            return;
+        }
+        let Group { bytes, accepted, refused, last_seq, .. } = group;
+        self.last_seq = last_seq;
+        self.shared.metrics.group_commits.record(accepted.len() as f64);
+        self.shared.metrics.stored_bytes.increment(bytes.len() as u64);
+        let begun = self.show(&accepted, bytes.len() as u64);
+        if !bytes.is_empty() {
+            self.put_mark();
+        }
+        for Accepted { txn, committed, .. } in accepted {
+            self.shared.metrics.commit_seconds.record((begun - txn.asked).as_secs_f64());
+            txn.reply(Ok(committed));
+        }
+        for (txn, error) in refused {
+            txn.reply(Err(error));
+        }
+    }
+
+    /// Writes and syncs; on an error the file is as it was, or is not written any more.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let active = self.active.as_mut().expect("rolled before the write");
+        let file = &active.segment.file;
+        if let Err(error) = file.write_at(bytes, active.len) {
+            // Where even this fails, the next write goes over what is left, with a later group's number.
+            let _ = file.set_len(active.len);
+            return Err(error);
+        }
+        let begun = Instant::now();
+        if let Err(error) = file.sync() {
+            let _ = file.set_len(active.len);
+            active.spoiled = true;
+            return Err(error);
+        }
+        self.shared.metrics.sync_seconds.record(begun.elapsed().as_secs_f64());
+        self.synced = self.group;
+        Ok(())
+    }
+
+    fn fail(&self, txns: Vec<Txn>, error: &io::Error) {
+        tracing::error!(%error, commits = txns.len(), "the log cannot be written");
+        self.shared.metrics.write_failures.increment(1);
+        for txn in txns {
+            let refusal = Error::new(
+                ErrorKind::Storage,
+                format!("the log in {} cannot be written", self.files.place()),
+            )
+            .because(io::Error::new(error.kind(), error.to_string()));
+            txn.reply(Err(refusal));
+        }
+    }
+
+    /// Shows what is stored, in the order of the stream.
+    fn show(&mut self, accepted: &[Accepted], len: u64) -> Instant {
+        let active = self.active.as_mut().expect("just written");
+        let (number, base) = (active.segment.head.number, active.len);
+        let mut view = self.shared.view.write();
+        for one in accepted {
+            for (record, (seq, prev, written)) in one.txn.records.iter().zip(&one.written) {
+                match &record.target {
+                    Target::Log => {
+                        let message = LogMessage {
+                            subject: record.subject.clone(),
+                            seq: *seq,
+                            prev: *prev,
+                            time_ms: self.last_time_ms,
+                            payload: record.payload.clone(),
+                        };
+                        let place = Place {
+                            segment: number,
+                            offset: u32::try_from(base + written.offset as u64).unwrap_or(u32::MAX),
+                            len: u32::try_from(written.len).unwrap_or(u32::MAX),
+                        };
+                        view.append(message, place);
+                    }
+                    Target::Trim => view.trim(&record.subject, record.aux.unsigned_abs()),
+                    Target::Put(bucket, key) => {
+                        bucket.apply_put(key, record.payload.clone(), *seq, record.aux);
+                    }
+                    Target::Delete(bucket, key) => bucket.apply_delete(key),
+                    Target::Work(queue) => queue.apply_put(*seq, self.last_time_ms, record.payload.clone()),
+                    Target::Attempt(queue) => queue.apply_attempt(record.aux.unsigned_abs(), &record.payload),
+                    Target::Done(queue) => queue.apply_done(record.aux.unsigned_abs()),
+                }
+            }
+        }
+        view.visible = self.last_seq;
+        active.len += len;
+        Instant::now()
+    }
+
+    /// A number given out, where a killed process leaves it behind: not synced, so it costs a write to memory.
+    fn put_mark(&self) {
+        let Some(mark) = &self.mark else { return };
+        let _ = mark.write_at(&encode_mark(self.last_seq), 0);
+    }
+
+    /// Makes a new segment where there is none to write to, or the next write would not fit.
+    fn roll_if_needed(&mut self, next_bytes: usize) -> io::Result<u32> {
+        if let Some(active) = &self.active {
+            let full =
+                active.len > SEGMENT_HEAD as u64 && active.len + next_bytes as u64 > self.segment_bytes;
+            if !full && !active.spoiled {
+                return Ok(active.segment.head.checksum_seed());
+            }
+        }
+        let head = SegmentHead {
+            number: self.next_number,
+            covers: 0,
+            compacted: false,
+            base: self.last_seq,
+            synced: self.synced,
+            age_floor: self.shared.view.read().age_floor,
+            seed: random(),
+        };
+        let seed = head.checksum_seed();
+        let segment = Arc::new(Segment::create(self.files.as_ref(), head)?);
+        self.next_number += 1;
+        self.shared.view.write().segments.insert(segment.head.number, segment.clone());
+        self.active = Some(Active { segment, len: SEGMENT_HEAD as u64, spoiled: false });
+        Ok(seed)
+    }
+
+    fn maintain(&mut self) {
+        self.maintained = Instant::now();
+        self.shared.view.write().expire(now_ms());
+        if self.compacting.as_ref().is_some_and(|compacting| !compacting.is_finished()) {
+            return;
+        }
+        let Some(segments) = self.worth_compacting() else { return };
+        let (files, shared, inbox) = (self.files.clone(), self.shared.clone(), self.inbox.clone());
+        let work = move || {
+            let outcome = compact::compact(files.as_ref(), &shared, &segments, random());
+            inbox.compacted(Done { outcome });
+        };
+        match std::thread::Builder::new().name("tidings-compact".to_owned()).spawn(work) {
+            Ok(thread) => self.compacting = Some(thread),
+            Err(error) => tracing::warn!(%error, "no thread for compaction: tried again later"),
+        }
+    }
+
+    /// The sealed segments from the front that are worth making one of.
+    fn worth_compacting(&self) -> Option<Vec<(Arc<Segment>, Standing)>> {
+        let active = self.active.as_ref()?.segment.head.number;
+        let view = self.shared.view.read();
+        let segments: Vec<Arc<Segment>> = view.segments.values().cloned().collect();
+        drop(view);
+        let sealed = segments.iter().take_while(|segment| segment.head.number != active).count();
+        if sealed == 0 {
+            return None;
+        }
+        let live = self.shared.live_bytes();
+        let of = |segment: &Arc<Segment>| live.get(&segment.head.number).copied().unwrap_or(0);
+        let alive: Vec<u64> = segments[..sealed].iter().map(of).collect();
+        let total: Vec<u64> =
+            segments[..sealed].iter().map(|segment| segment.file.len().unwrap_or(0)).collect();
+        self.shared.metrics.segments.set(segments.len() as f64);
+        let count = compact::worth(&alive, &total);
+        let standing = |place: usize| match segments.get(place + 1) {
+            _ if segments[place].head.compacted => Standing::Whole,
+            Some(next) => Standing::Sealed { synced: next.head.synced },
+            None => Standing::Newest,
+        };
+        (count > 0).then(|| (0..count).map(|place| (segments[place].clone(), standing(place))).collect())
+    }
+
+    fn finish_compaction(&mut self, done: Done) {
+        self.compacting = None;
+        let result = done.outcome.and_then(|compacted| self.put_in_place(compacted));
+        if let Err(error) = result {
+            tracing::warn!(%error, "a compaction failed: tried again later");
+            self.shared.metrics.compaction_failures.increment(1);
+        }
+    }
+
+    fn put_in_place(&mut self, compacted: Compacted) -> io::Result<()> {
+        let Compacted { head, file, tmp, moved } = compacted;
+        let name = name_of(head.number);
+        self.files.rename(&tmp, &name)?;
+        self.files.sync_folder()?;
+        let mut view = self.shared.view.write();
+        let gone: Vec<u32> =
+            view.segments.range(head.number + 1..=head.covers).map(|(number, _)| *number).collect();
+        view.relocate(&moved, head.covers);
+        for number in &gone {
+            view.segments.remove(number);
+        }
+        view.segments.insert(head.number, Arc::new(Segment { name, head, file }));
+        drop(view);
+        for number in gone {
+            self.files.remove(&name_of(number))?;
+        }
+        self.shared.metrics.compactions.increment(1);
+        Ok(())
+    }
+}
+
+impl Group {
+    fn add(&mut self, view: &View, txn: Txn, number: u64, seed: u32, time_ms: i64) {
+        if let Err(error) = txn.conditions.iter().try_for_each(|condition| self.check(view, condition)) {
+            self.refused.push((txn, error));
+            return;
+        }
+        let first = self.last_seq + 1;
+        let mut written = Vec::with_capacity(txn.records.len());
+        let mut frame = FrameWriter::begin(&mut self.bytes, number, seed);
+        for record in &txn.records {
+            let kind = record.target.kind();
+            let (mut seq, mut prev) = (0, 0);
+            if kind.is_numbered() {
+                self.last_seq += 1;
+                seq = self.last_seq;
+            }
+            if matches!(record.target, Target::Log) {
+                prev = self.ahead.get(&record.subject).copied().unwrap_or_else(|| view.last(&record.subject));
+            }
+            let aux =
+                if matches!(record.target, Target::Log | Target::Work(_)) { time_ms } else { record.aux };
+            let subject = record.subject.as_str();
+            let place = frame.push(&Record { kind, seq, prev, aux, subject, payload: &record.payload });
+            written.push((seq, prev, place));
+            match &record.target {
+                Target::Log | Target::Put(..) | Target::Delete(..) => {
+                    self.ahead.insert(record.subject.clone(), seq);
+                }
+                Target::Trim => trim_ahead(&mut self.ahead, view, &record.subject, record.aux.unsigned_abs()),
+                Target::Done(_) => {
+                    self.done.insert((record.subject.clone(), record.aux.unsigned_abs()));
+                }
+                Target::Work(_) | Target::Attempt(_) => {}
+            }
+        }
+        frame.end();
+        let committed = Committed { first: first.min(self.last_seq), last: self.last_seq };
+        self.accepted.push(Accepted { txn, committed, written });
+    }
+
+    fn check(&self, view: &View, condition: &Condition) -> Result<(), Error> {
+        match condition {
+            Condition::Fence(subject, seq) => {
+                let found = self.ahead.get(subject).copied().unwrap_or_else(|| view.last(subject));
+                if found == *seq {
+                    return Ok(());
+                }
+                Err(Error::new(ErrorKind::Fenced, format!("'{subject}' is at {found}, not at {seq}")))
+            }
+            Condition::Value(subject, bucket, key, expect) => {
+                if *expect == Expect::Any {
+                    return Ok(());
+                }
+                let found = match self.ahead.get(subject) {
+                    Some(revision) => Some(*revision).filter(|revision| *revision > 0),
+                    None => bucket.revision(key),
+                };
+                crate::embedded::buckets::check_expected(key, *expect, found)
+            }
+            Condition::Pending(queue, seq) => {
+                if queue.contains(*seq) && !self.done.contains(&(queue.subject().clone(), *seq)) {
+                    return Ok(());
+                }
+                Err(Error::new(
+                    ErrorKind::WrongRevision,
+                    format!("work {seq} of '{}' is done with already", queue.subject()),
+                ))
+            }
+        }
+    }
+}
+
+fn trim_ahead(ahead: &mut HashMap<Subject, u64>, view: &View, subject: &Subject, through: u64) {
+    let last = ahead.get(subject).copied().unwrap_or_else(|| view.last(subject));
+    if last <= through {
+        ahead.insert(subject.clone(), 0);
+    }
+}
+
+/// Random bytes for seeds and epochs.
+pub(crate) fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    bytes
+}
+
+/// The mark's file: the last sequence given out, and its checksum.
+pub(crate) fn encode_mark(seq: u64) -> [u8; 12] {
+    let mut bytes = [0; 12];
+    bytes[..8].copy_from_slice(&seq.to_le_bytes());
+    let crc = crc32c::crc32c(&bytes[..8]);
+    bytes[8..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+/// What a mark says, if it is whole.
+pub(crate) fn decode_mark(bytes: &[u8]) -> Option<u64> {
+    let seq: [u8; 8] = bytes.get(..8)?.try_into().ok()?;
+    let crc: [u8; 4] = bytes.get(8..12)?.try_into().ok()?;
+    (crc32c::crc32c(&seq) == u32::from_le_bytes(crc)).then_some(u64::from_le_bytes(seq))
+}

@@ -1,0 +1,176 @@
+//! Work queues of the embedded backend.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use metrics::Counter;
+
+use crate::embedded::disk::inbox::{Condition, NewRecord, Target};
+use crate::embedded::handle::LogHandle;
+use crate::embedded::queues::{Next, WorkQueue, encode_attempt};
+use crate::embedded::shared::now_ms;
+use crate::envelope;
+use crate::error::Error;
+use crate::subject::Subject;
+use crate::work::{DeadLetter, RawJob, Settle, WorkBackend, WorkConfig};
+
+/// How long a dead letter that could not be stored waits for its next try.
+const BURY_AGAIN: Duration = Duration::from_secs(1);
+
+pub(crate) struct EmbeddedWork {
+    queue: Arc<WorkQueue>,
+    dead: Subject,
+    config: WorkConfig,
+    log: LogHandle,
+    counters: Counters,
+}
+
+struct Counters {
+    delivered: Counter,
+    redelivered: Counter,
+    acked: Counter,
+    naked: Counter,
+    termed: Counter,
+    in_progress: Counter,
+    dead: Counter,
+}
+
+impl EmbeddedWork {
+    pub(crate) fn new(queue: Arc<WorkQueue>, dead: Subject, config: WorkConfig, log: LogHandle) -> Self {
+        let count = |outcome: &'static str| metrics::counter!("tidings_bus_work_total", "outcome" => outcome);
+        let counters = Counters {
+            delivered: count("delivered"),
+            redelivered: count("redelivered"),
+            acked: count("ack"),
+            naked: count("nak"),
+            termed: count("term"),
+            in_progress: count("in_progress"),
+            dead: count("dead_letter"),
+        };
+        Self { queue, dead, config, log, counters }
+    }
+
+    fn record(&self, aux: u64, payload: Bytes, target: Target) -> NewRecord {
+        let aux = i64::try_from(aux).unwrap_or(i64::MAX);
+        NewRecord { subject: self.queue.subject().clone(), aux, payload, target }
+    }
+
+    fn done(&self, seq: u64) -> NewRecord {
+        self.record(seq, Bytes::new(), Target::Done(self.queue.clone()))
+    }
+
+    fn pending(&self, seq: u64) -> Vec<Condition> {
+        vec![Condition::Pending(self.queue.clone(), seq)]
+    }
+
+    async fn store(&self, envelope: Bytes) -> Result<u64, Error> {
+        self.queue.check_bounds(&self.config, envelope.len())?;
+        let record = self.record(0, envelope, Target::Work(self.queue.clone()));
+        Ok(self.log.commit(vec![record], Vec::new()).await?.last)
+    }
+
+    async fn next_job(&self) -> Result<RawJob, Error> {
+        loop {
+            let changed = self.queue.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            match self.queue.next(&self.config) {
+                Next::Job(job) => {
+                    self.note_delivery(&job);
+                    return Ok(job);
+                }
+                Next::Bury(seq, reason) => {
+                    if let Err(error) = self.bury(seq, None, &reason).await {
+                        tracing::error!(%error, seq, "a dead letter could not be stored: the message stays");
+                        tokio::time::sleep(BURY_AGAIN).await;
+                    }
+                }
+                Next::Wait(None) => changed.await,
+                Next::Wait(Some(when)) => {
+                    let _ = tokio::time::timeout_at(when, changed).await;
+                }
+                Next::Stopped => return Err(Error::closed()),
+            }
+        }
+    }
+
+    /// So that a message that kills its process has its attempts counted all the same.
+    fn note_delivery(&self, job: &RawJob) {
+        self.counters.delivered.increment(1);
+        if job.delivery > 1 {
+            self.counters.redelivered.increment(1);
+        }
+        let payload = encode_attempt(job.delivery, now_ms());
+        self.log.note(self.record(job.seq, payload, Target::Attempt(self.queue.clone())), Vec::new());
+    }
+
+    /// The dead letter and the end of the message are one commit.
+    async fn bury(&self, seq: u64, end: Option<&str>, reason: &str) -> Result<(), Error> {
+        let Some(remains) = self.queue.remains(seq, end) else { return Ok(()) };
+        let (headers, payload) =
+            envelope::decode(&remains.envelope).unwrap_or_else(|| (Vec::new(), remains.envelope.clone()));
+        let letter = DeadLetter {
+            subject: self.queue.subject().as_str().to_owned(),
+            seq,
+            time_ms: remains.time_ms,
+            reason: reason.to_owned(),
+            attempts: remains.attempts,
+            headers,
+            payload,
+        };
+        let letter =
+            NewRecord { subject: self.dead.clone(), aux: 0, payload: letter.encode()?, target: Target::Log };
+        self.log.finish(vec![letter, self.done(seq)], self.pending(seq)).await?;
+        self.counters.dead.increment(1);
+        Ok(())
+    }
+
+    async fn settle_now(&self, seq: u64, delivery: u32, settle: Settle) -> Result<(), Error> {
+        match settle {
+            Settle::Ack { stored } => {
+                self.counters.acked.increment(1);
+                if stored {
+                    return self.log.finish(vec![self.done(seq)], self.pending(seq)).await.map(drop);
+                }
+                self.log.note(self.done(seq), self.pending(seq));
+                Ok(())
+            }
+            Settle::Nak { delay, reason } => {
+                self.counters.naked.increment(1);
+                self.queue.nak(seq, delivery, delay, &format!("nak: {reason}"))
+            }
+            Settle::Term { reason } => {
+                self.counters.termed.increment(1);
+                self.bury(seq, Some(&format!("term: {reason}")), &reason).await
+            }
+            Settle::InProgress => {
+                self.counters.in_progress.increment(1);
+                self.queue.in_progress(seq, delivery, self.config.ack_wait)
+            }
+        }
+    }
+}
+
+impl WorkBackend for EmbeddedWork {
+    fn enqueue(&self, envelope: Bytes) -> BoxFuture<'_, Result<u64, Error>> {
+        Box::pin(self.store(envelope))
+    }
+
+    fn next(&self) -> BoxFuture<'_, Result<RawJob, Error>> {
+        Box::pin(self.next_job())
+    }
+
+    fn settle(&self, seq: u64, delivery: u32, settle: Settle) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(self.settle_now(seq, delivery, settle))
+    }
+
+    fn let_go(&self, seq: u64, delivery: u32) {
+        let _ = self.queue.nak(seq, delivery, Duration::ZERO, "let go without an answer");
+    }
+
+    fn depth(&self) -> usize {
+        self.queue.depth()
+    }
+}

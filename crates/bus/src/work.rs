@@ -1,0 +1,273 @@
+//! Work queues: each message to one worker, with acknowledgement, redelivery and dead letters.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::checks::Checks;
+use crate::envelope;
+use crate::error::{Error, ErrorKind};
+use crate::message::Headers;
+use crate::subject::Subject;
+
+/// How a work queue behaves.
+#[derive(Debug, Clone)]
+pub struct WorkConfig {
+    /// How long a worker has until it acknowledges or says that it is in progress.
+    pub ack_wait: Duration,
+    /// How long it may say so, from the delivery on.
+    pub in_progress_max: Duration,
+    /// Deliveries of one message; after the last one it is a dead letter.
+    pub deliveries_max: u32,
+    /// Messages in the queue; one more is `Overloaded`.
+    pub messages_max: usize,
+    /// Bytes in the queue; more are `Overloaded`.
+    pub bytes_max: usize,
+}
+
+impl Default for WorkConfig {
+    fn default() -> Self {
+        Self {
+            ack_wait: Duration::from_secs(30),
+            in_progress_max: Duration::from_secs(10 * 60),
+            deliveries_max: 5,
+            messages_max: 100_000,
+            bytes_max: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// How a worker ends, or goes on with, what it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settle {
+    /// Done; with `stored`, the call returns once that is stored.
+    Ack {
+        /// Whether to wait.
+        stored: bool,
+    },
+    /// Not done: again after the delay.
+    Nak {
+        /// How long to wait.
+        delay: Duration,
+        /// Why, for the history.
+        reason: String,
+    },
+    /// It can never be done: a dead letter.
+    Term {
+        /// Why.
+        reason: String,
+    },
+    /// Still at it: the deadline begins anew.
+    InProgress,
+}
+
+/// What a backend hands out.
+#[derive(Debug, Clone)]
+pub struct RawJob {
+    /// Its sequence in the stream.
+    pub seq: u64,
+    /// Which delivery this is, from 1.
+    pub delivery: u32,
+    /// When it was stored, Unix milliseconds.
+    pub time_ms: i64,
+    /// Headers and payload.
+    pub envelope: Bytes,
+}
+
+/// What a backend's work queue does.
+pub trait WorkBackend: Send + Sync + 'static {
+    /// Stores a message; answers its sequence.
+    fn enqueue(&self, envelope: Bytes) -> BoxFuture<'_, Result<u64, Error>>;
+    /// The next one for this worker; cancel safe.
+    fn next(&self) -> BoxFuture<'_, Result<RawJob, Error>>;
+    /// Settles a delivery.
+    fn settle(&self, seq: u64, delivery: u32, settle: Settle) -> BoxFuture<'_, Result<(), Error>>;
+    /// Settles a delivery that was let go: again at once.
+    fn let_go(&self, seq: u64, delivery: u32);
+    /// Messages that wait or are being worked on.
+    fn depth(&self) -> usize;
+}
+
+/// A work queue: cheap to clone.
+#[derive(Clone)]
+pub struct Work {
+    pub(crate) backend: Arc<dyn WorkBackend>,
+    pub(crate) checks: Arc<Checks>,
+    pub(crate) subject: Subject,
+}
+
+impl Work {
+    /// Stores a message for one of the workers; answers its sequence.
+    pub async fn enqueue(&self, payload: Bytes, headers: Headers) -> Result<u64, Error> {
+        self.checks.outbound(&self.subject, &payload)?;
+        self.backend.enqueue(envelope::encode(&headers, &payload)?).await
+    }
+
+    /// The next message for this worker; waits where there is none. Cancel safe. A message without its form is
+    /// counted and goes to the dead letters.
+    pub async fn next(&self) -> Result<Job, Error> {
+        loop {
+            let RawJob { seq, delivery, time_ms, envelope } = self.backend.next().await?;
+            let mut job = Job {
+                subject: self.subject.clone(),
+                seq,
+                delivery,
+                time_ms,
+                headers: Headers::new(),
+                payload: Bytes::new(),
+                backend: Some(self.backend.clone()),
+            };
+            let Some((headers, payload)) = envelope::decode(&envelope) else {
+                job.term("it cannot be read").await?;
+                continue;
+            };
+            (job.headers, job.payload) = (headers, payload);
+            match self.checks.why_invalid(&self.subject, &job.payload) {
+                Some(why) => job.term(&format!("invalid: {why}")).await?,
+                None => return Ok(job),
+            }
+        }
+    }
+
+    /// Messages that wait or are being worked on.
+    pub fn depth(&self) -> usize {
+        self.backend.depth()
+    }
+}
+
+/// One delivery of a message. Dropped without being settled, it is delivered again, which counts as an attempt.
+#[must_use = "work that is not acknowledged comes again"]
+pub struct Job {
+    /// The queue.
+    pub subject: Subject,
+    /// Its sequence in the stream.
+    pub seq: u64,
+    /// Which delivery this is, from 1.
+    pub delivery: u32,
+    /// When it was stored, Unix milliseconds.
+    pub time_ms: i64,
+    /// Its headers.
+    pub headers: Headers,
+    /// Its payload.
+    pub payload: Bytes,
+    backend: Option<Arc<dyn WorkBackend>>,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job")
+            .field("subject", &self.subject)
+            .field("seq", &self.seq)
+            .field("delivery", &self.delivery)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Job {
+    async fn settle(mut self, settle: Settle) -> Result<(), Error> {
+        let backend = self.backend.take().expect("taken only when it is settled");
+        backend.settle(self.seq, self.delivery, settle).await
+    }
+
+    /// Done. Returns before that is stored: after a crash it may come again.
+    pub async fn ack(self) -> Result<(), Error> {
+        self.settle(Settle::Ack { stored: false }).await
+    }
+
+    /// Done, and stored as done when this returns: it never comes again.
+    pub async fn double_ack(self) -> Result<(), Error> {
+        self.settle(Settle::Ack { stored: true }).await
+    }
+
+    /// Not done: again after `delay`, unless this was the last attempt.
+    pub async fn nak(self, delay: Duration, reason: &str) -> Result<(), Error> {
+        self.settle(Settle::Nak { delay, reason: reason.to_owned() }).await
+    }
+
+    /// It can never be done: to the dead letters, stored there when this returns.
+    pub async fn term(self, reason: &str) -> Result<(), Error> {
+        self.settle(Settle::Term { reason: reason.to_owned() }).await
+    }
+
+    /// Still at it: the deadline begins anew, within the queue's bound.
+    pub async fn in_progress(&self) -> Result<(), Error> {
+        let backend = self.backend.as_ref().expect("there until it is settled");
+        backend.settle(self.seq, self.delivery, Settle::InProgress).await
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(backend) = self.backend.take() {
+            backend.let_go(self.seq, self.delivery);
+        }
+    }
+}
+
+/// A message that could not be worked off, with its history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The queue it was in.
+    pub subject: String,
+    /// Its sequence there.
+    pub seq: u64,
+    /// When it was stored there, Unix milliseconds.
+    pub time_ms: i64,
+    /// Why it is here.
+    pub reason: String,
+    /// Each delivery: when, Unix milliseconds, and how it ended.
+    pub attempts: Vec<(i64, String)>,
+    /// Its headers.
+    pub headers: Headers,
+    /// Its payload.
+    pub payload: Bytes,
+}
+
+/// What a dead letter's own headers start with.
+const OWN: &str = "Tidings-Dead-";
+
+impl DeadLetter {
+    pub(crate) fn encode(&self) -> Result<Bytes, Error> {
+        let own = |name: &str, value: String| (format!("{OWN}{name}"), value);
+        let mut headers = vec![
+            own("Subject", self.subject.clone()),
+            own("Sequence", self.seq.to_string()),
+            own("Stored", self.time_ms.to_string()),
+            own("Reason", self.reason.clone()),
+        ];
+        headers.extend(self.attempts.iter().map(|(time, end)| own("Attempt", format!("{time} {end}"))));
+        headers.extend(self.headers.iter().cloned());
+        envelope::encode(&headers, &self.payload)
+    }
+
+    /// Reads a message of a dead-letter log.
+    pub fn decode(payload: &Bytes) -> Result<Self, Error> {
+        let wrong = || Error::new(ErrorKind::Schema, "this is no dead letter");
+        let (all, payload) = envelope::decode(payload).ok_or_else(wrong)?;
+        let mut letter = Self {
+            subject: String::new(),
+            seq: 0,
+            time_ms: 0,
+            reason: String::new(),
+            attempts: Vec::new(),
+            headers: Headers::new(),
+            payload,
+        };
+        for (name, value) in all {
+            match name.strip_prefix(OWN) {
+                Some("Subject") => letter.subject = value,
+                Some("Sequence") => letter.seq = value.parse().map_err(|_| wrong())?,
+                Some("Stored") => letter.time_ms = value.parse().map_err(|_| wrong())?,
+                Some("Reason") => letter.reason = value,
+                Some("Attempt") => {
+                    let (time, end) = value.split_once(' ').ok_or_else(wrong)?;
+                    letter.attempts.push((time.parse().map_err(|_| wrong())?, end.to_owned()));
+                }
+                _ => letter.headers.push((name, value)),
+            }
+        }
+        if letter.subject.is_empty() { Err(wrong()) } else { Ok(letter) }
+    }
+}
