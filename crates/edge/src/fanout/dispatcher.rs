@@ -1,0 +1,312 @@
+//! The dispatcher: the only follower of the audiences' logs in the process.
+//!
+//! It works in rounds: take what is there, in the order of the stream; encode; hand each shard its share. A change
+//! of a character's audiences opens the new ones at its own place, before the next message is taken, so that a
+//! walk between rooms needs no question back from the shard.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::{Counter, Gauge, counter, gauge};
+use tidings_bus::{Bus, ErrorKind, FollowSet, Followed, From, LogMessage, Subject};
+use tidings_service::Subjects;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::encode::{Encoded, Encoder};
+use super::interner::{AudienceId, AudienceInfo};
+use super::open::Open;
+use super::ring::Ring;
+use super::{Opened, ROUND_MAX, ShardQueue, ToDispatcher, ToShard};
+
+/// How long an audience stays open after its last member left: people walk back, and drop and resume.
+const LINGER: Duration = Duration::from_secs(30);
+/// How often audiences that lingered are closed.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How long a round waits for logs that catch up, so that events leave in the order of the stream.
+const CATCH_UP_MAX: Duration = Duration::from_millis(250);
+/// How often what shards wait for is looked at, while they wait.
+const NEED_BEAT: Duration = Duration::from_millis(1);
+/// Pause after the bus reported a fault that is not the end.
+const FAULT_PAUSE: Duration = Duration::from_millis(50);
+/// Commands of shards taken at one wake.
+const COMMANDS_A_ROUND: usize = 256;
+
+/// The dispatcher's state: owned by its task.
+pub struct Dispatcher {
+    bus: Bus,
+    encoder: Arc<Encoder>,
+    follow: FollowSet,
+    shards: Vec<ShardQueue>,
+    open: HashMap<AudienceId, Open>,
+    by_subject: HashMap<Subject, AudienceId>,
+    round: Vec<Arc<Encoded>>,
+    holes: Vec<AudienceId>,
+    needs: Vec<(usize, u64)>,
+    through: u64,
+    events: Counter,
+    audiences: Gauge,
+}
+
+impl Dispatcher {
+    /// A dispatcher that follows nothing yet.
+    pub fn new(bus: Bus, encoder: Arc<Encoder>, shards: Vec<ShardQueue>) -> Self {
+        let follow = bus.follow_set();
+        Self {
+            bus,
+            encoder,
+            follow,
+            shards,
+            open: HashMap::new(),
+            by_subject: HashMap::new(),
+            round: Vec::with_capacity(ROUND_MAX),
+            holes: Vec::new(),
+            needs: Vec::new(),
+            through: 0,
+            events: counter!("tidings_edge_events_total"),
+            audiences: gauge!("tidings_edge_audiences_open"),
+        }
+    }
+
+    /// Runs until it is cancelled or the bus closes.
+    pub async fn run(mut self, mut commands: mpsc::Receiver<ToDispatcher>, cancel: CancellationToken) {
+        let mut sweep = tokio::time::interval(SWEEP);
+        loop {
+            let waiting = !self.needs.is_empty();
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                command = commands.recv() => {
+                    let Some(command) = command else { return };
+                    self.take_round().await;
+                    self.command(command).await;
+                    for _ in 0..COMMANDS_A_ROUND {
+                        let Ok(command) = commands.try_recv() else { break };
+                        self.command(command).await;
+                    }
+                }
+                next = self.follow.next() => match next {
+                    Ok(followed) => {
+                        self.take(followed);
+                        self.take_round().await;
+                    }
+                    Err(error) if error.kind() == ErrorKind::Closed => return,
+                    Err(error) => {
+                        counter!("tidings_edge_follow_errors_total").increment(1);
+                        tracing::warn!(%error, "following the logs failed for a moment");
+                        tokio::time::sleep(FAULT_PAUSE).await;
+                    }
+                },
+                _ = sweep.tick() => self.sweep(),
+                () = tokio::time::sleep(NEED_BEAT), if waiting => self.take_round().await,
+            }
+            self.answer_needs().await;
+        }
+    }
+
+    /// Takes what is there, orders it and hands it out.
+    async fn take_round(&mut self) {
+        while self.round.len() < ROUND_MAX {
+            match self.follow.try_next() {
+                Some(Ok(followed)) => self.take(followed),
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "following the logs failed for a moment");
+                    break;
+                }
+                None => break,
+            }
+        }
+        self.catch_up().await;
+        self.through = self.through.max(self.follow.position().0);
+        self.hand_out().await;
+    }
+
+    /// Waits for the logs that were opened behind the others.
+    async fn catch_up(&mut self) {
+        let until = Instant::now() + CATCH_UP_MAX;
+        while !self.follow.position().1.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.follow.try_next() {
+                Some(Ok(followed)) => self.take(followed),
+                Some(Err(_)) => return,
+                None if self.follow.position().1.is_empty() => return,
+                None => match tokio::time::timeout(left, self.follow.next()).await {
+                    Ok(Ok(followed)) => self.take(followed),
+                    _ => return,
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, followed: Followed) {
+        match followed {
+            Followed::Message(message) => self.take_message(&message),
+            Followed::Hole { subject, after, first } => {
+                counter!("tidings_edge_holes_total").increment(1);
+                tracing::warn!(%subject, after, first, "events are no longer retained");
+                if let Some(id) = self.by_subject.get(&subject) {
+                    self.holes.push(*id);
+                    if let Some(open) = self.open.get_mut(id) {
+                        open.ring = Ring::new(first.saturating_sub(1));
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_message(&mut self, message: &LogMessage) {
+        let Some(open) = self.by_subject.get(&message.subject).and_then(|id| self.open.get(id)) else { return };
+        let Some(event) = self.encoder.encode(&open.info, message) else { return };
+        let event = Arc::new(event);
+        if let Some(change) = event.change() {
+            let shards: Vec<usize> = open.shards().collect();
+            if !shards.is_empty() {
+                let opened: Vec<_> = change.opened().cloned().collect();
+                for info in opened {
+                    self.hold(&info, message.seq, &shards);
+                }
+            }
+        }
+        self.round.push(event);
+    }
+
+    /// Opens an audience for shards; it is followed after a sequence where it was not open.
+    fn hold(&mut self, info: &Arc<AudienceInfo>, after: u64, shards: &[usize]) {
+        if !self.open.contains_key(&info.id) {
+            let subject = match Subjects(self.bus.registry()).log(&info.audience) {
+                Ok(subject) => subject,
+                Err(error) => {
+                    tracing::error!(%error, audience = %info.audience, "an audience has no log");
+                    return;
+                }
+            };
+            let after = self.start(&subject, after);
+            self.by_subject.insert(subject.clone(), info.id);
+            let open = Open::new(Arc::clone(info), subject, self.shards.len(), after);
+            self.open.insert(info.id, open);
+            self.audiences.set(self.open.len() as f64);
+        }
+        if let Some(open) = self.open.get_mut(&info.id) {
+            for shard in shards {
+                open.hold(*shard);
+            }
+        }
+    }
+
+    /// Follows a log. The first of all starts at the end of the stream: nothing before was handed out.
+    fn start(&mut self, subject: &Subject, after: u64) -> u64 {
+        if !self.open.is_empty() {
+            self.follow.add(subject.clone(), From::After(after));
+            return after;
+        }
+        self.follow.add(subject.clone(), From::New);
+        self.through = self.through.max(self.follow.position().0);
+        self.through
+    }
+
+    async fn hand_out(&mut self) {
+        if self.round.is_empty() && self.holes.is_empty() {
+            return;
+        }
+        let mut round = std::mem::take(&mut self.round);
+        if !round.is_sorted_by_key(|event| event.seq) {
+            round.sort_by_key(|event| event.seq);
+        }
+        self.events.increment(round.len() as u64);
+        let mut shares: Vec<Vec<Arc<Encoded>>> = self.shards.iter().map(|_| Vec::new()).collect();
+        for event in round.drain(..) {
+            let Some(open) = self.open.get_mut(&event.audience.id) else { continue };
+            for shard in open.shards() {
+                shares[shard].push(Arc::clone(&event));
+            }
+            open.ring.push(event);
+        }
+        self.round = round;
+        let through = self.through;
+        for (shard, events) in shares.into_iter().enumerate() {
+            if !events.is_empty() {
+                self.send(shard, ToShard::Batch { events, through }).await;
+            }
+        }
+        for id in std::mem::take(&mut self.holes) {
+            for shard in 0..self.shards.len() {
+                self.send(shard, ToShard::Hole(id)).await;
+            }
+        }
+    }
+
+    async fn command(&mut self, command: ToDispatcher) {
+        match command {
+            ToDispatcher::Open { shard, ticket, audiences, after } => {
+                let opened = self.open(shard, ticket, audiences, after);
+                self.send(shard, ToShard::Opened(opened)).await;
+            }
+            ToDispatcher::Release { shard, audience, holds } => {
+                if let Some(open) = self.open.get_mut(&audience.id) {
+                    open.release(shard, holds);
+                }
+            }
+            ToDispatcher::Need { shard, seq } => self.needs.push((shard, seq)),
+        }
+    }
+
+    /// Holds audiences for a shard, and says what is remembered of them and what has to be read.
+    fn open(&mut self, shard: usize, ticket: u64, audiences: Vec<Arc<AudienceInfo>>, after: u64) -> Opened {
+        for info in &audiences {
+            self.hold(info, self.through, &[shard]);
+        }
+        let through = self.through;
+        let (mut events, mut gaps) = (Vec::new(), Vec::new());
+        for info in &audiences {
+            let Some(open) = self.open.get(&info.id) else { continue };
+            let complete_after = open.ring.complete_after();
+            if after < complete_after {
+                gaps.push((Arc::clone(info), complete_after));
+            }
+            events.extend(open.ring.after(after.max(complete_after)).cloned());
+        }
+        events.sort_by_key(|event| event.seq);
+        Opened { ticket, audiences, events, gaps, through }
+    }
+
+    async fn answer_needs(&mut self) {
+        if self.needs.is_empty() {
+            return;
+        }
+        self.take_round().await;
+        let through = self.through;
+        let mut answered: Vec<usize> = Vec::new();
+        self.needs.retain(|(shard, seq)| {
+            let done = *seq <= through;
+            if done && !answered.contains(shard) {
+                answered.push(*shard);
+            }
+            !done
+        });
+        for shard in answered {
+            self.send(shard, ToShard::Batch { events: Vec::new(), through }).await;
+        }
+    }
+
+    /// A shard that has ended takes nothing any more; its sessions ended with it.
+    async fn send(&self, shard: usize, message: ToShard) {
+        let _ = self.shards[shard].send(message).await;
+    }
+
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        let follow = &mut self.follow;
+        let by_subject = &mut self.by_subject;
+        self.open.retain(|_, open| {
+            let keep = !open.lingered(now, LINGER);
+            if !keep {
+                follow.remove(&open.subject);
+                by_subject.remove(&open.subject);
+            }
+            keep
+        });
+        self.audiences.set(self.open.len() as f64);
+        self.encoder.interner.sweep();
+    }
+}

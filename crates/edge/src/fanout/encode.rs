@@ -1,0 +1,351 @@
+//! One record of a log, decoded, rendered and encoded once: the frame that every receiver shares, and what a
+//! shard has to know to tell receivers apart.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message as _;
+use serde::Serialize;
+use tidings_bus::LogMessage;
+use tidings_protocol::proto::world::v1 as wire;
+use tidings_protocol::{Audience, CharacterId, SessionId, Text};
+
+use super::interner::{AudienceInfo, Interner};
+use crate::time::iso8601;
+use crate::ws;
+
+/// Renders a text in a locale.
+pub type Voice = Arc<dyn Fn(&Text, &str) -> String + Send + Sync>;
+
+/// One event, ready for every receiver.
+#[derive(Debug)]
+pub struct Encoded {
+    /// Its place in the stream.
+    pub seq: u64,
+    /// Whose log.
+    pub audience: Arc<AudienceInfo>,
+    /// The WebSocket frame for whoever has no other; empty: nothing to show.
+    pub frame: Bytes,
+    /// The account of its author; 0: nobody who can be muted.
+    pub author: u128,
+    /// The channel it was said on; empty: not speech.
+    pub channel: Box<str>,
+    /// Heard even by those who muted its author.
+    pub always: bool,
+    /// What only some events have.
+    pub special: Option<Box<Special>>,
+}
+
+/// What only some events have.
+#[derive(Debug, Default)]
+pub struct Special {
+    /// The session that caused it.
+    pub origin: Option<SessionId>,
+    /// The command that caused it; empty: none.
+    pub command: Box<str>,
+    /// The frame for the session that caused it.
+    pub own: Option<Bytes>,
+    /// The characters who may perceive it; empty: all.
+    pub only: Box<[CharacterId]>,
+    /// The characters who do not.
+    pub except: Box<[CharacterId]>,
+    /// Whose border this is.
+    pub border: Option<(CharacterId, Border)>,
+    /// The audiences of a character change.
+    pub change: Option<Change>,
+    /// Frames by variant.
+    pub variants: Box<[(Box<str>, Bytes)]>,
+    /// A mute of the log's own account.
+    pub mute: Option<Mute>,
+    /// The session ends.
+    pub bye: Option<(u16, String)>,
+}
+
+/// Which side of a stay in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Border {
+    /// The stay begins.
+    Entered,
+    /// The stay ends.
+    Left,
+}
+
+/// A change of a character's audiences: the complete sets.
+#[derive(Debug)]
+pub struct Change {
+    /// Before.
+    pub before: Box<[Arc<AudienceInfo>]>,
+    /// After.
+    pub after: Box<[Arc<AudienceInfo>]>,
+}
+
+impl Change {
+    /// What is new.
+    pub fn opened(&self) -> impl Iterator<Item = &Arc<AudienceInfo>> {
+        self.after.iter().filter(|info| !self.before.iter().any(|known| known.id == info.id))
+    }
+}
+
+/// A mute, made or ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mute {
+    /// Whose.
+    pub account: u128,
+    /// Whom; 0: a channel alone.
+    pub target: u128,
+    /// On this channel alone; empty: everywhere.
+    pub channel: Box<str>,
+    /// Unix milliseconds; 0: without end.
+    pub until_ms: i64,
+    /// It ends.
+    pub removed: bool,
+}
+
+impl From<&wire::MuteChange> for Mute {
+    fn from(mute: &wire::MuteChange) -> Self {
+        Self {
+            account: hex(&mute.account),
+            target: hex(&mute.target_account),
+            channel: mute.channel.as_str().into(),
+            until_ms: mute.until_ms,
+            removed: mute.removed,
+        }
+    }
+}
+
+impl Encoded {
+    /// What keeping it costs, in bytes.
+    pub fn cost(&self) -> usize {
+        let own = self.special.as_ref().and_then(|special| special.own.as_ref()).map_or(0, Bytes::len);
+        200 + self.frame.len() + own
+    }
+
+    /// Whether every member who hears the audience gets the same frame, but for its origin's session.
+    pub fn is_uniform(&self) -> bool {
+        self.special.as_ref().is_none_or(|special| {
+            special.only.is_empty()
+                && special.except.is_empty()
+                && special.border.is_none()
+                && special.change.is_none()
+                && special.variants.is_empty()
+                && special.mute.is_none()
+                && special.bye.is_none()
+        })
+    }
+
+    /// The session that caused it.
+    pub fn origin(&self) -> Option<SessionId> {
+        self.special.as_ref().and_then(|special| special.origin)
+    }
+
+    /// The change of audiences it carries.
+    pub fn change(&self) -> Option<&Change> {
+        self.special.as_ref().and_then(|special| special.change.as_ref())
+    }
+}
+
+/// 32 hexadecimal digits; 0 for anything else.
+pub fn hex(text: &str) -> u128 {
+    if text.len() == 32 { u128::from_str_radix(text, 16).unwrap_or(0) } else { 0 }
+}
+
+/// Makes [`Encoded`] of records.
+pub struct Encoder {
+    /// The stream's epoch.
+    pub epoch: String,
+    /// The language.
+    pub locale: String,
+    /// The renderer.
+    pub voice: Voice,
+    /// The audiences' numbers.
+    pub interner: Arc<Interner>,
+}
+
+impl Encoder {
+    /// A record of an audience's log; `None` where it cannot be decoded: it is counted and skipped.
+    pub fn encode(&self, audience: &Arc<AudienceInfo>, message: &LogMessage) -> Option<Encoded> {
+        let event = match wire::Event::decode(message.payload.clone()) {
+            Ok(event) => event,
+            Err(error) => {
+                metrics::counter!("tidings_edge_events_undecodable_total").increment(1);
+                tracing::warn!(%error, subject = %message.subject, seq = message.seq, "an event was skipped");
+                return None;
+            }
+        };
+        let frame = self.shared_frame(audience, &event, message.seq);
+        Some(Encoded {
+            seq: message.seq,
+            audience: Arc::clone(audience),
+            frame,
+            author: event.from.as_ref().map_or(0, |from| hex(&from.account)),
+            channel: event.channel.as_str().into(),
+            always: event.always,
+            special: self.special(audience, &event, message.seq),
+        })
+    }
+
+    /// A text in the server's voice.
+    pub fn render(&self, text: wire::Text) -> String {
+        (self.voice)(&Text::from(text), &self.locale)
+    }
+
+    /// `{"epoch":...,"seq":...}`
+    pub fn position(&self, seq: u64) -> PositionText<'_> {
+        PositionText { epoch: &self.epoch, seq }
+    }
+
+    fn shared_frame(&self, audience: &AudienceInfo, event: &wire::Event, seq: u64) -> Bytes {
+        if !event.patch.is_empty() {
+            return self.patch_frame(event, seq);
+        }
+        match &event.text {
+            Some(text) => self.event_frame(audience, event, text.clone(), seq),
+            None => Bytes::new(),
+        }
+    }
+
+    fn patch_frame(&self, event: &wire::Event, seq: u64) -> Bytes {
+        ws::text_with(event.patch.len() + 128, |out| {
+            out.extend_from_slice(br#"{"type":"patch","target":"room","position":"#);
+            self.position(seq).write(out);
+            out.extend_from_slice(br#","patch":"#);
+            out.extend_from_slice(event.patch.as_bytes());
+            out.push(b'}');
+        })
+    }
+
+    fn event_frame(&self, audience: &AudienceInfo, event: &wire::Event, text: wire::Text, seq: u64) -> Bytes {
+        let text = self.render(text);
+        ws::text_with(320 + text.len() + event.data.len(), |out| {
+            out.extend_from_slice(br#"{"type":"event","kind":"#);
+            json_string(out, &event.kind);
+            out.extend_from_slice(br#","audience":""#);
+            out.extend_from_slice(audience.audience.scope().as_bytes());
+            out.extend_from_slice(br#"","seq":"#);
+            write_number(out, seq);
+            out.extend_from_slice(br#","position":"#);
+            self.position(seq).write(out);
+            out.extend_from_slice(br#","time":""#);
+            out.extend_from_slice(iso8601(event.time_ms).as_bytes());
+            out.push(b'"');
+            if let Some(from) = event.from.as_ref().filter(|from| !from.id.is_empty()) {
+                out.extend_from_slice(br#","from":{"id":"#);
+                json_string(out, &from.id);
+                out.extend_from_slice(br#","name":"#);
+                json_string(out, &from.name);
+                out.push(b'}');
+            }
+            out.extend_from_slice(br#","text":"#);
+            json_string(out, &text);
+            out.extend_from_slice(br#","data":"#);
+            let data = if event.data.is_empty() { "{}" } else { &event.data };
+            out.extend_from_slice(data.as_bytes());
+            out.push(b'}');
+        })
+    }
+
+    /// A `reply` frame at a place in the flow.
+    pub fn reply_frame(&self, id: &str, ok: bool, text: wire::Text, seq: u64) -> Bytes {
+        let key = text.key.clone();
+        let text = self.render(text);
+        ws::text_with(160 + text.len() + id.len() + key.len(), |out| {
+            out.extend_from_slice(br#"{"type":"reply","id":"#);
+            json_string(out, id);
+            out.extend_from_slice(if ok { br#","ok":true,"text":"# } else { br#","ok":false,"text":"# });
+            json_string(out, &text);
+            out.extend_from_slice(br#","key":"#);
+            json_string(out, &key);
+            out.extend_from_slice(br#","position":"#);
+            self.position(seq).write(out);
+            out.push(b'}');
+        })
+    }
+
+    fn own_frame(&self, audience: &AudienceInfo, event: &wire::Event, seq: u64) -> Option<Bytes> {
+        let own = event.own.clone()?;
+        let id = event.origin.as_ref().map_or("", |origin| origin.id.as_str());
+        Some(if id.is_empty() {
+            self.event_frame(audience, event, own, seq)
+        } else {
+            self.reply_frame(id, !event.refused, own, seq)
+        })
+    }
+
+    fn special(&self, audience: &AudienceInfo, event: &wire::Event, seq: u64) -> Option<Box<Special>> {
+        let origin = event.origin.as_ref().and_then(|origin| origin.session.parse().ok());
+        let ids = |texts: &[String]| texts.iter().filter_map(|id| id.parse().ok()).collect();
+        let variants = event.variants.iter().map(|(name, text)| {
+            (name.as_str().into(), self.event_frame(audience, event, text.clone(), seq))
+        });
+        let special = Special {
+            origin,
+            command: event.origin.as_ref().map_or("", |origin| origin.id.as_str()).into(),
+            own: self.own_frame(audience, event, seq),
+            only: ids(&event.only),
+            except: ids(&event.except),
+            border: border(event),
+            change: event.audiences.as_ref().map(|sets| self.change(sets)),
+            variants: variants.collect(),
+            mute: event.mute.as_ref().map(Mute::from),
+            bye: event.bye.as_ref().map(|bye| (u16::try_from(bye.code).unwrap_or(4000), bye.reason.clone())),
+        };
+        let empty = special.origin.is_none()
+            && special.only.is_empty()
+            && special.except.is_empty()
+            && special.border.is_none()
+            && special.change.is_none()
+            && special.variants.is_empty()
+            && special.mute.is_none()
+            && special.bye.is_none();
+        (!empty).then(|| Box::new(special))
+    }
+
+    fn change(&self, sets: &wire::Audiences) -> Change {
+        Change { before: self.audiences(&sets.before), after: self.audiences(&sets.after) }
+    }
+
+    /// Audiences by their names; what is none is left out.
+    pub fn audiences(&self, names: &[String]) -> Box<[Arc<AudienceInfo>]> {
+        let known = names.iter().filter_map(|name| name.parse::<Audience>().ok());
+        known.map(|audience| self.interner.intern(&audience)).collect()
+    }
+}
+
+fn border(event: &wire::Event) -> Option<(CharacterId, Border)> {
+    let subject = event.subject.parse().ok()?;
+    match event.kind.as_str() {
+        "event.entered" | "event.joined_world" => Some((subject, Border::Entered)),
+        "event.left" | "event.left_world" => Some((subject, Border::Left)),
+        _ => None,
+    }
+}
+
+/// A position as it stands in frames.
+#[derive(Clone, Copy)]
+pub struct PositionText<'a> {
+    epoch: &'a str,
+    seq: u64,
+}
+
+impl PositionText<'_> {
+    /// Writes it as JSON.
+    pub fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"epoch":"#);
+        json_string(out, self.epoch);
+        out.extend_from_slice(br#","seq":"#);
+        write_number(out, self.seq);
+        out.push(b'}');
+    }
+}
+
+/// A JSON string.
+pub fn json_string(out: &mut Vec<u8>, text: &str) {
+    text.serialize(&mut serde_json::Serializer::new(out)).expect("a string into memory");
+}
+
+fn write_number(out: &mut Vec<u8>, number: u64) {
+    let mut digits = String::with_capacity(20);
+    let _ = write!(digits, "{number}");
+    out.extend_from_slice(digits.as_bytes());
+}

@@ -1,0 +1,49 @@
+//! The recent events of an open audience: what late opens and resumes are served from.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::encode::Encoded;
+
+/// Events kept for each open audience: minutes of talk.
+pub const RING_EVENTS_MAX: usize = 512;
+/// Bytes of frames kept for each open audience.
+pub const RING_BYTES_MAX: usize = 256 * 1024;
+
+/// The recent events of one audience, in order.
+#[derive(Debug)]
+pub struct Ring {
+    events: VecDeque<Arc<Encoded>>,
+    bytes: usize,
+    /// Nothing after this is missing.
+    complete_after: u64,
+}
+
+impl Ring {
+    /// Nothing yet: complete from here on.
+    pub fn new(complete_after: u64) -> Self {
+        Self { events: VecDeque::new(), bytes: 0, complete_after }
+    }
+
+    /// Nothing after this sequence is missing.
+    pub fn complete_after(&self) -> u64 {
+        self.complete_after
+    }
+
+    /// Adds the next one; the oldest give way.
+    pub fn push(&mut self, event: Arc<Encoded>) {
+        self.bytes += event.cost();
+        self.events.push_back(event);
+        while self.events.len() > RING_EVENTS_MAX || self.bytes > RING_BYTES_MAX {
+            let Some(oldest) = self.events.pop_front() else { break };
+            self.bytes -= oldest.cost();
+            self.complete_after = self.complete_after.max(oldest.seq);
+        }
+    }
+
+    /// What is remembered after a sequence.
+    pub fn after(&self, seq: u64) -> impl Iterator<Item = &Arc<Encoded>> {
+        let start = self.events.partition_point(|event| event.seq <= seq);
+        self.events.range(start..)
+    }
+}

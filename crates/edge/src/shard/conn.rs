@@ -1,0 +1,267 @@
+//! One connection: its socket, what waits for it, where it stands; and the small task that watches the socket.
+//!
+//! The task holds two words beside its place in the table. It reads into the shard's buffer and keeps nothing.
+
+use std::future::poll_fn;
+use std::io;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use super::end::End;
+use super::outbox::{Flushed, Outbox};
+use super::table::Session;
+use super::{Inner, Shard};
+use crate::http::ConnInfo;
+use crate::ws::Parser;
+
+/// Reads of one connection before the others have their turn.
+const READS_A_TURN: usize = 4;
+
+/// A connection's place in the table; the number tells it from an earlier one in the same place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct At {
+    /// The place.
+    pub key: u32,
+    /// The number.
+    pub id: u64,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Conn {
+    /// Tells it from others in the same place.
+    pub id: u64,
+    /// The socket.
+    pub stream: TcpStream,
+    /// What waits for it.
+    pub out: Outbox,
+    /// Where it stands.
+    pub phase: Phase,
+    /// The last sequence that was delivered, or is held in its gate.
+    pub seq: u64,
+    /// When something was last heard of it, in ticks.
+    pub heard: u32,
+    /// Everything goes through the session's gate.
+    pub gated: bool,
+    /// It is in the list of those to be written.
+    pub dirty: bool,
+    /// The socket takes no more at the moment.
+    pub blocked: bool,
+    /// What is half read.
+    pub parser: Parser,
+    /// Of the socket's task.
+    pub waker: Option<Waker>,
+    /// Who it is.
+    pub info: Box<ConnInfo>,
+}
+
+/// Where a connection stands.
+#[derive(Debug)]
+pub enum Phase {
+    /// No `hello` yet; until a tick.
+    Hello(u32),
+    /// Being joined; the session is there once it has an identity.
+    Joining(Option<Box<Session>>),
+    /// In the world.
+    Live(Box<Session>),
+    /// The last frames are being written; until a tick. Whether the writing side is shut.
+    Closing(u32, bool),
+}
+
+impl Conn {
+    pub(crate) fn new(id: u64, stream: TcpStream, info: ConnInfo, tick: u32, deadline: u32) -> Self {
+        Self {
+            id,
+            stream,
+            out: Outbox::default(),
+            phase: Phase::Hello(deadline),
+            seq: 0,
+            heard: tick,
+            gated: false,
+            dirty: false,
+            blocked: false,
+            parser: Parser::default(),
+            waker: None,
+            info: Box::new(info),
+        }
+    }
+
+    /// Its session.
+    pub fn session(&mut self) -> Option<&mut Session> {
+        match &mut self.phase {
+            Phase::Live(session) | Phase::Joining(Some(session)) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// Its session, to look at.
+    pub fn session_ref(&self) -> Option<&Session> {
+        match &self.phase {
+            Phase::Live(session) | Phase::Joining(Some(session)) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// Wakes its task: there is something to look at.
+    pub fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// Ends the connection whichever way its task ends, a panic included.
+struct Guard {
+    shard: Rc<Shard>,
+    at: At,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Ok(mut inner) = self.shard.inner.try_borrow_mut() {
+            inner.end(self.at, End::Lost("task"), None);
+            inner.remove(self.at);
+        }
+        self.shard.settle();
+    }
+}
+
+/// Watches a socket until its connection is over.
+pub async fn run(shard: Rc<Shard>, at: At, leftover: Bytes) {
+    let guard = Guard { shard, at };
+    if !leftover.is_empty() {
+        let mut input = leftover.to_vec();
+        let _ = guard.shard.read(at, &mut input);
+        guard.shard.settle();
+    }
+    drop(leftover);
+    poll_fn(|cx| guard.shard.poll(at, cx)).await;
+}
+
+impl Shard {
+    fn poll(self: &Rc<Self>, at: At, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.poll_socket(at, cx);
+        self.settle();
+        polled
+    }
+
+    fn poll_socket(&self, at: At, cx: &mut Context<'_>) -> Poll<()> {
+        if self.inner.borrow_mut().poll_write(at, cx).is_break() {
+            return Poll::Ready(());
+        }
+        let mut scratch = self.scratch.borrow_mut();
+        for _ in 0..READS_A_TURN {
+            match self.inner.borrow_mut().poll_read(at, cx, &mut scratch) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Ready(Some(0)) => continue,
+                Poll::Ready(Some(count)) => {
+                    if self.read_into(at, &mut scratch[..count]).is_break() {
+                        return Poll::Ready(());
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn read_into(&self, at: At, input: &mut [u8]) -> ControlFlow<()> {
+        self.read(at, input)
+    }
+}
+
+impl Inner {
+    /// Remembers whom to wake, and writes what waited for the socket.
+    fn poll_write(&mut self, at: At, cx: &mut Context<'_>) -> ControlFlow<()> {
+        let Some(conn) = self.conn(at) else { return ControlFlow::Break(()) };
+        match &mut conn.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        if conn.blocked && conn.stream.poll_write_ready(cx).is_ready() {
+            conn.blocked = false;
+            // Where the socket still takes no more, `flush` wakes this task, which asks again.
+            return self.flush(at);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// How many bytes were read; `None`: the connection is over.
+    fn poll_read(&mut self, at: At, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Option<usize>> {
+        let Some(conn) = self.conn(at) else { return Poll::Ready(None) };
+        let ready = match conn.stream.poll_read_ready(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(ready) => ready,
+        };
+        match ready.and_then(|()| conn.stream.try_read(scratch)) {
+            Ok(0) => {
+                self.end(at, End::Lost("closed"), None);
+                self.remove(at);
+                Poll::Ready(None)
+            }
+            Ok(count) => Poll::Ready(Some(count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Ready(Some(0)),
+            Err(_) => {
+                self.end(at, End::Lost("error"), None);
+                self.remove(at);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    /// Writes what waits for a connection; `Break` when that ended it.
+    pub(crate) fn flush(&mut self, at: At) -> ControlFlow<()> {
+        let Some(conn) = self.conns.get_mut(at.key as usize).filter(|conn| conn.id == at.id) else {
+            return ControlFlow::Break(());
+        };
+        match conn.out.flush(&conn.stream) {
+            Ok((flushed, count)) => {
+                self.figures.bytes.increment(count as u64);
+                conn.blocked = flushed == Flushed::Blocked;
+                if conn.blocked {
+                    conn.wake();
+                } else {
+                    self.written(at);
+                }
+                ControlFlow::Continue(())
+            }
+            Err(_) => {
+                self.end(at, End::Lost("error"), None);
+                self.remove(at);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    /// Everything was written: a closing connection is shut, a replay goes on.
+    fn written(&mut self, at: At) {
+        let Some(conn) = self.conn(at) else { return };
+        if let Phase::Closing(_, shut) = &mut conn.phase
+            && !std::mem::replace(shut, true)
+        {
+            // The client's close frame, or its end, is waited for: closing with unread input would reset the
+            // connection and take the last frames with it.
+            let _ = SockRef::from(&conn.stream).shutdown(std::net::Shutdown::Write);
+        }
+        if let Some(replay) = conn.session().and_then(|session| session.replay.as_mut())
+            && let Some(waiting) = replay.drained.take()
+        {
+            let _ = waiting.send(());
+        }
+    }
+
+    /// Takes a connection out of the table: its socket closes.
+    pub(crate) fn remove(&mut self, at: At) {
+        if self.conn(at).is_some() {
+            let conn = self.conns.remove(at.key as usize);
+            self.figures.connections.decrement(1.0);
+            conn.wake();
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! The hot path: one event to all members of an audience in this shard.
+//!
+//! Where an event says the same to everyone and nobody in the room has a mute, a delivery is a pointer pushed into
+//! an outbox. Everything else goes through [`Inner::apply`], which knows borders, mutes, variants and replies; it is
+//! also what a replay uses, so that what is missed is filtered exactly like what is heard.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidings_protocol::{Audience, CloseCode};
+
+use super::conn::{At, Phase};
+use super::end::{Bye, End};
+use super::members::{Hearing, Members};
+use super::outbox::Frame;
+use super::table::Place;
+use super::{Inner, Todo};
+use crate::fanout::{AudienceId, AudienceInfo, Border, Change, Encoded, Special, ToShard};
+use crate::session::StateAsk;
+
+impl Inner {
+    /// Takes a batch of the dispatcher.
+    pub(crate) fn batch(&mut self, events: &[Arc<Encoded>], through: u64) {
+        self.now_ms = crate::time::now_ms();
+        for event in events {
+            self.deliver(event);
+        }
+        self.through = self.through.max(through);
+        self.release_replies();
+    }
+
+    /// One event to everyone here who may perceive it.
+    fn deliver(&mut self, event: &Arc<Encoded>) {
+        if let Some(change) = event.change() {
+            self.count_holds(change);
+        }
+        let Some(members) = self.audiences.get(&event.audience.id) else { return };
+        let mutable = event.author != 0 && !event.always && members.muting > 0;
+        if event.is_uniform() && members.unsettled == 0 && !mutable {
+            let origin = event.origin().and_then(|session| self.by_session.get(&session).copied());
+            self.deliver_to_all(event, origin);
+            if let Some(key) = origin {
+                self.apply(key, event);
+            }
+        } else {
+            let keys: Vec<u32> = members.list.iter().map(|member| member.key).collect();
+            for key in keys {
+                self.apply(key, event);
+            }
+        }
+        if let Some(change) = event.change() {
+            for info in change.opened() {
+                self.release_if_empty(info.id);
+            }
+        }
+    }
+
+    fn deliver_to_all(&mut self, event: &Arc<Encoded>, origin: Option<u32>) {
+        if event.frame.is_empty() {
+            return;
+        }
+        let Some(members) = self.audiences.get(&event.audience.id) else { return };
+        let frame: Frame = Rc::new(event.frame.clone());
+        let most = self.shared.config.limits.outbox_bytes;
+        let mut slow = Vec::new();
+        let mut count = 0;
+        for member in &members.list {
+            if Some(member.key) == origin {
+                continue;
+            }
+            let Some(conn) = self.conns.get_mut(member.key as usize) else { continue };
+            conn.seq = event.seq;
+            count += 1;
+            if conn.gated {
+                slow.push(member.key);
+                continue;
+            }
+            if conn.out.push(Rc::clone(&frame)) > most && most != 0 {
+                slow.push(member.key);
+            }
+            if !conn.dirty {
+                conn.dirty = true;
+                self.dirty.push(member.key);
+            }
+        }
+        self.figures.delivered.increment(count);
+        for key in slow {
+            if self.conns.get(key as usize).is_some_and(|conn| conn.gated) {
+                self.hold_in_gate(key, Rc::clone(&frame), Some(event));
+            } else {
+                self.too_slow(key);
+            }
+        }
+    }
+
+    /// What a batch's change of audiences makes the dispatcher hold for this shard is counted here, by the same
+    /// rule, so that it is released exactly.
+    fn count_holds(&mut self, change: &Change) {
+        for info in change.opened() {
+            let members = self.audiences.entry(info.id).or_insert_with(|| Members::new(Arc::clone(info)));
+            members.holds += 1;
+        }
+    }
+
+    /// One event for one member: borders, mutes, variants, its own reply, what acts on its session.
+    pub(crate) fn apply(&mut self, key: u32, event: &Arc<Encoded>) {
+        let Some(at) = self.at(key) else { return };
+        let audience = event.audience.id;
+        let Some(mut hearing) = self.hearing(key, audience) else { return };
+        if hearing == Hearing::Hold {
+            return self.keep_for_replay(key, event);
+        }
+        let Some(session) = self.conns[key as usize].session() else { return };
+        let (me, id) = (session.character, session.id);
+        let (mut mine, mut own, mut ask_state) = (false, None, false);
+        let special = event.special.as_deref();
+        if let Some(special) = special {
+            mine = special.origin == Some(id);
+            own = special.own.as_ref().filter(|_| mine);
+            if let Some((subject, border)) = special.border
+                && subject == me
+            {
+                ask_state = border == Border::Entered && event.seq > session.state_seq;
+                hearing = self.cross(key, &event.audience, border, hearing);
+                mine = true;
+            }
+            self.act_before(key, audience, special);
+        }
+        if let Some(own) = own {
+            let own = own.clone();
+            self.push(key, Rc::new(own), event);
+        } else if !mine
+            && matches!(hearing, Hearing::Heard | Hearing::Leaving)
+            && self.perceives(key, event, special)
+        {
+            let frame = self.frame_for(event, special);
+            if !frame.is_empty() {
+                self.push(key, Rc::new(frame), event);
+            }
+        }
+        if self.at(key) != Some(at) {
+            return;
+        }
+        if let Some(special) = special {
+            self.act_after(at, special);
+        }
+        if ask_state && event.audience.is_room() && self.at(key) == Some(at) {
+            self.ask_room(at);
+        }
+    }
+
+    /// The border of a stay in a room; answers how the rest of this event is heard.
+    fn cross(&mut self, key: u32, room: &Arc<AudienceInfo>, border: Border, hearing: Hearing) -> Hearing {
+        match (border, hearing) {
+            (Border::Entered, Hearing::Waiting) => {
+                self.set_hearing(key, room, Some(Hearing::Heard));
+                Hearing::Heard
+            }
+            (Border::Left, Hearing::Leaving) => {
+                self.set_hearing(key, room, None);
+                Hearing::Leaving
+            }
+            _ => hearing,
+        }
+    }
+
+    /// What changes what is heard, before anything of the event is shown.
+    fn act_before(&mut self, key: u32, audience: AudienceId, special: &Special) {
+        let Some(session) = self.conns[key as usize].session() else { return };
+        let own_log = session.place(audience).is_some_and(|_| {
+            session.audiences.iter().any(|place| {
+                place.info.id == audience && place.info.audience == Audience::Player(session.character)
+            })
+        });
+        if !own_log {
+            return;
+        }
+        if let Some(change) = &special.change {
+            self.change_audiences(key, change);
+        }
+        if let Some(mute) = &special.mute {
+            self.apply_mute(key, mute);
+        }
+    }
+
+    /// What follows what was shown: the next command, the end of the session.
+    fn act_after(&mut self, at: At, special: &Special) {
+        let Some(session) = self.session(at) else { return };
+        if special.origin == Some(session.id) && !special.command.is_empty() && special.own.is_some() {
+            let answered = session.inflight.as_ref().is_some_and(|inflight| inflight.id == special.command);
+            if answered {
+                session.inflight = None;
+                self.next_command(at);
+            }
+        }
+        if let Some((code, reason)) = &special.bye
+            && !self.session(at).is_some_and(|session| {
+                session.replay.as_ref().is_some_and(|replay| replay.replaying_past)
+            })
+        {
+            let bye = Bye { code: *code, reason: reason.clone(), after_ms: 0 };
+            self.end(at, End::Left, Some(bye));
+        }
+    }
+
+    fn change_audiences(&mut self, key: u32, change: &Change) {
+        let Some(session) = self.conns[key as usize].session() else { return };
+        let own = Audience::Player(session.character);
+        if let Some(Audience::Room(room)) = change.after.iter().map(|info| &info.audience).find(|a| matches!(a, Audience::Room(_)))
+        {
+            session.zone = room.zone();
+        }
+        let entering = change.before.is_empty();
+        for info in change.before.iter().filter(|info| info.audience != own) {
+            if !change.after.iter().any(|kept| kept.id == info.id) && self.hearing(key, info.id).is_some() {
+                self.set_hearing(key, info, info.is_room().then_some(Hearing::Leaving));
+            }
+        }
+        for info in &change.after {
+            match self.hearing(key, info.id) {
+                Some(Hearing::Leaving) | None => {
+                    let waits = info.is_room() && !entering;
+                    let hearing = if waits { Hearing::Waiting } else { Hearing::Heard };
+                    self.set_hearing(key, info, Some(hearing));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Whether a member may perceive an event at all.
+    fn perceives(&self, key: u32, event: &Encoded, special: Option<&Special>) -> bool {
+        let Some(session) = self.conns[key as usize].session_ref() else { return false };
+        if let Some(special) = special {
+            let me = session.character;
+            if special.except.contains(&me) || (!special.only.is_empty() && !special.only.contains(&me)) {
+                return false;
+            }
+        }
+        event.always || !session.mutes.borrow().silences(event.author, &event.channel, self.now_ms)
+    }
+
+    /// The frame by the receiver's variant. Characters have no variants yet: everyone reads the text.
+    fn frame_for(&self, event: &Encoded, _special: Option<&Special>) -> Bytes {
+        event.frame.clone()
+    }
+
+    /// A frame of the flow: through the gate where there is one.
+    fn push(&mut self, key: u32, frame: Frame, event: &Arc<Encoded>) {
+        let Some(conn) = self.conns.get_mut(key as usize) else { return };
+        conn.seq = conn.seq.max(event.seq);
+        self.figures.delivered.increment(1);
+        self.push_frame(key, frame, Some(event));
+    }
+
+    /// A frame into the outbox, or behind what the session waits for.
+    pub(crate) fn push_frame(&mut self, key: u32, frame: Frame, event: Option<&Arc<Encoded>>) {
+        let most = self.shared.config.limits.outbox_bytes;
+        let Some(conn) = self.conns.get_mut(key as usize) else { return };
+        if matches!(conn.phase, Phase::Closing(..)) {
+            return;
+        }
+        if conn.gated {
+            return self.hold_in_gate(key, frame, event);
+        }
+        let waiting = conn.out.push(frame);
+        if !conn.dirty {
+            conn.dirty = true;
+            self.dirty.push(key);
+        }
+        if waiting > most && most != 0 {
+            self.too_slow(key);
+        }
+    }
+
+    /// A reader with too much waiting: what the socket takes now may still save it.
+    fn too_slow(&mut self, key: u32) {
+        let Some(at) = self.at(key) else { return };
+        if self.flush(at).is_break() {
+            return;
+        }
+        let most = self.shared.config.limits.outbox_bytes;
+        if self.conn(at).is_some_and(|conn| conn.out.bytes() > most) {
+            self.figures.slow_readers.increment(1);
+            self.end(at, End::Lost("slow"), Some(Bye::of(CloseCode::SlowReader)));
+        }
+    }
+
+    /// Asks for the room's state; everything else waits behind it.
+    fn ask_room(&mut self, at: At) {
+        let seq = self.conn(at).map_or(0, |conn| conn.seq);
+        self.gate(at, |gate| {
+            gate.state = true;
+            gate.state_at = seq;
+        });
+        self.todo.push(Todo::State(at, StateAsk::entered()));
+    }
+
+    /// The same place, if there is a connection in it.
+    pub(crate) fn at(&self, key: u32) -> Option<At> {
+        self.conns.get(key as usize).map(|conn| At { key, id: conn.id })
+    }
+
+    /// How a session hears an audience.
+    pub(crate) fn hearing(&self, key: u32, audience: AudienceId) -> Option<Hearing> {
+        let session = self.conns.get(key as usize)?.session_ref()?;
+        if let Some(replay) = session.replay.as_ref().filter(|replay| replay.running) {
+            return replay.hearing(audience);
+        }
+        let place = session.place(audience)?;
+        self.audiences.get(&audience).map(|members| members.list[place as usize].hearing)
+    }
+
+    /// Changes how a session hears an audience; `None`: no more.
+    pub(crate) fn set_hearing(&mut self, key: u32, info: &Arc<AudienceInfo>, hearing: Option<Hearing>) {
+        let Some(session) = self.conns.get_mut(key as usize).and_then(|conn| conn.session()) else { return };
+        if let Some(replay) = session.replay.as_mut().filter(|replay| replay.running) {
+            return replay.set_hearing(info, hearing);
+        }
+        match (session.place(info.id), hearing) {
+            (Some(place), Some(hearing)) => {
+                if let Some(members) = self.audiences.get_mut(&info.id) {
+                    members.set(place, hearing);
+                }
+            }
+            (None, Some(hearing)) => self.join_audience(key, info, hearing),
+            (Some(_), None) => self.leave_audience(key, info.id),
+            (None, None) => {}
+        }
+    }
+
+    /// Makes a session a member.
+    pub(crate) fn join_audience(&mut self, key: u32, info: &Arc<AudienceInfo>, hearing: Hearing) {
+        let members = self.audiences.entry(info.id).or_insert_with(|| Members::new(Arc::clone(info)));
+        let Some(session) = self.conns.get_mut(key as usize).and_then(|conn| conn.session()) else { return };
+        let index = members.add(key, hearing);
+        members.muting += u32::from(session.muting);
+        session.audiences.push(Place { info: Arc::clone(info), index });
+    }
+
+    /// Ends a membership, and the dispatcher's holds with the last one.
+    pub(crate) fn leave_audience(&mut self, key: u32, audience: AudienceId) {
+        let Some(session) = self.conns.get_mut(key as usize).and_then(|conn| conn.session()) else { return };
+        let Some(at) = session.audiences.iter().position(|place| place.info.id == audience) else { return };
+        let place = session.audiences.swap_remove(at);
+        let muting = session.muting;
+        let Some(members) = self.audiences.get_mut(&audience) else { return };
+        members.muting -= u32::from(muting);
+        if let Some(moved) = members.remove(place.index)
+            && let Some(other) = self.conns.get_mut(moved as usize).and_then(|conn| conn.session())
+            && let Some(theirs) = other.audiences.iter_mut().find(|theirs| theirs.info.id == audience)
+        {
+            theirs.index = place.index;
+        }
+        self.release_if_empty(audience);
+    }
+
+    /// Gives the dispatcher back what nobody here hears any more.
+    pub(crate) fn release_if_empty(&mut self, audience: AudienceId) {
+        let empty = self.audiences.get(&audience).is_some_and(|members| members.list.is_empty());
+        if empty && let Some(members) = self.audiences.remove(&audience) {
+            self.todo.push(Todo::Release(members.info, members.holds));
+        }
+    }
+
+    /// Events of an audience are gone: whoever hears it has to come anew.
+    pub(crate) fn hole(&mut self, audience: AudienceId) {
+        let Some(members) = self.audiences.get(&audience) else { return };
+        let keys: Vec<u32> = members.list.iter().map(|member| member.key).collect();
+        for at in keys.into_iter().filter_map(|key| self.at(key)).collect::<Vec<_>>() {
+            self.end(at, End::Lost("hole"), Some(Bye::of(CloseCode::Fault)));
+        }
+    }
+}
+
+/// Batches are the hot path: nothing else may grow the messages of the queue.
+const _: () = assert!(std::mem::size_of::<ToShard>() <= 128);

@@ -1,0 +1,283 @@
+//! A shard: one thread, one runtime, its own connections. Everything here runs on that thread.
+//!
+//! [`Inner`] is the state, and its methods never wait: what has to be asked of others they leave as [`Todo`], which
+//! [`Shard::settle`] starts after flushing what was queued. So an event that comes with a hundred others is written
+//! with them, and one that comes alone is written at once, without waking anything.
+
+mod conn;
+mod deliver;
+mod end;
+mod input;
+mod members;
+mod mutes;
+mod outbox;
+mod replay;
+mod settle;
+mod sweep;
+mod table;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use metrics::{Counter, Gauge, counter, gauge};
+use slab::Slab;
+use tidings_protocol::{AccountId, CharacterId, SessionId};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::fanout::{AudienceId, Opened, ToShard};
+use crate::http::{Adopt, ConnInfo};
+use crate::shared::Shared;
+
+pub use conn::{At, Conn, Phase};
+pub use end::{Bye, End};
+pub use members::{Hearing, Members};
+pub use mutes::MuteSet;
+pub use outbox::{Frame, Outbox};
+pub use replay::{Held, Replay};
+pub use table::{Gate, Inflight, Queued, Session};
+
+/// What is read from a socket at once: larger than any frame that is allowed, one buffer for the whole shard.
+const SCRATCH_BYTES: usize = 16 * 1024;
+/// Messages of the dispatcher taken before what they queued is written.
+const TAKE_MAX: usize = 16;
+/// How often deadlines are looked at: they are of seconds.
+pub(crate) const TICK: Duration = Duration::from_millis(500);
+/// People who join at once, a shard: as many as services answer at once, twice over.
+const JOINS_MAX: usize = 128;
+/// How long work that was begun may go on when the shard stops: telling others of sessions that ended.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// One shard.
+pub struct Shard {
+    /// Its place among the shards.
+    pub index: usize,
+    /// What all shards share.
+    pub shared: Arc<Shared>,
+    /// Its state.
+    pub inner: RefCell<Inner>,
+    /// People who join take a permit.
+    pub joins: Semaphore,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) cancel: CancellationToken,
+    scratch: RefCell<Vec<u8>>,
+}
+
+/// The state of a shard.
+pub struct Inner {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) conns: Slab<Conn>,
+    pub(crate) audiences: HashMap<AudienceId, Members>,
+    pub(crate) by_session: HashMap<SessionId, u32>,
+    pub(crate) by_character: HashMap<CharacterId, u32>,
+    pub(crate) mutes: HashMap<u128, mutes::Entry>,
+    pub(crate) openings: HashMap<u64, oneshot::Sender<Opened>>,
+    pub(crate) waiting: Vec<table::WaitingReply>,
+    pub(crate) dirty: Vec<u32>,
+    pub(crate) todo: Vec<Todo>,
+    pub(crate) through: u64,
+    pub(crate) tick: u32,
+    pub(crate) now_ms: i64,
+    pub(crate) figures: Figures,
+    next_id: u64,
+    next_ticket: u64,
+}
+
+/// What is counted, looked up once.
+pub(crate) struct Figures {
+    pub delivered: Counter,
+    pub bytes: Counter,
+    pub slow_readers: Counter,
+    pub commands: Counter,
+    pub connections: Gauge,
+    pub sessions: Gauge,
+}
+
+/// What a change of the state leaves to be done by others.
+#[derive(Debug)]
+pub enum Todo {
+    /// A `hello` came.
+    Join(At, Box<crate::session::Hello>),
+    /// The next command of a session is to be sent.
+    Command(At),
+    /// A view is asked for.
+    State(At, crate::session::StateAsk),
+    /// A reply said to be in the log did not come by it: it is read.
+    Reread(At, u64),
+    /// A session ended here.
+    Ended(Box<end::Ended>),
+    /// An audience has no member here any more.
+    Release(Arc<crate::fanout::AudienceInfo>, u32),
+    /// A reply waits for this sequence.
+    Need(u64),
+    /// The mutes of an account are to be loaded again.
+    LoadMutes(u128),
+}
+
+impl Shard {
+    /// A shard without connections.
+    pub fn new(index: usize, shared: Arc<Shared>, cancel: CancellationToken) -> Rc<Self> {
+        Rc::new(Self {
+            index,
+            inner: RefCell::new(Inner::new(Arc::clone(&shared))),
+            shared,
+            joins: Semaphore::new(JOINS_MAX),
+            tasks: TaskTracker::new(),
+            cancel,
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
+        })
+    }
+
+    /// Takes what the dispatcher hands out, until cancelled; then ends everything.
+    pub async fn run(self: Rc<Self>, mut messages: mpsc::Receiver<ToShard>) {
+        let mut beat = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => break,
+                message = messages.recv() => {
+                    let Some(message) = message else { break };
+                    self.take(message);
+                    for _ in 1..TAKE_MAX {
+                        let Ok(message) = messages.try_recv() else { break };
+                        self.take(message);
+                    }
+                    self.settle();
+                    tokio::task::yield_now().await;
+                }
+                _ = beat.tick() => {
+                    self.inner.borrow_mut().sweep();
+                    self.settle();
+                }
+            }
+        }
+        self.inner.borrow_mut().end_all();
+        self.settle();
+        self.tasks.close();
+        let _ = tokio::time::timeout(STOP_DEADLINE, self.tasks.wait()).await;
+    }
+
+    fn take(&self, message: ToShard) {
+        let mut inner = self.inner.borrow_mut();
+        match message {
+            ToShard::Batch { events, through } => inner.batch(&events, through),
+            ToShard::Opened(opened) => inner.opened(opened),
+            ToShard::Hole(audience) => inner.hole(audience),
+            ToShard::Sessions(control) => inner.control(&control),
+            ToShard::Mutes(account) => inner.mutes_changed(account),
+            ToShard::Drain => inner.drain(),
+        }
+    }
+
+    /// Takes a socket that has become a WebSocket.
+    fn take_socket(self: &Rc<Self>, stream: TcpStream, leftover: Bytes, info: ConnInfo) {
+        let at = self.inner.borrow_mut().insert(stream, info);
+        let shard = Rc::clone(self);
+        self.tasks.spawn_local(conn::run(shard, at, leftover));
+    }
+
+    /// Asks the dispatcher to hold audiences for a joining session.
+    pub(crate) async fn open(
+        &self,
+        audiences: Vec<Arc<crate::fanout::AudienceInfo>>,
+        after: u64,
+    ) -> Option<Opened> {
+        let (answer, opened) = oneshot::channel();
+        let ticket = {
+            let mut inner = self.inner.borrow_mut();
+            inner.next_ticket += 1;
+            let ticket = inner.next_ticket;
+            inner.openings.insert(ticket, answer);
+            ticket
+        };
+        let ask = crate::fanout::ToDispatcher::Open { shard: self.index, ticket, audiences, after };
+        self.shared.dispatcher.send(ask).await.ok()?;
+        opened.await.ok()
+    }
+
+    /// Gives every message of what was read to the session; `Break` when the connection is over.
+    fn read(&self, at: At, input: &mut [u8]) -> ControlFlow<()> {
+        self.inner.borrow_mut().input(at, input)
+    }
+}
+
+impl Inner {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            conns: Slab::new(),
+            audiences: HashMap::new(),
+            by_session: HashMap::new(),
+            by_character: HashMap::new(),
+            mutes: HashMap::new(),
+            openings: HashMap::new(),
+            waiting: Vec::new(),
+            dirty: Vec::new(),
+            todo: Vec::new(),
+            through: 0,
+            tick: 0,
+            now_ms: crate::time::now_ms(),
+            figures: Figures::new(),
+            next_id: 0,
+            next_ticket: 0,
+        }
+    }
+
+    fn insert(&mut self, stream: TcpStream, info: ConnInfo) -> At {
+        self.next_id += 1;
+        let id = self.next_id;
+        let deadline = self.tick + ticks(self.shared.config.session.hello);
+        let key = self.conns.insert(Conn::new(id, stream, info, self.tick, deadline));
+        self.figures.connections.increment(1.0);
+        At { key: u32::try_from(key).expect("fewer sockets than 2^32"), id }
+    }
+
+    /// The connection, if it is still the same.
+    pub(crate) fn conn(&mut self, at: At) -> Option<&mut Conn> {
+        self.conns.get_mut(at.key as usize).filter(|conn| conn.id == at.id)
+    }
+
+    /// The session of a connection, if it is still there.
+    pub(crate) fn session(&mut self, at: At) -> Option<&mut Session> {
+        self.conn(at).and_then(Conn::session)
+    }
+
+    pub(crate) fn mutes_of(&self, account: AccountId) -> Option<&mutes::Entry> {
+        self.mutes.get(&account.as_u128())
+    }
+}
+
+impl Figures {
+    fn new() -> Self {
+        Self {
+            delivered: counter!("tidings_edge_deliveries_total"),
+            bytes: counter!("tidings_edge_sent_bytes_total"),
+            slow_readers: counter!("tidings_edge_slow_readers_total"),
+            commands: counter!("tidings_edge_commands_total"),
+            connections: gauge!("tidings_edge_connections"),
+            sessions: gauge!("tidings_edge_sessions"),
+        }
+    }
+}
+
+/// A time in ticks, rounded up.
+pub(crate) fn ticks(time: Duration) -> u32 {
+    u32::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX / 2)
+}
+
+/// The way for HTTP to hand sockets over.
+#[derive(Clone)]
+pub struct Adopter(pub Rc<Shard>);
+
+impl Adopt for Adopter {
+    fn adopt(&self, stream: TcpStream, leftover: Bytes, info: ConnInfo) {
+        self.0.take_socket(stream, leftover, info);
+    }
+}

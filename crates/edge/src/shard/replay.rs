@@ -1,0 +1,177 @@
+//! A session that is not live yet: what happened since its position is gathered, then gone through in order as if
+//! it were heard, then it is live.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tidings_protocol::CloseCode;
+use tokio::sync::oneshot;
+
+use super::conn::{At, Phase};
+use super::end::{Bye, End};
+use super::members::{Hearing, Members};
+use super::{Inner, Session, Todo};
+use crate::fanout::{AudienceId, AudienceInfo, Encoded, Opened};
+
+/// What is kept for a session that is not live yet, in bytes: as much as an outbox.
+pub const HELD_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a replay queued before the socket has taken them.
+pub const REPLAY_CHUNK_BYTES: usize = 256 * 1024;
+
+/// Events with their cost.
+pub type Held = VecDeque<Arc<Encoded>>;
+
+/// A session that is not live yet.
+#[derive(Debug, Default)]
+pub struct Replay {
+    /// Nothing up to here is told again.
+    pub after: u64,
+    /// The audiences as they are at the place the replay has come to.
+    pub virtual_set: Vec<(Arc<AudienceInfo>, Hearing)>,
+    /// What came live since the audiences were opened.
+    pub held: Held,
+    /// Its cost in bytes.
+    pub held_bytes: usize,
+    /// The replay goes through its events: `hearing` is of the virtual set.
+    pub running: bool,
+    /// What is gone through was before this connection: an end in it is not this session's end.
+    pub replaying_past: bool,
+    /// Told once the outbox is empty.
+    pub drained: Option<oneshot::Sender<()>>,
+}
+
+impl Replay {
+    /// How the session hears an audience at this place of the replay.
+    pub fn hearing(&self, audience: AudienceId) -> Option<Hearing> {
+        self.virtual_set.iter().find(|(info, _)| info.id == audience).map(|(_, hearing)| *hearing)
+    }
+
+    /// Changes it.
+    pub fn set_hearing(&mut self, info: &Arc<AudienceInfo>, hearing: Option<Hearing>) {
+        self.virtual_set.retain(|(known, _)| known.id != info.id);
+        if let Some(hearing) = hearing {
+            self.virtual_set.push((Arc::clone(info), hearing));
+        }
+    }
+}
+
+impl Inner {
+    /// The audiences of a joining session are held: it is a member from this place of the flow on.
+    pub(crate) fn opened(&mut self, opened: Opened) {
+        for info in &opened.audiences {
+            let members = self.audiences.entry(info.id).or_insert_with(|| Members::new(Arc::clone(info)));
+            members.holds += 1;
+        }
+        self.through = self.through.max(opened.through);
+        let ids: Vec<AudienceId> = opened.audiences.iter().map(|info| info.id).collect();
+        if let Some(key) = self.joining.remove(&opened.ticket)
+            && let Some(key) = self.session(key).map(|_| key.key)
+        {
+            for info in &opened.audiences {
+                if self.conns[key as usize].session_ref().is_some_and(|session| session.place(info.id).is_none()) {
+                    self.join_audience(key, info, Hearing::Hold);
+                }
+            }
+        }
+        if let Some(waiting) = self.openings.remove(&opened.ticket) {
+            let _ = waiting.send(opened);
+        }
+        for id in ids {
+            self.release_if_empty(id);
+        }
+        self.release_replies();
+    }
+
+    /// Keeps a live event for a session that is not live yet.
+    pub(crate) fn keep_for_replay(&mut self, key: u32, event: &Arc<Encoded>) {
+        let Some(at) = self.at(key) else { return };
+        let Some(replay) = self.session(at).and_then(|session| session.replay.as_mut()) else { return };
+        replay.held_bytes += event.cost();
+        replay.held.push_back(Arc::clone(event));
+        if replay.held_bytes > HELD_BYTES_MAX {
+            self.figures.slow_readers.increment(1);
+            self.end(at, End::Lost("slow"), Some(Bye::of(CloseCode::SlowReader)));
+        }
+    }
+
+    /// Puts a session that has an identity into its connection; false where that is gone.
+    pub(crate) fn attach(&mut self, at: At, session: Box<Session>) -> bool {
+        let Some(conn) = self.conn(at) else { return false };
+        let Phase::Joining(place) = &mut conn.phase else { return false };
+        let (id, character) = (session.id, session.character);
+        *place = Some(session);
+        self.figures.sessions.increment(1.0);
+        // The older connection of the same character, if it is here, hears nothing more from now on.
+        let older = self.by_character.insert(character, at.key);
+        if let Some(older) = older.filter(|older| *older != at.key).and_then(|key| self.at(key)) {
+            self.end(older, End::TakenOver, Some(Bye::of(CloseCode::TakenOver)));
+        }
+        self.by_character.insert(character, at.key);
+        self.by_session.insert(id, at.key);
+        true
+    }
+
+    /// Goes through events until enough is queued; answers whether to go on once the socket has taken it.
+    pub(crate) fn replay_some(&mut self, at: At, events: &mut Held, past: bool) -> Option<oneshot::Receiver<()>> {
+        while let Some(event) = events.pop_front() {
+            let replay = self.session(at)?.replay.as_mut()?;
+            replay.running = true;
+            replay.replaying_past = past;
+            if event.seq > replay.after {
+                replay.after = event.seq.max(replay.after);
+                self.apply(at.key, &event);
+            }
+            let conn = self.conn(at)?;
+            if conn.out.bytes() > REPLAY_CHUNK_BYTES && !events.is_empty() {
+                let (told, drained) = oneshot::channel();
+                let replay = self.session(at)?.replay.as_mut()?;
+                replay.running = false;
+                replay.drained = Some(told);
+                let key = at.key;
+                if !self.conns[key as usize].dirty {
+                    self.conns[key as usize].dirty = true;
+                    self.dirty.push(key);
+                }
+                return Some(drained);
+            }
+        }
+        if let Some(replay) = self.session(at).and_then(|session| session.replay.as_mut()) {
+            replay.running = false;
+        }
+        None
+    }
+
+    /// Takes what came live meanwhile.
+    pub(crate) fn take_held(&mut self, at: At) -> Option<Held> {
+        let replay = self.session(at)?.replay.as_mut()?;
+        replay.held_bytes = 0;
+        Some(std::mem::take(&mut replay.held))
+    }
+
+    /// Everything was gone through: the session hears from now on what its set says.
+    pub(crate) fn go_live(&mut self, at: At) {
+        let Some(conn) = self.conn(at) else { return };
+        let Phase::Joining(joining) = &mut conn.phase else { return };
+        let Some(mut session) = joining.take() else { return };
+        let Some(replay) = session.replay.take() else { return };
+        conn.phase = Phase::Live(session);
+        let held: Vec<Arc<AudienceInfo>> = self
+            .session(at)
+            .map(|session| session.audiences.iter().map(|place| Arc::clone(&place.info)).collect())
+            .unwrap_or_default();
+        for info in held {
+            self.set_hearing(at.key, &info, replay.hearing(info.id));
+        }
+        for (info, hearing) in &replay.virtual_set {
+            if self.session(at).is_some_and(|session| session.place(info.id).is_none()) {
+                tracing::error!(audience = %info.audience, ?hearing, "a session goes live without an audience");
+                self.end(at, End::Lost("fault"), Some(Bye::of(CloseCode::Fault)));
+                return;
+            }
+        }
+        let waits = self.session(at).is_some_and(|session| session.inflight.is_none() && !session.queue.is_empty());
+        if waits {
+            self.todo.push(Todo::Command(at));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a shard knows of one session, kept lean: an idle one has no queue, no gate, no replay.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidings_protocol::{AccountId, CharacterId, SessionId, ZoneId};
+
+use super::conn::At;
+use super::mutes::MuteSet;
+use super::outbox::Frame;
+use super::replay::Replay;
+use crate::fanout::{AudienceInfo, Encoded};
+
+/// A session that is live here, or about to be.
+#[derive(Debug)]
+pub struct Session {
+    /// The session.
+    pub id: SessionId,
+    /// The character.
+    pub character: CharacterId,
+    /// Its account.
+    pub account: AccountId,
+    /// Which of the session's connections this is.
+    pub generation: u64,
+    /// Where commands go.
+    pub zone: ZoneId,
+    /// The audiences it is a member of, with its place among the members.
+    pub audiences: Vec<Place>,
+    /// Whom it does not hear.
+    pub mutes: Rc<RefCell<MuteSet>>,
+    /// Whether that is anybody, as the members were counted.
+    pub muting: bool,
+    /// Before it is live: what happened since its position.
+    pub replay: Option<Box<Replay>>,
+    /// What waits behind a state that was asked for, or behind mutes that are not known.
+    pub gate: Option<Box<Gate>>,
+    /// The command in flight.
+    pub inflight: Option<Inflight>,
+    /// The commands that wait.
+    pub queue: VecDeque<Queued>,
+    /// The room's state that was sent holds everything up to here.
+    pub state_seq: u64,
+    /// Views that were asked for and have not come.
+    pub views: u8,
+    /// Refused frames within a minute, and since when.
+    pub refused: (u8, u32),
+}
+
+/// One audience of a session.
+#[derive(Debug)]
+pub struct Place {
+    /// Which.
+    pub info: Arc<AudienceInfo>,
+    /// The session's place among the members.
+    pub index: u32,
+}
+
+/// The command in flight.
+#[derive(Debug)]
+pub struct Inflight {
+    /// The client's id.
+    pub id: Box<str>,
+    /// What was typed.
+    pub text: Box<str>,
+}
+
+/// A command that waits.
+pub type Queued = Inflight;
+
+/// What waits in order until something is known.
+#[derive(Debug, Default)]
+pub struct Gate {
+    /// The room's state was asked for: it goes before everything held.
+    pub state: bool,
+    /// The position of that state.
+    pub state_at: u64,
+    /// The mutes are not known, since this tick.
+    pub mutes_since: Option<u32>,
+    /// What waits.
+    pub items: VecDeque<(Frame, Option<Arc<Encoded>>)>,
+    /// Its bytes.
+    pub bytes: usize,
+}
+
+/// A reply that waits until everything up to a sequence was delivered.
+#[derive(Debug)]
+pub struct WaitingReply {
+    /// Whose.
+    pub at: At,
+    /// The command.
+    pub id: Box<str>,
+    /// Until then.
+    pub seq: u64,
+    /// The frame; `None`: it comes by the log.
+    pub reply: Option<Bytes>,
+    /// Since when.
+    pub tick: u32,
+}
+
+impl Session {
+    /// The session's place among the members of an audience.
+    pub fn place(&self, audience: u32) -> Option<u32> {
+        self.audiences.iter().find(|place| place.info.id == audience).map(|place| place.index)
+    }
+}
