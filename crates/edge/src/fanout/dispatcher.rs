@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, Gauge, counter, gauge};
@@ -45,13 +46,14 @@ pub struct Dispatcher {
     holes: Vec<AudienceId>,
     needs: Vec<(usize, u64)>,
     through: u64,
+    head: Arc<AtomicU64>,
     events: Counter,
     audiences: Gauge,
 }
 
 impl Dispatcher {
     /// A dispatcher that follows nothing yet.
-    pub fn new(bus: Bus, encoder: Arc<Encoder>, shards: Vec<ShardQueue>) -> Self {
+    pub fn new(bus: Bus, encoder: Arc<Encoder>, shards: Vec<ShardQueue>, head: Arc<AtomicU64>) -> Self {
         let follow = bus.follow_set();
         Self {
             bus,
@@ -64,6 +66,7 @@ impl Dispatcher {
             holes: Vec::new(),
             needs: Vec::new(),
             through: 0,
+            head,
             events: counter!("tidings_edge_events_total"),
             audiences: gauge!("tidings_edge_audiences_open"),
         }
@@ -119,6 +122,7 @@ impl Dispatcher {
         }
         self.catch_up().await;
         self.through = self.through.max(self.follow.position().0);
+        self.head.store(self.through, Ordering::Relaxed);
         self.hand_out().await;
     }
 
@@ -156,7 +160,9 @@ impl Dispatcher {
     }
 
     fn take_message(&mut self, message: &LogMessage) {
-        let Some(open) = self.by_subject.get(&message.subject).and_then(|id| self.open.get(id)) else { return };
+        let Some(open) = self.by_subject.get(&message.subject).and_then(|id| self.open.get(id)) else {
+            return;
+        };
         let Some(event) = self.encoder.encode(&open.info, message) else { return };
         let event = Arc::new(event);
         if let Some(change) = event.change() {

@@ -9,14 +9,12 @@ use prost::Message as _;
 use serde::Serialize;
 use tidings_bus::LogMessage;
 use tidings_protocol::proto::world::v1 as wire;
+use tidings_protocol::text::Catalogue;
 use tidings_protocol::{Audience, CharacterId, SessionId, Text};
 
 use super::interner::{AudienceInfo, Interner};
 use crate::time::iso8601;
 use crate::ws;
-
-/// Renders a text in a locale.
-pub type Voice = Arc<dyn Fn(&Text, &str) -> String + Send + Sync>;
 
 /// One event, ready for every receiver.
 #[derive(Debug)]
@@ -156,8 +154,8 @@ pub struct Encoder {
     pub epoch: String,
     /// The language.
     pub locale: String,
-    /// The renderer.
-    pub voice: Voice,
+    /// The server's voice.
+    pub catalogue: Catalogue,
     /// The audiences' numbers.
     pub interner: Arc<Interner>,
 }
@@ -187,7 +185,7 @@ impl Encoder {
 
     /// A text in the server's voice.
     pub fn render(&self, text: wire::Text) -> String {
-        (self.voice)(&Text::from(text), &self.locale)
+        self.catalogue.render(&Text::from(text), &self.locale)
     }
 
     /// `{"epoch":...,"seq":...}`
@@ -275,9 +273,10 @@ impl Encoder {
     fn special(&self, audience: &AudienceInfo, event: &wire::Event, seq: u64) -> Option<Box<Special>> {
         let origin = event.origin.as_ref().and_then(|origin| origin.session.parse().ok());
         let ids = |texts: &[String]| texts.iter().filter_map(|id| id.parse().ok()).collect();
-        let variants = event.variants.iter().map(|(name, text)| {
-            (name.as_str().into(), self.event_frame(audience, event, text.clone(), seq))
-        });
+        let variants = event
+            .variants
+            .iter()
+            .map(|(name, text)| (name.as_str().into(), self.event_frame(audience, event, text.clone(), seq)));
         let special = Special {
             origin,
             command: event.origin.as_ref().map_or("", |origin| origin.id.as_str()).into(),

@@ -17,9 +17,9 @@ use tidings_protocol::proto::services::v1::SessionControl;
 use tokio::sync::mpsc;
 
 pub use dispatcher::Dispatcher;
-pub use encode::{Border, Change, Encoded, Encoder, Mute, Special, Voice};
+pub use encode::{Border, Change, Encoded, Encoder, Mute, Special, hex, json_string};
 pub use interner::{AudienceId, AudienceInfo, Interner};
-pub use reader::Reader;
+pub use reader::{ReadError, Reader};
 
 /// Commands of shards that wait for the dispatcher: a few for each of a thousand people joining at once.
 pub const COMMANDS_MAX: usize = 4096;

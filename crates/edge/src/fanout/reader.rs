@@ -62,7 +62,9 @@ impl Reader {
                 if message.seq > through {
                     break;
                 }
-                let Some(at) = subjects.iter().position(|subject| *subject == message.subject) else { continue };
+                let Some(at) = subjects.iter().position(|subject| *subject == message.subject) else {
+                    continue;
+                };
                 if !std::mem::replace(&mut seen[at], true) && message.prev > after {
                     return Err(ReadError::TooOld);
                 }

@@ -125,7 +125,9 @@ impl Inner {
                 hearing = self.cross(key, &event.audience, border, hearing);
                 mine = true;
             }
-            self.act_before(key, audience, special);
+            if self.is_own_log(key, event) {
+                self.act_before(key, special);
+            }
         }
         if let Some(own) = own {
             let own = own.clone();
@@ -143,7 +145,10 @@ impl Inner {
             return;
         }
         if let Some(special) = special {
-            self.act_after(at, special);
+            self.answer(at, special);
+            if self.is_own_log(key, event) {
+                self.leave_if_told(at, special);
+            }
         }
         if ask_state && event.audience.is_room() && self.at(key) == Some(at) {
             self.ask_room(at);
@@ -165,17 +170,13 @@ impl Inner {
         }
     }
 
+    fn is_own_log(&self, key: u32, event: &Encoded) -> bool {
+        let session = self.conns.get(key as usize).and_then(|conn| conn.session_ref());
+        session.is_some_and(|session| event.audience.audience == Audience::Player(session.character))
+    }
+
     /// What changes what is heard, before anything of the event is shown.
-    fn act_before(&mut self, key: u32, audience: AudienceId, special: &Special) {
-        let Some(session) = self.conns[key as usize].session() else { return };
-        let own_log = session.place(audience).is_some_and(|_| {
-            session.audiences.iter().any(|place| {
-                place.info.id == audience && place.info.audience == Audience::Player(session.character)
-            })
-        });
-        if !own_log {
-            return;
-        }
+    fn act_before(&mut self, key: u32, special: &Special) {
         if let Some(change) = &special.change {
             self.change_audiences(key, change);
         }
@@ -184,21 +185,24 @@ impl Inner {
         }
     }
 
-    /// What follows what was shown: the next command, the end of the session.
-    fn act_after(&mut self, at: At, special: &Special) {
+    /// A reply was shown: the next command may go.
+    fn answer(&mut self, at: At, special: &Special) {
         let Some(session) = self.session(at) else { return };
-        if special.origin == Some(session.id) && !special.command.is_empty() && special.own.is_some() {
-            let answered = session.inflight.as_ref().is_some_and(|inflight| inflight.id == special.command);
-            if answered {
-                session.inflight = None;
-                self.next_command(at);
-            }
-        }
-        if let Some((code, reason)) = &special.bye
-            && !self.session(at).is_some_and(|session| {
-                session.replay.as_ref().is_some_and(|replay| replay.replaying_past)
-            })
+        if special.origin == Some(session.id)
+            && special.own.is_some()
+            && session.inflight.as_ref().is_some_and(|inflight| inflight.id == special.command)
         {
+            session.inflight = None;
+            self.next_command(at);
+        }
+    }
+
+    /// The character's log says that the session is over. One that was over in the past was that of a connection
+    /// before.
+    fn leave_if_told(&mut self, at: At, special: &Special) {
+        let Some((code, reason)) = &special.bye else { return };
+        let past = |session: &mut super::Session| session.replay.as_ref().is_some_and(|r| r.replaying_past);
+        if !self.session(at).is_some_and(past) {
             let bye = Bye { code: *code, reason: reason.clone(), after_ms: 0 };
             self.end(at, End::Left, Some(bye));
         }
@@ -207,14 +211,19 @@ impl Inner {
     fn change_audiences(&mut self, key: u32, change: &Change) {
         let Some(session) = self.conns[key as usize].session() else { return };
         let own = Audience::Player(session.character);
-        if let Some(Audience::Room(room)) = change.after.iter().map(|info| &info.audience).find(|a| matches!(a, Audience::Room(_)))
-        {
+        let room = change.after.iter().find_map(|info| match &info.audience {
+            Audience::Room(room) => Some(room),
+            _ => None,
+        });
+        if let Some(room) = room {
             session.zone = room.zone();
         }
-        let entering = change.before.is_empty();
+        let (entering, leaving) = (change.before.is_empty(), change.after.is_empty());
         for info in change.before.iter().filter(|info| info.audience != own) {
             if !change.after.iter().any(|kept| kept.id == info.id) && self.hearing(key, info.id).is_some() {
-                self.set_hearing(key, info, info.is_room().then_some(Hearing::Leaving));
+                // Who leaves the world is told of it after the room: nothing more is to come from there.
+                let rest = (info.is_room() && !leaving).then_some(Hearing::Leaving);
+                self.set_hearing(key, info, rest);
             }
         }
         for info in &change.after {

@@ -84,7 +84,7 @@ pub struct Ended {
 
 impl Inner {
     /// Ends a connection. Its session is taken out of everything at once; the socket stays for the last frames
-    /// where there are any, until `remove`. A second call changes nothing.
+    /// until `remove`. A second call changes nothing.
     pub(crate) fn end(&mut self, at: At, end: End, bye: Option<Bye>) {
         let tick = self.tick;
         let Some(conn) = self.conn(at) else { return };
@@ -97,8 +97,7 @@ impl Inner {
         conn.phase = Phase::Closing(tick + ticks(CLOSING), false);
         conn.gated = false;
         let Some(bye) = bye else {
-            conn.out.clear();
-            return self.remove_if_silent(at);
+            return conn.out.clear();
         };
         // Only a reader who is too slow has much waiting, and it will not take it in time.
         if conn.out.bytes() > self.shared.config.limits.outbox_bytes / 2 {
@@ -107,12 +106,6 @@ impl Inner {
             }
         }
         self.last_frames(at, &bye);
-    }
-
-    fn remove_if_silent(&mut self, at: At) {
-        if self.conn(at).is_some_and(|conn| conn.out.is_empty()) {
-            self.remove(at);
-        }
     }
 
     fn last_frames(&mut self, at: At, bye: &Bye) {

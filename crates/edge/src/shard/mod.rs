@@ -12,6 +12,7 @@ mod members;
 mod mutes;
 mod outbox;
 mod replay;
+mod replies;
 mod settle;
 mod sweep;
 mod table;
@@ -37,12 +38,11 @@ use crate::http::{Adopt, ConnInfo};
 use crate::shared::Shared;
 
 pub use conn::{At, Conn, Phase};
-pub use end::{Bye, End};
+pub use end::{Bye, End, Ended};
 pub use members::{Hearing, Members};
-pub use mutes::MuteSet;
-pub use outbox::{Frame, Outbox};
+pub(crate) use mutes::UNKNOWN_MAX;
 pub use replay::{Held, Replay};
-pub use table::{Gate, Inflight, Queued, Session};
+pub use table::Session;
 
 /// What is read from a socket at once: larger than any frame that is allowed, one buffer for the whole shard.
 const SCRATCH_BYTES: usize = 16 * 1024;
@@ -78,7 +78,7 @@ pub struct Inner {
     pub(crate) by_session: HashMap<SessionId, u32>,
     pub(crate) by_character: HashMap<CharacterId, u32>,
     pub(crate) mutes: HashMap<u128, mutes::Entry>,
-    pub(crate) openings: HashMap<u64, oneshot::Sender<Opened>>,
+    pub(crate) openings: HashMap<u64, (At, oneshot::Sender<Opened>)>,
     pub(crate) waiting: Vec<table::WaitingReply>,
     pub(crate) dirty: Vec<u32>,
     pub(crate) todo: Vec<Todo>,
@@ -186,6 +186,7 @@ impl Shard {
     /// Asks the dispatcher to hold audiences for a joining session.
     pub(crate) async fn open(
         &self,
+        at: At,
         audiences: Vec<Arc<crate::fanout::AudienceInfo>>,
         after: u64,
     ) -> Option<Opened> {
@@ -194,7 +195,7 @@ impl Shard {
             let mut inner = self.inner.borrow_mut();
             inner.next_ticket += 1;
             let ticket = inner.next_ticket;
-            inner.openings.insert(ticket, answer);
+            inner.openings.insert(ticket, (at, answer));
             ticket
         };
         let ask = crate::fanout::ToDispatcher::Open { shard: self.index, ticket, audiences, after };

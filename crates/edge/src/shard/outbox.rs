@@ -68,7 +68,9 @@ impl Outbox {
                     total += count;
                     self.advance(count);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok((Flushed::Blocked, total)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok((Flushed::Blocked, total));
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

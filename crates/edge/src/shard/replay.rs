@@ -64,22 +64,56 @@ impl Inner {
         }
         self.through = self.through.max(opened.through);
         let ids: Vec<AudienceId> = opened.audiences.iter().map(|info| info.id).collect();
-        if let Some(key) = self.joining.remove(&opened.ticket)
-            && let Some(key) = self.session(key).map(|_| key.key)
-        {
-            for info in &opened.audiences {
-                if self.conns[key as usize].session_ref().is_some_and(|session| session.place(info.id).is_none()) {
-                    self.join_audience(key, info, Hearing::Hold);
+        if let Some((at, waiting)) = self.openings.remove(&opened.ticket) {
+            if self.session(at).is_some_and(|session| session.replay.is_some()) {
+                for info in &opened.audiences {
+                    if !self.is_member(at, info.id) {
+                        self.join_audience(at.key, info, Hearing::Hold);
+                    }
                 }
             }
-        }
-        if let Some(waiting) = self.openings.remove(&opened.ticket) {
             let _ = waiting.send(opened);
         }
         for id in ids {
             self.release_if_empty(id);
         }
         self.release_replies();
+    }
+
+    /// Whether a session is a member of an audience.
+    pub(crate) fn is_member(&self, at: At, audience: AudienceId) -> bool {
+        let conn = self.conns.get(at.key as usize).filter(|conn| conn.id == at.id);
+        conn.and_then(|conn| conn.session_ref()).is_some_and(|session| session.place(audience).is_some())
+    }
+
+    /// Starts a replay over from another place.
+    pub(crate) fn start_replay(&mut self, at: At, after: u64, set: Vec<(Arc<AudienceInfo>, Hearing)>) {
+        if let Some(replay) = self.session(at).and_then(|session| session.replay.as_mut()) {
+            replay.after = after;
+            replay.virtual_set = set;
+        }
+    }
+
+    /// The first frames, before what was missed.
+    pub(crate) fn welcome(&mut self, at: At, frames: [bytes::Bytes; 2], seq: u64, state_seq: u64) {
+        for frame in frames {
+            self.push_now(at, frame);
+        }
+        let Some(conn) = self.conn(at) else { return };
+        conn.seq = seq;
+        if let Some(session) = conn.session() {
+            session.state_seq = state_seq;
+        }
+    }
+
+    /// What came meanwhile; where nothing did, the session goes live in the same breath.
+    pub(crate) fn live_or_held(&mut self, at: At) -> Option<Held> {
+        let held = self.take_held(at)?;
+        if held.is_empty() {
+            self.go_live(at);
+            return None;
+        }
+        Some(held)
     }
 
     /// Keeps a live event for a session that is not live yet.
@@ -112,11 +146,16 @@ impl Inner {
     }
 
     /// Goes through events until enough is queued; answers whether to go on once the socket has taken it.
-    pub(crate) fn replay_some(&mut self, at: At, events: &mut Held, past: bool) -> Option<oneshot::Receiver<()>> {
+    pub(crate) fn replay_some(
+        &mut self,
+        at: At,
+        events: &mut Held,
+        entered: u64,
+    ) -> Option<oneshot::Receiver<()>> {
         while let Some(event) = events.pop_front() {
             let replay = self.session(at)?.replay.as_mut()?;
             replay.running = true;
-            replay.replaying_past = past;
+            replay.replaying_past = event.seq < entered;
             if event.seq > replay.after {
                 replay.after = event.seq.max(replay.after);
                 self.apply(at.key, &event);
@@ -169,7 +208,8 @@ impl Inner {
                 return;
             }
         }
-        let waits = self.session(at).is_some_and(|session| session.inflight.is_none() && !session.queue.is_empty());
+        let waits =
+            self.session(at).is_some_and(|session| session.inflight.is_none() && !session.queue.is_empty());
         if waits {
             self.todo.push(Todo::Command(at));
         }

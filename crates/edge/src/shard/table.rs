@@ -86,7 +86,6 @@ pub struct Gate {
 }
 
 /// A reply that waits until everything up to a sequence was delivered.
-#[derive(Debug)]
 pub struct WaitingReply {
     /// Whose.
     pub at: At,
@@ -95,7 +94,7 @@ pub struct WaitingReply {
     /// Until then.
     pub seq: u64,
     /// The frame; `None`: it comes by the log.
-    pub reply: Option<Bytes>,
+    pub reply: Option<Box<dyn Fn(u64) -> Bytes>>,
     /// Since when.
     pub tick: u32,
 }

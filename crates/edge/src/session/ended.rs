@@ -1,0 +1,85 @@
+//! A session ended on this edge: those who have to know are told, each once.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tidings_protocol::proto::services::v1::{Empty, SessionRequest};
+use tidings_protocol::proto::world::v1::{
+    self as wire, Leave, Link, Origin, ZoneRequest, link, zone_request,
+};
+use tidings_service::CallError;
+
+use super::{CALL_DEADLINE, retry};
+use crate::shard::{End, Ended, Shard};
+
+/// How long a character whose edge drains has to come back elsewhere (DESIGN 3.5).
+const DRAIN_GRACE: Duration = Duration::from_secs(120);
+/// How long others are tried to be told. After it the lease of the session runs out by itself.
+const TELL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Tells the session service and the zone.
+pub async fn ended(shard: Rc<Shard>, ended: Box<Ended>) {
+    let told = match ended.end {
+        End::Lost(_) => lost(&shard, &ended, Duration::ZERO).await,
+        End::Drained => lost(&shard, &ended, DRAIN_GRACE).await,
+        End::Left => call(&shard, &ended, "close").await.map(drop),
+        End::TakenOver => Ok(()),
+        End::Revoked => leave(&shard, &ended).await,
+    };
+    if let Err(error) = told {
+        metrics::counter!("tidings_edge_ends_untold_total").increment(1);
+        tracing::warn!(%error, session = %ended.session, "the end of a session could not be told");
+    }
+}
+
+async fn call(shard: &Shard, ended: &Ended, method: &str) -> Result<Empty, CallError> {
+    let request = SessionRequest {
+        session: ended.session.to_string(),
+        character: ended.character.to_string(),
+        generation: ended.generation,
+        ..SessionRequest::default()
+    };
+    let caller = &shard.shared.caller;
+    let deadline = Instant::now() + TELL_DEADLINE;
+    retry::until(deadline, CALL_DEADLINE, |left| caller.call("session", method, &request, left)).await
+}
+
+/// The connection is lost. Where the session went on elsewhere meanwhile, the zone is told nothing.
+async fn lost(shard: &Shard, ended: &Ended, grace: Duration) -> Result<(), CallError> {
+    match call(shard, ended, "lost").await {
+        Ok(_) => {}
+        Err(error) if error.is_retryable() => return Err(error),
+        Err(_) => return Ok(()),
+    }
+    if shard.shared.sessions.is_newer(ended.session, ended.generation) {
+        return Ok(());
+    }
+    let link = Link {
+        session: ended.session.to_string(),
+        character: ended.character.to_string(),
+        kind: link::Kind::Lost.into(),
+        grace_ms: u64::try_from(grace.as_millis()).unwrap_or(0),
+    };
+    zone(shard, ended, zone_request::Ask::Link(link)).await
+}
+
+/// The session was revoked: the character leaves.
+async fn leave(shard: &Shard, ended: &Ended) -> Result<(), CallError> {
+    let bye = ended.bye.as_ref().map(|bye| wire::Bye { code: bye.code.into(), reason: bye.reason.clone() });
+    let origin = Origin { session: ended.session.to_string(), id: String::new() };
+    let leave = Leave { origin: Some(origin), character: ended.character.to_string(), bye };
+    zone(shard, ended, zone_request::Ask::Leave(leave)).await
+}
+
+async fn zone(shard: &Shard, ended: &Ended, ask: zone_request::Ask) -> Result<(), CallError> {
+    let caller = &shard.shared.caller;
+    let request = ZoneRequest { ask: Some(ask) };
+    let deadline = Instant::now() + TELL_DEADLINE;
+    let told =
+        retry::until(deadline, CALL_DEADLINE, |left| caller.zone(&ended.zone, request.clone(), left)).await;
+    match told {
+        // It is in the world no more: nobody has to be told.
+        Err(error) if !error.is_retryable() => Ok(()),
+        told => told.map(drop),
+    }
+}

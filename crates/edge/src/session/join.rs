@@ -1,0 +1,276 @@
+//! From `hello` to the first event: identity, session, the character's zone, mutes, what was missed, then live.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tidings_protocol::frames::{NamedId, Welcome};
+use tidings_protocol::proto::services::v1::{AccountRequest, MuteList, OpenSession};
+use tidings_protocol::proto::world::v1::{
+    Enter, Entered, Link, StateQuery, StateView, ZoneRequest, link, zone_reply, zone_request,
+};
+use tidings_protocol::{AccountId, Audience, CharacterId, CloseCode, ErrorCode, Position, SessionId, ZoneId};
+use tidings_service::CallError;
+
+use super::identity::{self, Refused};
+use super::resume::{self, Gathered, Plan};
+use super::{CALL_DEADLINE, Hello, JOIN_DEADLINE, frames, retry};
+use crate::fanout::AudienceInfo;
+use crate::shard::{At, Bye, End, Replay, Session, Shard};
+
+/// Answers a `hello`.
+pub async fn join(shard: Rc<Shard>, at: At, hello: Box<Hello>) {
+    let Ok(_permit) = shard.joins.acquire().await else { return };
+    let started = Instant::now();
+    let outcome =
+        Box::pin(Joining { shard: &shard, at, deadline: started + JOIN_DEADLINE }.run(&hello)).await;
+    match outcome {
+        Ok(()) => metrics::histogram!("tidings_edge_join_seconds").record(started.elapsed().as_secs_f64()),
+        Err(refused) => {
+            metrics::counter!("tidings_edge_joins_refused_total").increment(1);
+            let mut inner = shard.inner.borrow_mut();
+            if let Some(error) = &refused.error {
+                inner.tell(at, None, error.code, &error.message, None);
+            }
+            inner.end(at, End::Lost("refused"), Some(refused.bye));
+        }
+    }
+    shard.settle();
+}
+
+struct Joining<'a> {
+    shard: &'a Rc<Shard>,
+    at: At,
+    deadline: Instant,
+}
+
+/// Ids of a session as they are used here.
+struct Who {
+    session: SessionId,
+    character: CharacterId,
+    account: AccountId,
+    zone: ZoneId,
+}
+
+fn malformed() -> Refused {
+    Refused::of(CallError::internal("The session has no valid form."))
+}
+
+impl Joining<'_> {
+    async fn run(self, hello: &Hello) -> Result<(), Refused> {
+        let shared = &self.shard.shared;
+        let info = match self.shard.inner.borrow_mut().conn(self.at) {
+            Some(conn) => (*conn.info).clone(),
+            None => return Ok(()),
+        };
+        let opened = identity::open(shared, &info, hello, self.deadline).await?;
+        let who = who(&opened).ok_or_else(malformed)?;
+        shared.sessions.add(who.session, opened.generation);
+        let entered = match self.enter(&opened, &who, hello.resume.is_some()).await {
+            Ok(entered) => entered,
+            Err(error) => {
+                self.give_up(&opened, &who);
+                return Err(Refused::of(error));
+            }
+        };
+        let own = shared.encoder.interner.intern(&Audience::Player(who.character));
+        let plan = Plan::make(shared, hello.resume.as_ref(), &entered, &own).await?;
+        if !self.attach(&opened, &who, &entered, &plan, &own) {
+            self.give_up(&opened, &who);
+            return Ok(());
+        }
+        let gathered = Gathered::gather(self.shard, self.at, plan, &entered, &own).await?;
+        self.know_mutes(who.account).await?;
+        let zone = self.shard.inner.borrow_mut().session(self.at).map(|session| session.zone.clone());
+        let view = self.room(zone.unwrap_or_else(|| who.zone.clone()), who.character).await?;
+        self.go_live(opened, &who, gathered, &view).await;
+        Ok(())
+    }
+
+    /// Enters the world, or comes back to it. The zone that is asked may know that the character is elsewhere.
+    async fn enter(&self, opened: &OpenSession, who: &Who, resumes: bool) -> Result<Entered, CallError> {
+        let session = opened.session.clone();
+        if resumes {
+            let character = who.character.to_string();
+            let link =
+                Link { session: session.clone(), character, kind: link::Kind::Back.into(), grace_ms: 0 };
+            let back = ZoneRequest { ask: Some(zone_request::Ask::Link(link)) };
+            match self.ask(&who.zone, back).await {
+                Ok(_) => {}
+                // It left, or is in another zone: `Enter` knows both.
+                Err(error) if matches!(error.code, ErrorCode::NotFound | ErrorCode::Aborted) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let enter = Enter { session, character: opened.character.clone() };
+        let request = ZoneRequest { ask: Some(zone_request::Ask::Enter(enter)) };
+        match self.ask(&who.zone, request).await? {
+            zone_reply::Answer::Entered(entered) => Ok(entered),
+            _ => Err(CallError::internal("The zone answers with something else.")),
+        }
+    }
+
+    async fn ask(&self, zone: &ZoneId, request: ZoneRequest) -> Result<zone_reply::Answer, CallError> {
+        let caller = &self.shard.shared.caller;
+        retry::until(self.deadline, CALL_DEADLINE, |left| caller.zone(zone, request.clone(), left)).await
+    }
+
+    /// The session was opened for nobody: others are told that its connection is lost.
+    fn give_up(&self, opened: &OpenSession, who: &Who) {
+        let mut inner = self.shard.inner.borrow_mut();
+        inner.shared.sessions.remove(who.session, opened.generation);
+        inner.todo_ended(who.session, opened.generation, who.character, who.zone.clone());
+    }
+
+    fn attach(
+        &self,
+        opened: &OpenSession,
+        who: &Who,
+        entered: &Entered,
+        plan: &Plan,
+        own: &Arc<AudienceInfo>,
+    ) -> bool {
+        let mut inner = self.shard.inner.borrow_mut();
+        if inner.conn(self.at).is_none() {
+            return false;
+        }
+        let replay = Replay { after: plan.after, virtual_set: plan.start(own), ..Replay::default() };
+        let mutes = inner.use_mutes(who.account.as_u128());
+        let muting = !mutes.borrow().is_empty();
+        let session = Session {
+            id: who.session,
+            character: who.character,
+            account: who.account,
+            generation: opened.generation,
+            zone: entered.zone.parse().unwrap_or_else(|_| who.zone.clone()),
+            audiences: Vec::with_capacity(plan.open.len()),
+            mutes,
+            muting,
+            replay: Some(Box::new(replay)),
+            gate: None,
+            inflight: None,
+            queue: Default::default(),
+            state_seq: 0,
+            views: 0,
+            refused: (0, 0),
+        };
+        let attached = inner.attach(self.at, Box::new(session));
+        if !attached {
+            inner.release_mutes(who.account.as_u128());
+        }
+        attached
+    }
+
+    /// Nothing is delivered before the account's mutes are known.
+    async fn know_mutes(&self, account: AccountId) -> Result<(), Refused> {
+        let known = |shard: &Shard| shard.inner.borrow().mutes_of(account).is_none_or(|entry| entry.known);
+        if known(self.shard) {
+            return Ok(());
+        }
+        let until = Instant::now() + crate::shard::UNKNOWN_MAX;
+        let changes = self.shard.inner.borrow().mutes_of(account).map_or(0, |entry| entry.changes);
+        let list = fetch_mutes(self.shard, account.as_u128(), until.min(self.deadline)).await;
+        let list = list.map_err(|_| Refused::of(CallError::unavailable("Your mutes are not known.")))?;
+        self.shard.inner.borrow_mut().mutes_loaded(account.as_u128(), &list, changes);
+        Ok(())
+    }
+
+    async fn room(&self, zone: ZoneId, character: CharacterId) -> Result<StateView, Refused> {
+        let locale = self.shard.shared.config.locale.clone();
+        let query = StateQuery {
+            character: character.to_string(),
+            what: "room".to_owned(),
+            page: String::new(),
+            locale,
+        };
+        let request = ZoneRequest { ask: Some(zone_request::Ask::State(query)) };
+        match self.ask(&zone, request).await.map_err(Refused::of)? {
+            zone_reply::Answer::State(view) => Ok(view),
+            _ => Err(Refused::of(CallError::internal("The zone answers with something else."))),
+        }
+    }
+
+    /// Welcome, state, what was missed, and from then on what happens.
+    async fn go_live(&self, opened: OpenSession, who: &Who, gathered: Gathered, view: &StateView) {
+        let shared = &self.shard.shared;
+        let Gathered { mut events, plan } = gathered;
+        let welcome = self.welcome(opened, who, &plan);
+        let state = frames::state(&shared.encoder, "room", &view.body, plan.after);
+        self.shard.inner.borrow_mut().welcome(self.at, [welcome, state], plan.after, view.seq);
+        loop {
+            let waits = self.shard.inner.borrow_mut().replay_some(self.at, &mut events, plan.entered);
+            self.shard.settle();
+            if let Some(drained) = waits {
+                if drained.await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            let Some(held) = self.shard.inner.borrow_mut().live_or_held(self.at) else { return };
+            let after = held.front().map_or(0, |event| event.seq.saturating_sub(1));
+            events = held;
+            if resume::complete(self.shard, self.at, &mut events, Vec::new(), after).await.is_err() {
+                let bye = Bye::of(CloseCode::Unavailable);
+                self.shard.inner.borrow_mut().end(self.at, End::Lost("gap"), Some(bye));
+                return;
+            }
+        }
+    }
+
+    fn welcome(&self, opened: OpenSession, who: &Who, plan: &Plan) -> bytes::Bytes {
+        let shared = &self.shard.shared;
+        frames::welcome(Welcome {
+            session: who.session,
+            resume: opened.resume_secret,
+            character: NamedId {
+                id: who.character,
+                name: opened.character.map(|c| c.name).unwrap_or_default(),
+            },
+            recovered: plan.recovered,
+            reason: plan.reason.map(str::to_owned),
+            position: Position::new(&*shared.encoder.epoch, plan.after),
+            heartbeat_ms: u64::try_from(shared.config.session.heartbeat.as_millis()).unwrap_or(25_000),
+            limits: shared.limits_shown.clone(),
+        })
+    }
+}
+
+fn who(opened: &OpenSession) -> Option<Who> {
+    let character = opened.character.as_ref()?;
+    Some(Who {
+        session: opened.session.parse().ok()?,
+        character: character.id.parse().ok()?,
+        account: character.account.parse().ok()?,
+        zone: character.zone.parse().ok()?,
+    })
+}
+
+async fn fetch_mutes(shard: &Shard, account: u128, deadline: Instant) -> Result<MuteList, CallError> {
+    let request = AccountRequest { account: AccountId::from_u128(account).to_string() };
+    let caller = &shard.shared.caller;
+    retry::until(deadline, CALL_DEADLINE, |left| caller.call("moderation", "mutes", &request, left)).await
+}
+
+/// Loads the mutes of an account again. Where that fails they stay as they are; where they are not known any more,
+/// the sessions that wait end by their own deadline.
+pub async fn load_mutes(shard: Rc<Shard>, account: u128) {
+    let changes = {
+        let mut inner = shard.inner.borrow_mut();
+        let Some(entry) = inner.mutes.get_mut(&account) else { return };
+        entry.loading = true;
+        entry.changes
+    };
+    let loaded = fetch_mutes(&shard, account, Instant::now() + CALL_DEADLINE).await;
+    let mut inner = shard.inner.borrow_mut();
+    match loaded {
+        Ok(list) => inner.mutes_loaded(account, &list, changes),
+        Err(error) => {
+            tracing::warn!(%error, "mutes could not be loaded again");
+            if let Some(entry) = inner.mutes.get_mut(&account) {
+                entry.loading = false;
+            }
+        }
+    }
+    drop(inner);
+    shard.settle();
+}

@@ -1,0 +1,83 @@
+//! What a session asks of others, and waits for: joining, commands, views, mutes, its end.
+//!
+//! Each is a short task of the shard. It holds no lock and no borrow while it waits, and finds its connection by a
+//! number that is never used again: one that is gone meanwhile is simply not found.
+
+mod commands;
+mod ended;
+pub mod frames;
+mod identity;
+mod join;
+mod renew;
+mod resume;
+mod retry;
+mod views;
+
+use std::time::Duration;
+
+use tidings_protocol::frames::{Resume, What};
+
+pub use commands::{Answered, command, reread};
+pub use ended::ended;
+pub use join::{join, load_mutes};
+pub use renew::{Sessions, renew};
+pub use views::state;
+
+/// How long one call of a service may take before it is tried again or given up.
+const CALL_DEADLINE: Duration = Duration::from_secs(5);
+/// How long joining may take in all: a zone that changes hands meanwhile is a pause.
+const JOIN_DEADLINE: Duration = Duration::from_secs(15);
+
+/// The first frame.
+pub struct Hello {
+    /// An access token.
+    pub token: Option<String>,
+    /// A single-use ticket.
+    pub ticket: Option<String>,
+    /// The CSRF token that goes with it.
+    pub csrf: Option<String>,
+    /// The character's name.
+    pub character: Option<String>,
+    /// Instead: the session that goes on.
+    pub resume: Option<Resume>,
+}
+
+impl std::fmt::Debug for Hello {
+    /// Secrets are never written out.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hello").field("character", &self.character).finish_non_exhaustive()
+    }
+}
+
+/// A view that is asked for.
+#[derive(Debug)]
+pub struct StateAsk {
+    /// Which.
+    pub what: What,
+    /// Which page.
+    pub page: Option<String>,
+    /// The edge asked, because the character entered the room: everything waits behind it.
+    pub gate: bool,
+}
+
+impl StateAsk {
+    /// The client asks.
+    pub fn asked(what: What, page: Option<String>) -> Self {
+        Self { what, page, gate: false }
+    }
+
+    /// The character entered a room.
+    pub fn entered() -> Self {
+        Self { what: What::Room, page: None, gate: true }
+    }
+
+    /// The view's name.
+    pub fn name(&self) -> &'static str {
+        match self.what {
+            What::Room => "room",
+            What::Occupants => "occupants",
+            What::Map => "map",
+            What::Commands => "commands",
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Replies and views on their way into the flow.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use tidings_protocol::proto::world::v1::StateView;
+use tidings_protocol::{CharacterId, SessionId, ZoneId};
+use tidings_service::CallError;
+
+use super::conn::At;
+use super::end::{End, Ended};
+use super::table::WaitingReply;
+use super::{Inner, Todo};
+use crate::session::{Answered, frames};
+
+impl Inner {
+    /// A command's outcome is known: its reply goes in its place, after everything up to its sequence.
+    pub(crate) fn command_done(&mut self, at: At, id: &str, answered: Answered) {
+        if !self.is_inflight(at, id) {
+            return;
+        }
+        let waiting =
+            WaitingReply { at, id: id.into(), seq: answered.seq, reply: answered.frame, tick: self.tick };
+        if waiting.seq <= self.through {
+            return self.reply_due(waiting);
+        }
+        if waiting.reply.is_some() {
+            self.todo.push(Todo::Need(waiting.seq));
+        }
+        self.waiting.push(waiting);
+    }
+
+    /// Everything up to a reply's sequence was delivered.
+    pub(crate) fn reply_due(&mut self, waiting: WaitingReply) {
+        let WaitingReply { at, id, seq, reply, .. } = waiting;
+        if !self.is_inflight(at, &id) {
+            return;
+        }
+        match reply {
+            Some(frame) => {
+                let place = self.conn(at).map_or(seq, |conn| conn.seq.max(seq));
+                self.reply_now(at, &id, frame(place));
+            }
+            // The log brought it, or will not: it was before this connection.
+            None => self.todo.push(Todo::Reread(at, seq)),
+        }
+    }
+
+    /// The reply of the command in flight; then the next command goes.
+    pub(crate) fn reply_now(&mut self, at: At, id: &str, frame: Bytes) {
+        if !self.is_inflight(at, id) {
+            return;
+        }
+        self.push_frame(at.key, Rc::new(frame), None);
+        if let Some(session) = self.session(at) {
+            session.inflight = None;
+        }
+        self.next_command(at);
+    }
+
+    /// A command that the zone did not answer.
+    pub(crate) fn command_failed(&mut self, at: At, id: &str, error: &CallError) {
+        if !self.is_inflight(at, id) {
+            return;
+        }
+        metrics::counter!("tidings_edge_commands_failed_total", "code" => error.code.as_str()).increment(1);
+        let wait = error.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let frame = frames::error(Some(id), error.code, &error.message, wait);
+        self.reply_now(at, id, frame);
+    }
+
+    fn is_inflight(&mut self, at: At, id: &str) -> bool {
+        let session = self.session(at);
+        session.is_some_and(|session| session.inflight.as_ref().is_some_and(|known| *known.id == *id))
+    }
+
+    /// The room that was entered: it goes before everything that waited behind it.
+    pub(crate) fn room_came(&mut self, at: At, view: &StateView) {
+        let Some(session) = self.session(at) else { return };
+        let Some(gate) = session.gate.as_ref().filter(|gate| gate.state) else { return };
+        let seq = gate.state_at;
+        session.state_seq = session.state_seq.max(view.seq);
+        let frame = frames::state(&self.shared.encoder, "room", &view.body, seq);
+        self.push_now(at, frame);
+        self.open_gate(at, |gate| gate.state = false);
+    }
+
+    /// A view the client asked for.
+    pub(crate) fn view_came(&mut self, at: At, what: &str, view: &StateView) {
+        let Some(conn) = self.conn(at) else { return };
+        let seq = conn.seq;
+        if let Some(session) = conn.session() {
+            session.views = session.views.saturating_sub(1);
+        }
+        let frame = frames::state(&self.shared.encoder, what, &view.body, seq);
+        self.push_frame(at.key, Rc::new(frame), None);
+    }
+
+    /// A view that did not come.
+    pub(crate) fn view_failed(&mut self, at: At, error: &CallError) {
+        if let Some(session) = self.session(at) {
+            session.views = session.views.saturating_sub(1);
+        }
+        self.tell(at, None, error.code, &error.message, None);
+    }
+
+    /// A session that ended before it had a connection.
+    pub(crate) fn todo_ended(
+        &mut self,
+        session: SessionId,
+        generation: u64,
+        character: CharacterId,
+        zone: ZoneId,
+    ) {
+        let ended = Ended { end: End::Lost("not_joined"), session, generation, character, zone, bye: None };
+        self.todo.push(Todo::Ended(Box::new(ended)));
+    }
+}

@@ -1,0 +1,63 @@
+//! Deadlines of all connections, looked at twice a second: no timer a connection.
+
+use tidings_protocol::CloseCode;
+
+use super::conn::{At, Phase};
+use super::end::{Bye, End};
+use super::{Inner, Todo, ticks};
+
+impl Inner {
+    /// Ends what is late: hello, stale connections, closing ones.
+    pub(crate) fn sweep(&mut self) {
+        self.tick = self.tick.wrapping_add(1);
+        self.now_ms = crate::time::now_ms();
+        let (tick, stale) = (self.tick, self.shared.config.session.stale);
+        let stale_ticks = if stale.is_zero() { u32::MAX } else { ticks(stale) };
+        let mut ends: Vec<(At, Option<CloseCode>)> = Vec::new();
+        for (key, conn) in &self.conns {
+            let at = At { key: key as u32, id: conn.id };
+            match conn.phase {
+                Phase::Hello(until) if tick >= until => ends.push((at, Some(CloseCode::NoHello))),
+                Phase::Closing(until, _) if tick >= until => ends.push((at, None)),
+                Phase::Live(_) if tick.wrapping_sub(conn.heard) > stale_ticks => {
+                    ends.push((at, Some(CloseCode::Stale)));
+                }
+                _ => {}
+            }
+        }
+        for (at, code) in ends {
+            match code {
+                Some(code) => {
+                    let why = if code == CloseCode::Stale { "stale" } else { "no_hello" };
+                    self.end(at, End::Lost(why), Some(Bye::of(code)));
+                }
+                None => self.remove(at),
+            }
+        }
+        self.sweep_mutes();
+        self.sweep_replies();
+    }
+
+    /// Replies that wait for longer than an event takes: the dispatcher is asked how far it is.
+    fn sweep_replies(&mut self) {
+        let tick = self.tick;
+        let needs = self.waiting.iter().filter(|waiting| tick.wrapping_sub(waiting.tick) >= 2).map(|w| w.seq);
+        if let Some(seq) = needs.max() {
+            self.todo.push(Todo::Need(seq));
+        }
+    }
+
+    /// Gives the replies whose time has come.
+    pub(crate) fn release_replies(&mut self) {
+        let through = self.through;
+        if self.waiting.iter().all(|waiting| waiting.seq > through) {
+            return;
+        }
+        let (due, later) = std::mem::take(&mut self.waiting).into_iter().partition(|w| w.seq <= through);
+        self.waiting = later;
+        let due: Vec<super::table::WaitingReply> = due;
+        for waiting in due {
+            self.reply_due(waiting);
+        }
+    }
+}
