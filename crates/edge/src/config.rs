@@ -99,7 +99,7 @@ impl Default for SessionTimes {
             heartbeat: Duration::from_secs(25),
             stale: Duration::from_secs(60),
             command: Duration::from_secs(15),
-            renew: Duration::from_secs(5),
+            renew: Duration::from_secs(3),
             mutes: Duration::from_secs(60),
             drain_spread: Duration::from_secs(10),
         }
