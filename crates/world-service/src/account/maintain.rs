@@ -47,6 +47,7 @@ impl AccountService {
     fn heard(&self, payload: &[u8]) {
         match SessionControl::decode(payload) {
             Ok(control) if control.all => self.inner.standing.forget_all(),
+            Ok(control) if !control.family.is_empty() => self.inner.standing.forget_family(&control.family),
             Ok(control) => self.inner.standing.forget_account(&control.account),
             Err(_) => metrics::counter!("tidings_account_control_unreadable_total").increment(1),
         }

@@ -149,6 +149,11 @@ impl AccountService {
         server.method(name, move |_call, request| run(service.clone(), request))
     }
 
+    #[cfg(test)]
+    pub(crate) fn hashed(&self) -> u64 {
+        self.inner.passwords.done()
+    }
+
     fn now(&self) -> i64 {
         (self.inner.clock)()
     }

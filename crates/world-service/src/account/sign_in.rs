@@ -148,6 +148,7 @@ impl AccountService {
             Rotated::Reused(family) => {
                 tracing::warn!(account = %family.account, "a refresh token was used twice: its sign-in is ended");
                 metrics::counter!("tidings_account_refresh_reused_total").increment(1);
+                self.inner.standing.forget_family(&family.id);
                 self.revoke(RevokeRequest { family: family.id, ..revoked() }).await?;
                 return Err(ended());
             }

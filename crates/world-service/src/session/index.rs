@@ -40,6 +40,8 @@ pub(super) struct Index {
     by_session: HashMap<String, String>,
     /// Sessions whose zone was told that their edge died.
     told: HashSet<String>,
+    /// Whether everything there was has been seen.
+    whole: bool,
 }
 
 impl Index {
@@ -62,8 +64,17 @@ impl Index {
     }
 
     pub(super) fn clear(&mut self) {
+        self.whole = false;
         self.by_character.clear();
         self.by_session.clear();
+    }
+
+    pub(super) fn current(&mut self) {
+        self.whole = true;
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole
     }
 
     pub(super) fn session(&self, session: &str) -> Option<&Known> {

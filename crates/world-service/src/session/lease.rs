@@ -37,6 +37,10 @@ impl SessionService {
         self.keep_edge(&request.edge).await?;
         let now = self.now();
         let index = self.inner.index.lock();
+        // Until all sessions were seen, none is said to be unknown.
+        if !index.is_whole() {
+            return Ok(RenewReply::default());
+        }
         let ended = request.sessions.iter().filter_map(|session| {
             let code = ending(index.session(session), &request.edge, session, now)?;
             let reason = code.reason().to_owned();
@@ -112,7 +116,7 @@ impl SessionService {
             },
             KvEvent::Delete { key, .. } => index.remove(&key),
             KvEvent::Resync => index.clear(),
-            KvEvent::Current => {}
+            KvEvent::Current => index.current(),
         }
     }
 

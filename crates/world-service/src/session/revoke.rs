@@ -94,11 +94,12 @@ impl SessionService {
             let what = "Which session? One of session, account, family, all.";
             return Err(CallError::new(ErrorCode::InvalidArgument, what));
         };
-        // Every socket of the account at once, whatever this process knows of them.
-        if request.all || !request.account.is_empty() {
-            let (account, all) = (request.account.clone(), request.all);
-            let reason = reason.clone();
-            self.control(SessionControl { account, all, code, reason, ..SessionControl::default() }).await;
+        // Whoever keeps something of the account or the sign-in, and every socket, whatever this process knows of them.
+        if request.session.is_empty() {
+            let (account, family) = (request.account.clone(), request.family.clone());
+            let (all, reason) = (request.all, reason.clone());
+            let control = SessionControl { account, family, all, code, reason, ..SessionControl::default() };
+            self.control(control).await;
         }
         let mut revoked = 0;
         for key in keys {
