@@ -14,9 +14,9 @@ use crate::embedded::config::{EmbeddedConfig, Retention};
 use crate::embedded::disk::codec::{Kind, Record};
 use crate::embedded::disk::files::FileLayer;
 use crate::embedded::disk::inbox::Inbox;
-use crate::embedded::disk::recover::{Lost, Recovered, RecoveryReport, Replay, recover};
+use crate::embedded::disk::recover::{Lost, Mark, Recovered, RecoveryReport, Replay, recover};
 use crate::embedded::disk::segment::read_all;
-use crate::embedded::disk::writer::{Active, Writer, decode_mark, encode_mark, random};
+use crate::embedded::disk::writer::{Active, Writer, random};
 use crate::embedded::shared::{Shared, key_of, now_ms};
 use crate::embedded::view::{Entry, Place, View};
 use crate::error::{Error, ErrorKind};
@@ -144,15 +144,15 @@ pub(crate) fn open(config: &EmbeddedConfig, files: Arc<dyn FileLayer>) -> Result
     let to_error = |error| storage(files.as_ref(), error);
     let shared = Shared::new(new_view(config), buckets(config)?, files.reads_block());
     let mut filling = Filling { shared: &shared, view: new_view(config) };
-    let mut recovered = recover(files.as_ref(), &mut filling).map_err(to_error)?;
-    let mut view = filling.view;
     let mark = files.open(MARK_FILE).map_err(to_error)?;
-    let marked = read_all(mark.as_ref()).ok().and_then(|bytes| decode_mark(&bytes)).unwrap_or(0);
-    recovered.report.behind = marked > recovered.last_seq;
-    recovered.last_seq = recovered.last_seq.max(marked);
+    let marked = read_all(mark.as_ref()).map(|bytes| Mark::decode(&bytes)).unwrap_or_default();
+    let recovered = recover(files.as_ref(), marked, &mut filling).map_err(to_error)?;
+    let mut view = filling.view;
     let epoch = choose_epoch(files.as_ref(), &recovered).map_err(to_error)?;
     if epoch.1 {
-        let fresh = mark.write_at(&encode_mark(recovered.last_seq), 0).and_then(|()| mark.sync());
+        let fresh = mark
+            .write_at(&Mark { seq: recovered.last_seq, group: recovered.last_group }.encode(), 0)
+            .and_then(|()| mark.sync());
         fresh.map_err(to_error)?;
     }
     view.age_floor = recovered.age_floor;

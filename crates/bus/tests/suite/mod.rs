@@ -2,6 +2,7 @@
 //! `conformance!(name, open)`, where `open` is an async function that gives a fresh [`Fixture`].
 
 pub mod delivery;
+pub mod jobs;
 pub mod keyvalue;
 pub mod logs;
 
@@ -85,6 +86,11 @@ macro_rules! conformance {
                 following_many_in_stream_order, adding_while_live_catches_up, removing_and_adding_anew,
                 a_trimmed_log_reports_a_hole, the_position_resumes_exactly, one_writer_many_followers,
                 a_commit_out_of_bounds
+            ]);
+            $crate::conformance!(@cases $open, jobs: [
+                each_goes_to_one_worker, a_nak_comes_again_later, the_last_attempt_makes_a_dead_letter,
+                term_and_invalid_are_dead_letters, the_deadline_to_acknowledge, a_full_work_queue_refuses,
+                draining_waits_for_work
             ]);
             $crate::conformance!(@cases $open, keyvalue: [
                 compare_and_set, keys_and_bounds, time_runs_out, watching_tells_what_is_and_what_changes,

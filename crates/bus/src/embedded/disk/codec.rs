@@ -1,9 +1,9 @@
 //! The bytes of the log: segments of frames of records. All numbers are little-endian.
 //!
 //! ```text
-//! segment  head, 4 bytes, the same head again, 4 bytes
-//! head     magic 8, version u32, number u32, covers u32, compacted u32, base u64, synced u64, age_floor u64,
-//!          seed 16, crc u32
+//! segment  head, the same head again, frames
+//! head     magic 8, version u32, number u32, covers u32, compacted u32, prev u32, 0 u32, base u64, synced u64,
+//!          age_floor u64, prev_len u64, seed 16, crc u32
 //! frame    magic u32, len u32, crc u32 | group u64, delta u32, count u32, records (len bytes)
 //! record   len u32, head_crc u32, body_crc u32 | kind u8, subject_len u8, 0 u16, seq u64, prev u64, aux i64,
 //!          subject, payload
@@ -21,10 +21,9 @@ pub(crate) const SEGMENT_MAGIC: &[u8; 8] = b"TIDINGS\x01";
 const VERSION: u32 = 1;
 /// First bytes of a frame: found again after damage.
 const FRAME_MAGIC: [u8; 4] = [0xF7, b'T', b'd', b'F'];
-pub(crate) const SEGMENT_HEAD: usize = 144;
+pub(crate) const SEGMENT_HEAD: usize = 168;
 /// One of its two copies, so that a flipped bit in one costs nothing.
-const HEAD_COPY: usize = 68;
-const HEAD_STRIDE: usize = 72;
+const HEAD_COPY: usize = 84;
 pub(crate) const FRAME_HEAD: usize = 28;
 pub(crate) const RECORD_HEAD: usize = 40;
 
@@ -112,8 +111,11 @@ pub(crate) struct SegmentHead {
     pub(crate) compacted: bool,
     /// The sequence the stream had come to before it.
     pub(crate) base: u64,
-    /// The last group that was on disk before it: a later one in an earlier segment was given up.
+    /// The last group that was on disk before it.
     pub(crate) synced: u64,
+    /// The segment written before it, and how far: what stands beyond was given up.
+    pub(crate) prev: u32,
+    pub(crate) prev_len: u64,
     pub(crate) age_floor: u64,
     pub(crate) seed: [u8; 16],
 }
@@ -127,21 +129,20 @@ impl SegmentHead {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut copy = Vec::with_capacity(HEAD_COPY);
         copy.extend_from_slice(SEGMENT_MAGIC);
-        for value in [VERSION, self.number, self.covers, u32::from(self.compacted)] {
+        for value in [VERSION, self.number, self.covers, u32::from(self.compacted), self.prev, 0] {
             copy.extend_from_slice(&value.to_le_bytes());
         }
-        for value in [self.base, self.synced, self.age_floor] {
+        for value in [self.base, self.synced, self.age_floor, self.prev_len] {
             copy.extend_from_slice(&value.to_le_bytes());
         }
         copy.extend_from_slice(&self.seed);
         let crc = crc32c::crc32c(&copy);
         copy.extend_from_slice(&crc.to_le_bytes());
-        copy.resize(HEAD_STRIDE, 0);
-        copy.repeat(SEGMENT_HEAD / HEAD_STRIDE)
+        copy.repeat(SEGMENT_HEAD / HEAD_COPY)
     }
 
     pub(crate) fn decode(data: &[u8]) -> Option<Self> {
-        Self::decode_copy(data).or_else(|| Self::decode_copy(data.get(HEAD_STRIDE..)?))
+        Self::decode_copy(data).or_else(|| Self::decode_copy(data.get(HEAD_COPY..)?))
     }
 
     fn decode_copy(data: &[u8]) -> Option<Self> {
@@ -156,10 +157,12 @@ impl SegmentHead {
             number: u32_at(whole, 12)?,
             covers: u32_at(whole, 16)?,
             compacted: u32_at(whole, 20)? == 1,
-            base: u64_at(whole, 24)?,
-            synced: u64_at(whole, 32)?,
-            age_floor: u64_at(whole, 40)?,
-            seed: whole[48..64].try_into().ok()?,
+            prev: u32_at(whole, 24)?,
+            base: u64_at(whole, 32)?,
+            synced: u64_at(whole, 40)?,
+            age_floor: u64_at(whole, 48)?,
+            prev_len: u64_at(whole, 56)?,
+            seed: whole[64..80].try_into().ok()?,
         })
     }
 }
@@ -353,6 +356,8 @@ mod tests {
             compacted: true,
             base: 9,
             synced: 8,
+            prev: 2,
+            prev_len: 99,
             age_floor: 4,
             seed: [5; 16],
         };
@@ -361,7 +366,7 @@ mod tests {
         assert_eq!(SegmentHead::decode(&bytes), Some(head.clone()));
         bytes[13] ^= 1;
         assert_eq!(SegmentHead::decode(&bytes), Some(head), "the second copy serves");
-        bytes[HEAD_STRIDE + 13] ^= 1;
+        bytes[HEAD_COPY + 13] ^= 1;
         assert_eq!(SegmentHead::decode(&bytes), None);
     }
 }

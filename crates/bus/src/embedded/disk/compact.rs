@@ -63,7 +63,9 @@ pub(crate) fn compact(
         covers: last.covers.max(last.number),
         compacted: true,
         base: first.base,
-        synced: 0,
+        synced: last.synced,
+        prev: 0,
+        prev_len: 0,
         age_floor: shared.view.read().age_floor,
         seed,
     };

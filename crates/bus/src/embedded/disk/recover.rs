@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::embedded::disk::codec::{Record, SegmentHead};
+use crate::embedded::disk::codec::{Record, SEGMENT_HEAD, SegmentHead};
 use crate::embedded::disk::files::FileLayer;
 use crate::embedded::disk::segment::{
     Met, Scan, Segment, Standing, Stretch, each_record, name_of, number_of, read_all, salvage, scan,
@@ -40,6 +40,36 @@ pub(crate) struct Lost {
     pub(crate) first: u64,
     pub(crate) last: u64,
     pub(crate) place: Place,
+}
+
+/// What was given out last, as the mark's file has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) seq: u64,
+    pub(crate) group: u64,
+}
+
+const MARK_BYTES: usize = 20;
+
+impl Mark {
+    pub(crate) fn encode(self) -> [u8; MARK_BYTES] {
+        let mut bytes = [0; MARK_BYTES];
+        bytes[..8].copy_from_slice(&self.seq.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.group.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..16]);
+        bytes[16..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// Nothing where it is not whole: it is not synced, so it may be anything.
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
+        let read = || {
+            let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+            let crc = u32::from_le_bytes(bytes.get(16..MARK_BYTES)?.try_into().ok()?);
+            (crc32c::crc32c(&bytes[..16]) == crc).then_some(Self { seq: number(0)?, group: number(8)? })
+        };
+        read().unwrap_or_default()
+    }
 }
 
 /// What takes the records as they are found, in order.
@@ -84,16 +114,15 @@ fn open_all(
         }
         let file = files.open(&name)?;
         let data = read_all(file.as_ref())?;
+        // The newest, made and not yet on disk when the end came: nothing was written to it.
+        if place + 1 == numbers.len() && data.len() < SEGMENT_HEAD {
+            files.remove(&name)?;
+            continue;
+        }
         match SegmentHead::decode(&data).filter(|head| head.number == *number) {
             Some(head) => {
                 covered = covered.max(head.covers);
                 found.push(Found { segment: Segment { head, name, file }, data });
-            }
-            // The newest, made and not yet on disk when the end came: nothing was written to it.
-            None if place + 1 == numbers.len()
-                && data.len() <= crate::embedded::disk::codec::SEGMENT_HEAD =>
-            {
-                files.remove(&name)?;
             }
             None => report.damaged.push(Damage { file: name, offset: 0, bytes: data.len() as u64 }),
         }
@@ -102,7 +131,7 @@ fn open_all(
 }
 
 /// Reads the log, giving its records to `replay`.
-pub(crate) fn recover(files: &dyn FileLayer, replay: &mut dyn Replay) -> io::Result<Recovered> {
+pub(crate) fn recover(files: &dyn FileLayer, marked: Mark, replay: &mut dyn Replay) -> io::Result<Recovered> {
     let mut report = RecoveryReport::default();
     let mut next_number = 1;
     for name in files.list()?.iter().filter(|name| name.ends_with(".tmp")) {
@@ -114,31 +143,43 @@ pub(crate) fn recover(files: &dyn FileLayer, replay: &mut dyn Replay) -> io::Res
     let mut append_at = None;
     for place in 0..found.len() {
         let Found { segment, data } = &found[place];
-        let standing = match found.get(place + 1) {
-            _ if segment.head.compacted => Standing::Whole,
-            None => Standing::Newest,
-            Some(next) => Standing::Sealed { synced: next.segment.head.synced },
-        };
+        let next = found.get(place + 1).map(|next| &next.segment.head);
+        let standing = Standing::before(&segment.head, next, marked.group);
         age_floor = age_floor.max(segment.head.age_floor);
         reader.last_seq = reader.last_seq.max(segment.head.base);
         reader.last_group = reader.last_group.max(segment.head.synced);
         let scan = scan(data, segment.head.checksum_seed(), standing);
         reader.read(segment, data, &scan);
-        if standing == Standing::Newest {
-            append_at = Some(cut_off(segment, data, &scan, &mut reader.report)?);
+        if matches!(standing, Standing::Newest { .. }) {
+            let behind = marked.seq > reader.last_seq;
+            append_at = Some(cut_off(segment, data, &scan, behind, &mut reader.report)?);
         }
     }
+    reader.report.behind = marked.seq > reader.last_seq;
+    reader.last_seq = reader.last_seq.max(marked.seq);
+    reader.last_group = reader.last_group.max(marked.group);
     let Reader { report, last_seq, last_group, .. } = reader;
     let segments = found.into_iter().map(|found| Arc::new(found.segment)).collect();
     Ok(Recovered { segments, append_at, last_seq, last_group, age_floor, next_number, report })
 }
 
 /// Cuts off what was torn, and brings what is kept to the disk: it may never have been synced.
-fn cut_off(segment: &Segment, data: &[u8], scan: &Scan, report: &mut RecoveryReport) -> io::Result<u64> {
-    let torn = data.len() - scan.end;
+fn cut_off(
+    segment: &Segment,
+    data: &[u8],
+    scan: &Scan,
+    behind: bool,
+    report: &mut RecoveryReport,
+) -> io::Result<u64> {
+    let torn = (data.len() - scan.end) as u64;
     if torn > 0 {
         segment.file.set_len(scan.end as u64)?;
-        report.torn_bytes += torn as u64;
+    }
+    if behind {
+        let file = segment.name.clone();
+        report.damaged.push(Damage { file, offset: scan.end as u64, bytes: torn });
+    } else {
+        report.torn_bytes += torn;
     }
     segment.file.sync()?;
     Ok(scan.end as u64)

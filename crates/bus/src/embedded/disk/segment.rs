@@ -78,26 +78,42 @@ pub(crate) struct Scan {
 /// What is known of a segment from outside of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// The newest: its last write may be torn.
-    Newest,
-    /// Another was begun after it, when this group of it was on disk; later ones were given up.
-    Sealed { synced: u64 },
+    /// The newest: its last write may be torn, unless it is of a group that is marked as given out.
+    Newest { marked: u64 },
+    /// Another was begun after it, when it was on disk this far; what stands beyond was given up.
+    Sealed { len: u64 },
     /// Written whole.
     Whole,
 }
 
 impl Standing {
-    fn takes(self, frame: &Frame, last_group: u64) -> bool {
-        match self {
-            Self::Newest => frame.group >= last_group,
-            Self::Sealed { synced } => frame.group >= last_group && frame.group <= synced,
-            Self::Whole => true,
+    /// The standing of a segment that has another after it.
+    pub(crate) fn before(head: &SegmentHead, next: Option<&SegmentHead>, marked: u64) -> Self {
+        match next {
+            _ if head.compacted => Self::Whole,
+            None => Self::Newest { marked },
+            // Where the one in between cannot be read, everything here counts.
+            Some(next) if next.prev == head.number => Self::Sealed { len: next.prev_len },
+            Some(_) => Self::Whole,
         }
+    }
+
+    /// The bytes that count.
+    fn part(self, data: &[u8]) -> &[u8] {
+        match self {
+            Self::Sealed { len } => &data[..usize::try_from(len).unwrap_or(usize::MAX).min(data.len())],
+            Self::Newest { .. } | Self::Whole => data,
+        }
+    }
+
+    fn takes(self, frame: &Frame, last_group: u64) -> bool {
+        self == Self::Whole || frame.group >= last_group
     }
 }
 
 /// Looks through a segment's bytes: tells what is sound, what is damaged and what was torn.
 pub(crate) fn scan(data: &[u8], seed: u32, standing: Standing) -> Scan {
+    let data = standing.part(data);
     let mut scan = Scan { stretches: Vec::new(), end: SEGMENT_HEAD.min(data.len()), last_group: 0 };
     let mut at = SEGMENT_HEAD;
     while at < data.len() {
@@ -132,14 +148,13 @@ impl Scan {
 /// never acknowledged.
 fn after_break(data: &[u8], seed: u32, standing: Standing, scan: &Scan, at: usize) -> Option<(usize, usize)> {
     let Some((next, frame)) = next_frame(data, seed, standing, scan.last_group, at) else {
-        let whole_to_the_end = match standing {
-            Standing::Newest => true,
-            Standing::Sealed { synced } => scan.last_group >= synced,
-            Standing::Whole => false,
-        };
-        return (!whole_to_the_end).then_some((at, data.len()));
+        let torn = matches!(standing, Standing::Newest { .. });
+        return (!torn).then_some((at, data.len()));
     };
-    let proven = standing != Standing::Newest || later_group(data, seed, next, frame.group);
+    let proven = match standing {
+        Standing::Newest { marked } => frame.group <= marked || later_group(data, seed, next, frame.group),
+        Standing::Sealed { .. } | Standing::Whole => true,
+    };
     if proven {
         return Some((at, next));
     }

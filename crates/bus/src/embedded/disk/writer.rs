@@ -13,6 +13,7 @@ use crate::embedded::disk::codec::{FrameWriter, Record, SEGMENT_HEAD, SegmentHea
 use crate::embedded::disk::compact::{self, Compacted, Done};
 use crate::embedded::disk::files::{FileLayer, LogFile};
 use crate::embedded::disk::inbox::{Condition, Inbox, Target, Txn};
+use crate::embedded::disk::recover::Mark;
 use crate::embedded::disk::segment::{Segment, Standing, name_of};
 use crate::embedded::shared::{Shared, now_ms};
 use crate::embedded::view::{Place, View};
@@ -230,7 +231,7 @@ impl Writer {
     /// A number given out, where a killed process leaves it behind: not synced, so it costs a write to memory.
     fn put_mark(&self) {
         let Some(mark) = &self.mark else { return };
-        let _ = mark.write_at(&encode_mark(self.last_seq), 0);
+        let _ = mark.write_at(&Mark { seq: self.last_seq, group: self.synced }.encode(), 0);
     }
 
     /// Makes a new segment where there is none to write to, or the next write would not fit.
@@ -248,6 +249,8 @@ impl Writer {
             compacted: false,
             base: self.last_seq,
             synced: self.synced,
+            prev: self.active.as_ref().map_or(0, |active| active.segment.head.number),
+            prev_len: self.active.as_ref().map_or(0, |active| active.len),
             age_floor: self.shared.view.read().age_floor,
             seed: random(),
         };
@@ -294,10 +297,9 @@ impl Writer {
             segments[..sealed].iter().map(|segment| segment.file.len().unwrap_or(0)).collect();
         self.shared.metrics.segments.set(segments.len() as f64);
         let count = compact::worth(&alive, &total);
-        let standing = |place: usize| match segments.get(place + 1) {
-            _ if segments[place].head.compacted => Standing::Whole,
-            Some(next) => Standing::Sealed { synced: next.head.synced },
-            None => Standing::Newest,
+        let standing = |place: usize| {
+            let next = segments.get(place + 1).map(|next| &next.head);
+            Standing::before(&segments[place].head, next, self.synced)
         };
         (count > 0).then(|| (0..count).map(|place| (segments[place].clone(), standing(place))).collect())
     }
@@ -417,20 +419,4 @@ pub(crate) fn random() -> [u8; 16] {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
     bytes
-}
-
-/// The mark's file: the last sequence given out, and its checksum.
-pub(crate) fn encode_mark(seq: u64) -> [u8; 12] {
-    let mut bytes = [0; 12];
-    bytes[..8].copy_from_slice(&seq.to_le_bytes());
-    let crc = crc32c::crc32c(&bytes[..8]);
-    bytes[8..].copy_from_slice(&crc.to_le_bytes());
-    bytes
-}
-
-/// What a mark says, if it is whole.
-pub(crate) fn decode_mark(bytes: &[u8]) -> Option<u64> {
-    let seq: [u8; 8] = bytes.get(..8)?.try_into().ok()?;
-    let crc: [u8; 4] = bytes.get(8..12)?.try_into().ok()?;
-    (crc32c::crc32c(&seq) == u32::from_le_bytes(crc)).then_some(u64::from_le_bytes(seq))
 }
