@@ -108,9 +108,15 @@ async fn after_a_restart_everyone_is_where_they_were_and_can_resume() -> Result<
     assert!(ann.welcome().recovered);
     ben.command("global hello").await?;
     let heard = ann
-        .find(|frame| matches!(frame, ServerFrame::Event(e) if e.text.contains("hello")), Duration::from_millis(500))
+        .find(
+            |frame| matches!(frame, ServerFrame::Event(e) if e.text.contains("hello")),
+            Duration::from_millis(500),
+        )
         .await;
     assert!(heard.is_err(), "Ann hears Ben, whom she muted before the restart");
-    assert!(Connection::resume(address, &secret, None).await.is_ok(), "the one before is valid until the new is used");
+    assert!(
+        Connection::resume(address, &secret, None).await.is_ok(),
+        "the one before is valid until the new is used"
+    );
     Ok(())
 }

@@ -145,7 +145,10 @@ async fn too_many_whispers_are_refused_with_the_time_to_wait() -> Result<()> {
         ann.does("whisper Ben hello").await?;
     }
     let refusal = ann.refused("whisper Ben hello").await?;
-    assert!(refusal.starts_with("Not so fast: at most 3 whispers a minute to one player. Try again in "), "{refusal}");
+    assert!(
+        refusal.starts_with("Not so fast: at most 3 whispers a minute to one player. Try again in "),
+        "{refusal}"
+    );
     Ok(())
 }
 
@@ -189,7 +192,9 @@ async fn a_second_sign_in_takes_the_character_over() -> Result<()> {
     let mut ann = Player::new(&api, "Ann").await?;
     let mut again = Player::enter(&api, ann.session.clone(), Some("Ann")).await?;
     let bye = |frame: &ServerFrame| matches!(frame, ServerFrame::Bye(_));
-    let ServerFrame::Bye(bye) = ann.connection.find(bye, Duration::from_secs(5)).await? else { unreachable!() };
+    let ServerFrame::Bye(bye) = ann.connection.find(bye, Duration::from_secs(5)).await? else {
+        unreachable!()
+    };
     assert_eq!((bye.code, bye.reconnect), (4001, false));
     assert_eq!(again.does("say still me").await?, "You say: still me");
     assert_eq!(again.does("who").await?, "Online: 1\nAnn - Main Hall");

@@ -60,7 +60,9 @@ async fn what_players_type_is_text_and_nothing_else() -> Result<()> {
     let api = server.api();
     let mut ann = Player::new(&api, "Ann").await?;
     let mut ben = Player::new(&api, "Ben").await?;
-    for text in ["<script>alert(1)</script>", "room.*.log > player.>", "{name} {message}", "\u{202e}drow", "a\\\"b"] {
+    for text in
+        ["<script>alert(1)</script>", "room.*.log > player.>", "{name} {message}", "\u{202e}drow", "a\\\"b"]
+    {
         assert_eq!(ann.does(&format!("say {text}")).await?, format!("You say: {text}"));
         ben.hears(&format!("Ann says: {text}")).await?;
     }

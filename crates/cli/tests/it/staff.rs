@@ -42,7 +42,9 @@ async fn staff_teleport_kick_and_are_heard_by_those_who_muted_them() -> Result<(
 
     ann.does("kick Ben").await?;
     let bye = |frame: &ServerFrame| matches!(frame, ServerFrame::Bye(_));
-    let ServerFrame::Bye(bye) = ben.connection.find(bye, Duration::from_secs(5)).await? else { unreachable!() };
+    let ServerFrame::Bye(bye) = ben.connection.find(bye, Duration::from_secs(5)).await? else {
+        unreachable!()
+    };
     assert_eq!((bye.code, bye.reconnect), (4004, false));
     Ok(())
 }

@@ -1,0 +1,9 @@
+//! The command line through the real binary: what is printed, what is done, and the exit codes, with and without a
+//! running server.
+
+mod config;
+mod harness;
+mod socket;
+mod usage;
+mod user;
+mod world;
