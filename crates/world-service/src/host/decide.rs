@@ -1,10 +1,11 @@
 //! Deciding: inputs become one batch. Nothing here waits.
 
-use tidings_bus::{Append, Fence, Message};
+use tidings_bus::{Append, Fence, Message, Subject};
 use tidings_protocol::proto::world::v1::{self as wire, zone_reply};
 use tidings_protocol::{CharacterId, ErrorCode};
 use tidings_service::CallError;
-use tidings_world::input::{Command, Handover};
+use tidings_service::subjects::LOG_PAYLOAD_MAX;
+use tidings_world::input::{Command, Handover, Origin};
 use tidings_world::output::{Act, Event, Persist};
 use tidings_world::{Input, Output, step};
 use tokio::time::Instant;
@@ -295,21 +296,36 @@ impl OwnedZone {
                 return;
             }
         };
-        let place = batch.events.len();
-        if let Some((_, after)) = &event.audiences {
+        let (origin, answers) = (event.origin.clone(), event.own.is_some());
+        let (audiences, place) = (event.audiences.clone(), batch.events.len());
+        let payload = convert::encode_event(event, self.now);
+        if payload.len() > LOG_PAYLOAD_MAX {
+            return self.left_out(origin, &subject, payload.len());
+        }
+        if let Some((_, after)) = &audiences {
             seen.audiences = Some((place, convert::audience_names(after)));
         }
-        if event.own.is_some() {
+        if answers {
             seen.own = Some(place);
-            self.outcome_at(&event, place, batch);
+            self.outcome_at(origin, place, batch);
         }
-        batch.events.push(Append { subject, payload: convert::encode_event(event, self.now) });
+        batch.events.push(Append { subject, payload });
+    }
+
+    /// One event that no log takes must not cost the others their commit.
+    fn left_out(&mut self, origin: Option<Origin>, log: &Subject, bytes: usize) {
+        tracing::error!(%log, bytes, "an event is too large for its log and is left out");
+        self.figures.left_out.increment(1);
+        if let Some((message, _)) = origin.and_then(|origin| self.waiting.remove(&origin)) {
+            let error = CallError::new(ErrorCode::TooLarge, "This is more than fits a message.");
+            drop(message.respond(requests::refusal(error)));
+        }
     }
 
     /// An event that carries a command's outcome answers the command.
-    fn outcome_at(&mut self, event: &Event, place: usize, batch: &mut Batch) {
-        let Some(origin) = event.origin.as_ref().filter(|origin| !origin.id.is_empty()) else { return };
-        if let Some((message, _)) = self.waiting.remove(origin) {
+    fn outcome_at(&mut self, origin: Option<Origin>, place: usize, batch: &mut Batch) {
+        let Some(origin) = origin.filter(|origin| !origin.id.is_empty()) else { return };
+        if let Some((message, _)) = self.waiting.remove(&origin) {
             batch.due.push((message, Due::InLog(place)));
         }
     }

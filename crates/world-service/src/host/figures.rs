@@ -21,6 +21,8 @@ pub struct Figures {
     pub failed: Counter,
     /// Requests that could not be read.
     pub malformed: Counter,
+    /// Events that no log takes.
+    pub left_out: Counter,
     /// Inputs that were decided in one batch: how far the zone is behind.
     pub waiting: Gauge,
     /// Bytes of a checkpoint.
@@ -40,6 +42,7 @@ impl Figures {
             fenced: counter!("tidings_zone_fenced_total", &label),
             failed: counter!("tidings_zone_commit_failures_total", &label),
             malformed: counter!("tidings_zone_malformed_total", &label),
+            left_out: counter!("tidings_zone_events_left_out_total", &label),
             waiting: gauge!("tidings_zone_inputs_waiting", &label),
             checkpoint_bytes: gauge!("tidings_zone_checkpoint_bytes", &label),
         }

@@ -73,11 +73,7 @@ const RETRY_MOST: Duration = Duration::from_secs(5);
 pub async fn host_zone(shared: Arc<Shared>, zone: ZoneId, stop: CancellationToken) {
     let dependency = shared.health.dependency(format!("zone.{zone}"));
     loop {
-        dependency.failed("waiting for the lease");
-        let lease = tokio::select! {
-            () = stop.cancelled() => return,
-            lease = Lease::take(&shared.leases, zone.as_str(), &shared.config.name, shared.config.lease) => lease,
-        };
+        let Some(lease) = wait_for_lease(&shared, &zone, &dependency, &stop).await else { return };
         let end = hold(&shared, &zone, &lease, &dependency, &stop).await;
         tracing::info!(%zone, ?end, "the zone is not served here any more");
         if !lease.lost().is_cancelled() {
@@ -88,6 +84,25 @@ pub async fn host_zone(shared: Arc<Shared>, zone: ZoneId, stop: CancellationToke
             // The other host has just begun: its lease comes first.
             End::Fenced => tokio::time::sleep(shared.config.lease / 2).await,
             End::LeaseLost | End::RolledBack => {}
+        }
+    }
+}
+
+/// `None`: the host was stopped. A zone that another host serves is none of this process's worries.
+async fn wait_for_lease(
+    shared: &Shared,
+    zone: &ZoneId,
+    dependency: &Dependency,
+    stop: &CancellationToken,
+) -> Option<Lease> {
+    dependency.failed("waiting for the lease");
+    let taken = Lease::take(&shared.leases, zone.as_str(), &shared.config.name, shared.config.lease);
+    tokio::pin!(taken);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            lease = &mut taken => return Some(lease),
+            () = tokio::time::sleep(shared.config.lease * 2) => dependency.remove(),
         }
     }
 }
@@ -197,6 +212,8 @@ impl Replay {
                 let records = replay.apply(&message)?;
                 let stamp = Stamp { epoch: epoch.clone(), seq: message.seq };
                 writer.write(Write::Records(stamp, records)).await;
+                // The lease is kept meanwhile, by a task of the same threads.
+                tokio::task::yield_now().await;
             }
         }
     }

@@ -14,11 +14,11 @@ use tidings_bus::{Fence, Message, Subject, Subscription};
 use tidings_protocol::{Audience, CharacterId, ErrorCode, ZoneId};
 use tidings_service::{CallError, Subjects};
 use tidings_world::Zone;
-use tidings_world::input::{Fact, Millis, Origin};
+use tidings_world::input::{Arrival, Fact, Millis, Origin};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::config::INPUTS_MAX;
+use super::config::{INPUTS_MAX, UNDER_WAY_MAX};
 use super::figures::Figures;
 use super::inbox::Inbox;
 use super::late::{self, UnderWay};
@@ -234,7 +234,11 @@ impl OwnedZone {
         }
     }
 
-    fn look_up(&mut self, message: Message, origin: Origin, arrival: Box<tidings_world::input::Arrival>) {
+    fn look_up(&mut self, message: Message, origin: Origin, arrival: Box<Arrival>) {
+        if self.under_way.len() >= UNDER_WAY_MAX {
+            let error = CallError::new(ErrorCode::ResourceExhausted, "Too many are entering at once.");
+            return drop(message.respond(requests::refusal(error.after(RETRY_AFTER))));
+        }
         let shared = Arc::clone(&self.shared);
         self.under_way.push(async move { late::enter(&shared, message, origin, arrival).await }.boxed());
     }

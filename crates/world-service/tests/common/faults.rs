@@ -164,6 +164,15 @@ impl Backend for Faulty {
         self.inner.kv(bucket)
     }
 
+    fn work(
+        &self,
+        queue: &Subject,
+        dead: &Subject,
+        config: tidings_bus::work::WorkConfig,
+    ) -> Result<Arc<dyn tidings_bus::work::WorkBackend>, Error> {
+        self.inner.work(queue, dead, config)
+    }
+
     fn drain(&self, deadline: Duration) -> BoxFuture<'_, DrainReport> {
         self.inner.drain(deadline)
     }

@@ -78,11 +78,16 @@ pub struct Ground {
     pub store: Store,
     pub content: Arc<Content>,
     pub health: Health,
+    folder: Option<tempfile::TempDir>,
 }
 
 impl Ground {
     pub async fn in_memory() -> Self {
-        Self::over(None, Store::memory().await.unwrap())
+        // A host that is killed in the middle of a query takes its connection with it, and a database in memory
+        // with that: so the storage is a file.
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::sqlite(&folder.path().join("store.db")).await.unwrap();
+        Self { folder: Some(folder), ..Self::over(None, store) }
     }
 
     /// The bus and the storage in a folder.
@@ -98,7 +103,7 @@ impl Ground {
         let faults = Arc::new(Faults::default());
         let registry = Arc::new(subjects::registry(None).unwrap());
         let bus = Bus::new(Arc::new(Faulty { inner: backend, faults: Arc::clone(&faults) }), registry);
-        Self { bus, faults, store, content: content(), health: Health::new() }
+        Self { bus, faults, store, content: content(), health: Health::new(), folder: None }
     }
 
     pub fn host_config(&self, name: &str) -> HostConfig {

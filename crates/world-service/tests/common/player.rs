@@ -20,6 +20,7 @@ pub struct Player {
     pub name: String,
     pub zone: ZoneId,
     pub caller: Caller,
+    pub health: tidings_service::Health,
 }
 
 impl Player {
@@ -53,6 +54,7 @@ impl Player {
             name: name.to_owned(),
             zone: "town".parse().unwrap(),
             caller: ground.caller(),
+            health: ground.health.clone(),
         }
     }
 
@@ -104,7 +106,9 @@ impl Player {
     pub async fn types(&self, id: &str, text: &str) -> wire::CommandDone {
         match self.ask(self.line(id, text)).await {
             Ok(zone_reply::Answer::Command(done)) => done,
-            other => panic!("'{text}' of {} has no outcome: {other:?}", self.name),
+            other => {
+                panic!("'{text}' of {} has no outcome: {other:?}; {:?}", self.name, self.health.states())
+            }
         }
     }
 
