@@ -39,7 +39,7 @@ pub use problem::Problem;
 pub use serve::{Adopt, serve};
 
 /// How HTTP is served.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct HttpConfig {
     /// Origins whose pages may use this server beside its own, for example `https://play.example`.
     pub origins: Vec<String>,
@@ -57,6 +57,22 @@ pub struct HttpConfig {
     pub web_dir: Option<PathBuf>,
     /// Bounds on connections that are not WebSockets yet.
     pub pending: PendingLimits,
+}
+
+impl Default for HttpConfig {
+    /// For one machine and plain HTTP: own pages alone, no proxy, no guests, compression where it is offered.
+    fn default() -> Self {
+        Self {
+            origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            metrics_allowed: Vec::new(),
+            secure_cookies: false,
+            guests: false,
+            compression: true,
+            web_dir: None,
+            pending: PendingLimits::default(),
+        }
+    }
 }
 
 /// What HTTP needs of the process. One for all shards.

@@ -13,11 +13,12 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::end::End;
-use super::outbox::{Flushed, Outbox};
+use super::outbox::{Flushed, Frame, Outbox};
 use super::table::Session;
 use super::{Inner, Shard};
 use crate::http::ConnInfo;
 use crate::ws::Parser;
+use crate::ws::deflate::Deflater;
 
 /// Reads of one connection before the others have their turn.
 const READS_A_TURN: usize = 4;
@@ -52,6 +53,8 @@ pub struct Conn {
     pub dirty: bool,
     /// The socket takes no more at the moment.
     pub blocked: bool,
+    /// Long frames may go compressed.
+    pub deflate: bool,
     /// What is half read.
     pub parser: Parser,
     /// Of the socket's task.
@@ -85,7 +88,8 @@ impl Conn {
             gated: false,
             dirty: false,
             blocked: false,
-            parser: Parser::default(),
+            parser: Parser::new(info.deflate),
+            deflate: info.deflate,
             waker: None,
             info: Box::new(info),
         }
@@ -105,6 +109,12 @@ impl Conn {
             Phase::Live(session) | Phase::Joining(Some(session)) => Some(session),
             _ => None,
         }
+    }
+
+    /// Adds a frame of the world to what waits, compressed where that was agreed on; says how many bytes wait.
+    pub(crate) fn queue(&mut self, frame: &Frame, deflater: &mut Deflater) -> usize {
+        let frame = if self.deflate { deflater.frame(frame) } else { Rc::clone(frame) };
+        self.out.push(frame)
     }
 
     /// Wakes its task: there is something to look at.

@@ -76,7 +76,7 @@ impl Inner {
                 slow.push(member.key);
                 continue;
             }
-            if conn.out.push(Rc::clone(&frame)) > most && most != 0 {
+            if conn.queue(&frame, &mut self.deflater) > most && most != 0 {
                 slow.push(member.key);
             }
             if !conn.dirty {
@@ -273,7 +273,7 @@ impl Inner {
         if conn.gated {
             return self.hold_in_gate(key, frame, event);
         }
-        let waiting = conn.out.push(frame);
+        let waiting = conn.queue(&frame, &mut self.deflater);
         if !conn.dirty {
             conn.dirty = true;
             self.dirty.push(key);

@@ -36,6 +36,7 @@ use tokio_util::task::TaskTracker;
 use crate::fanout::{AudienceId, Opened, ToShard};
 use crate::http::{Adopt, ConnInfo};
 use crate::shared::Shared;
+use crate::ws::deflate::Deflater;
 
 pub use conn::{At, Conn, Phase};
 pub use end::{Bye, End, Ended};
@@ -86,6 +87,7 @@ pub struct Inner {
     pub(crate) tick: u32,
     pub(crate) now_ms: i64,
     pub(crate) figures: Figures,
+    pub(crate) deflater: Deflater,
     next_id: u64,
     next_ticket: u64,
 }
@@ -226,6 +228,7 @@ impl Inner {
             tick: 0,
             now_ms: crate::time::now_ms(),
             figures: Figures::new(),
+            deflater: Deflater::new(),
             next_id: 0,
             next_ticket: 0,
         }

@@ -53,7 +53,7 @@ fn is_window(value: &str) -> bool {
 /// goes to them one after the other.
 pub struct Deflater {
     compress: Option<Box<Compress>>,
-    last: Option<(Rc<Bytes>, Rc<Bytes>)>,
+    last: Option<(Bytes, Rc<Bytes>)>,
 }
 
 impl Default for Deflater {
@@ -73,14 +73,15 @@ impl Deflater {
         if frame.len() < COMPRESS_FROM_BYTES {
             return Rc::clone(frame);
         }
+        // The buffer is kept, so its place is nobody else's meanwhile.
         if let Some((from, to)) = &self.last
-            && Rc::ptr_eq(from, frame)
+            && (from.as_ptr(), from.len()) == (frame.as_ptr(), frame.len())
         {
             return Rc::clone(to);
         }
         let smaller = self.compressed(payload(frame)).filter(|smaller| smaller.len() < frame.len());
         let to = smaller.map_or_else(|| Rc::clone(frame), Rc::new);
-        self.last = Some((Rc::clone(frame), Rc::clone(&to)));
+        self.last = Some((Bytes::clone(frame), Rc::clone(&to)));
         to
     }
 
