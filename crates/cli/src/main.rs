@@ -10,6 +10,7 @@ mod control;
 mod data;
 mod output;
 mod serve;
+mod server;
 
 use std::process::ExitCode;
 

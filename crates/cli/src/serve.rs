@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tidings_storage::Store;
+use tokio_util::sync::CancellationToken;
 
 use crate::commands;
 use crate::config::Config;
 use crate::control::{Control, Verbs};
 use crate::data::{DataFolder, Held};
+use crate::output;
+use crate::server::Server;
 
 /// How long a command, or a server that is going down, may hold the folder.
 const FOLDER_PATIENCE: Duration = Duration::from_secs(5);
@@ -16,14 +20,19 @@ const FOLDER_PATIENCE: Duration = Duration::from_secs(5);
 /// Serves until the process is told to stop.
 pub fn run(config: Config) -> anyhow::Result<()> {
     start_log(&config)?;
-    let _content = commands::world::load(config.world().as_deref())?;
+    let content = commands::world::load(config.world().as_deref())?;
     let folder = hold(&config)?;
+    let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("threads")?;
     runtime.block_on(async {
         let store = Store::sqlite(&folder.database()).await.context("the database")?;
-        let verbs = Verbs::new(store.clone(), None, config.report())?;
+        let server = Server::start(&config, content, &folder, store.clone(), Some(metrics)).await?;
+        let verbs = Verbs::new(store.clone(), Some(server.caller()), config.report())?;
         let control = Control::start(&folder, verbs).context("the control socket")?;
-        told_to_stop().await?;
+        output::say(&format!("Tidings is running: http://{}", server.address()));
+        told_to_stop(&server.shutdown_wanted()).await?;
+        output::say("Stopping; what is under way is finished first.");
+        server.drain(config.drain()).await;
         control.close(config.drain()).await;
         store.close().await;
         Ok(())
@@ -53,11 +62,12 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn told_to_stop() -> anyhow::Result<()> {
+async fn told_to_stop(shutdown: &CancellationToken) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("signals")?;
     tokio::select! {
         _ = terminate.recv() => Ok(()),
+        () = shutdown.cancelled() => Ok(()),
         stopped = tokio::signal::ctrl_c() => stopped.context("signals"),
     }
 }
