@@ -21,6 +21,7 @@ pub struct Player {
     pub zone: ZoneId,
     pub caller: Caller,
     pub health: tidings_service::Health,
+    pub role: &'static str,
 }
 
 impl Player {
@@ -42,7 +43,7 @@ impl Player {
         ground.store.create_account(&new).await.unwrap();
         let new = NewCharacter { id, account, name: CharacterName::new(name).unwrap(), created_ms: 1 };
         ground.store.create_character(&new, 10).await.unwrap();
-        Self::known(ground, number, name)
+        Self { role: role.as_str(), ..Self::known(ground, number, name) }
     }
 
     /// One whose account is there already.
@@ -55,6 +56,7 @@ impl Player {
             zone: "town".parse().unwrap(),
             caller: ground.caller(),
             health: ground.health.clone(),
+            role: "player",
         }
     }
 
@@ -77,7 +79,7 @@ impl Player {
             id: self.id.to_string(),
             name: self.name.clone(),
             account: self.account.to_string(),
-            role: "player".into(),
+            role: self.role.into(),
             zone: self.zone.to_string(),
             room: stored.room.map(|room| room.to_string()).unwrap_or_default(),
             state: stored.state,
