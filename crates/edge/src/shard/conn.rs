@@ -166,7 +166,8 @@ impl Shard {
         }
         let mut scratch = self.scratch.borrow_mut();
         for _ in 0..READS_A_TURN {
-            match self.inner.borrow_mut().poll_read(at, cx, &mut scratch) {
+            let read = self.inner.borrow_mut().poll_read(at, cx, &mut scratch);
+            match read {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Ready(Some(0)) => continue,

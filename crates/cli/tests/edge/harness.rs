@@ -1,0 +1,165 @@
+//! A whole world in this process: bus and storage in memory, services, zones, and edges on loopback.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_bus::{Bus, Embedded, EmbeddedConfig};
+use tidings_client::Api;
+use tidings_edge::http::HttpConfig;
+use tidings_edge::limits::Rates;
+use tidings_edge::{Edge, EdgeConfig, EdgeHandle, EdgeParts};
+use tidings_protocol::text::Catalogue;
+use tidings_service::{Health, declare, subjects};
+use tidings_storage::Store;
+use tidings_test_support::Player;
+use tidings_world::{Config as Rules, Content, Limits};
+use tidings_world_service::account;
+use tidings_world_service::account::passwords::Cost;
+use tidings_world_service::clock;
+use tidings_world_service::host::Parts;
+use tidings_world_service::services::{self, Services};
+use tidings_world_service::session;
+use tidings_world_service::{HostConfig, Hosts};
+
+const WORLD: &str = r#"
+id = "test"
+name = "Test"
+start = "town_hall"
+hour_seconds = 150
+welcome = "Welcome."
+"#;
+
+const TOWN: &str = r#"
+name = "Town"
+[areas]
+centre = "the centre"
+[rooms.hall]
+name = "Hall"
+description = "A hall."
+exits.east = "gate"
+[rooms.gate]
+name = "Gate"
+description = "A gate."
+exits.west = "hall"
+exits.north = "hill_foot"
+"#;
+
+const HILL: &str = r#"
+name = "Hill"
+[areas]
+slope = "the slope"
+[rooms.foot]
+name = "Foot"
+description = "The foot of the hill."
+exits.south = "town_gate"
+exits.up = "top"
+[rooms.top]
+name = "Top"
+description = "The top of the hill."
+exits.down = "foot"
+"#;
+
+/// A whole world.
+pub struct House {
+    pub bus: Bus,
+    pub edge: Option<EdgeHandle>,
+    pub api: Api,
+    _services: Services,
+    _hosts: Hosts,
+}
+
+/// What a test wants otherwise.
+pub struct Setup {
+    pub config: EdgeConfig,
+    pub rates: Rates,
+    pub grace: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let off = Rates {
+            commands_per_minute: 0,
+            connects_per_minute_per_address: 0,
+            sign_ins_per_minute_per_address: 0,
+            accounts_per_minute_per_address: 0,
+            ..Rates::default()
+        };
+        let config = EdgeConfig { shards: 2, ..EdgeConfig::default() };
+        Self { config, rates: off, grace: Duration::from_secs(30) }
+    }
+}
+
+impl House {
+    pub async fn new() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub async fn with(setup: Setup) -> Self {
+        let mut config = declare(EmbeddedConfig::default());
+        for bucket in services::buckets() {
+            if !config.buckets.iter().any(|known| known.name == bucket.name) {
+                config.buckets.push(bucket);
+            }
+        }
+        let bus = Bus::new(Embedded::open(config).unwrap(), Arc::new(subjects::registry(None).unwrap()));
+        let store = Store::memory().await.unwrap();
+        let health = Health::new();
+        let files = [("world.toml", WORLD), ("zones/town.toml", TOWN), ("zones/hill.toml", HILL)];
+        let files: BTreeMap<String, String> =
+            files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
+        let content = Arc::new(Content::load(&files).expect("the test's world has no mistake"));
+        let limits = Limits {
+            say_per_minute: 0,
+            local_per_minute: 0,
+            global_per_minute: 0,
+            party_per_minute: 0,
+            whispers_per_minute: 0,
+            whispers_per_person_per_minute: 0,
+            ..Limits::default()
+        };
+        let parts = Parts {
+            bus: bus.clone(),
+            store: store.clone(),
+            content,
+            rules: Rules { limits, grace_ms: i64::try_from(setup.grace.as_millis()).unwrap() },
+            catalogue: Arc::new(Catalogue::builtin()),
+            health: health.clone(),
+        };
+        let hosts = Hosts::start(HostConfig { threads: 1, ..HostConfig::new("host", 7) }, parts).unwrap();
+        let account = account::Config {
+            password_cost: Cost { memory_kib: 64, passes: 1 },
+            ..account::Config::default()
+        };
+        let session = session::Config::new("town".parse().unwrap());
+        let config = services::Config { account, session };
+        let services =
+            Services::start(store.clone(), bus.clone(), clock::wall_clock(), config, &health).await.unwrap();
+        let edge = start_edge(&bus, &health, &setup);
+        let api = Api::new(edge.address());
+        Self { bus, edge: Some(edge), api, _services: services, _hosts: hosts }
+    }
+
+    /// A player of this name, in the world.
+    pub async fn player(&self, name: &str) -> Player {
+        Player::new(&self.api, name).await.unwrap_or_else(|error| panic!("{name}: {error:?}"))
+    }
+
+    pub fn edge(&self) -> &EdgeHandle {
+        self.edge.as_ref().expect("it runs")
+    }
+}
+
+fn start_edge(bus: &Bus, health: &Health, setup: &Setup) -> EdgeHandle {
+    let parts = EdgeParts {
+        config: setup.config.clone(),
+        http: HttpConfig { guests: true, ..HttpConfig::default() },
+        rates: setup.rates.clone(),
+        bus: bus.clone(),
+        catalogue: Catalogue::builtin(),
+        health: health.clone(),
+        metrics: None,
+    };
+    Edge::start(parts, TcpListener::bind("127.0.0.1:0").unwrap()).unwrap()
+}

@@ -1,0 +1,7 @@
+//! The edge over real sockets, with the real world behind it: in one process, in memory.
+
+#![allow(clippy::unwrap_used)]
+
+mod evening;
+mod harness;
+mod resume;

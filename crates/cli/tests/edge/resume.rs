@@ -1,0 +1,66 @@
+//! Coming back: what was missed comes once, in order; a second sign-in takes over.
+
+use tidings_client::Connection;
+use tidings_client::frames::ServerFrame;
+use tidings_protocol::Position;
+use tidings_test_support::Player;
+
+use crate::harness::House;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_missed_comes_once_and_in_order() {
+    let house = House::new().await;
+    let mut ann = house.player("Ann").await;
+    let mut ben = house.player("Ben").await;
+    ann.hears("Ben has joined the world.").await.unwrap();
+    let Player { name, session, connection, state } = ann;
+    let (address, secret, position) = connection.resume_point();
+    drop(connection);
+    ben.hears("Ann's connection is lost.").await.unwrap();
+    let mut expected = vec![];
+    for number in 0..100 {
+        ben.does(&format!("say line {number}")).await.unwrap();
+        expected.push(format!("Ben says: line {number}"));
+    }
+    let connection = Connection::resume(address, &secret, Some(position)).await.unwrap();
+    assert!(connection.welcome().recovered, "{:?}", connection.welcome().reason);
+    let mut ann = Player { name, session, connection, state };
+    ben.hears("Ann is back.").await.unwrap();
+    let heard: Vec<String> =
+        ann.lines().await.into_iter().filter(|line| line.starts_with("Ben says")).collect();
+    assert_eq!(heard, expected);
+    ben.does("say live").await.unwrap();
+    ann.hears("Ben says: live").await.unwrap();
+    assert_eq!(ann.does("say hi").await.unwrap(), "You say: hi");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_of_another_epoch_or_none_says_so() {
+    let house = House::new().await;
+    let ann = house.player("Ann").await;
+    let (address, secret, _) = ann.connection.resume_point();
+    drop(ann);
+    let connection = Connection::resume(address, &secret, Some(Position::new("other", 1))).await.unwrap();
+    let welcome = connection.welcome().clone();
+    assert_eq!((welcome.recovered, welcome.reason.as_deref()), (false, Some("epoch")));
+    drop(connection);
+    let connection = Connection::resume(address, &welcome.resume, None).await.unwrap();
+    assert_eq!(connection.welcome().reason.as_deref(), Some("no_position"));
+    let foreign = Connection::resume(address, "0123", None).await;
+    assert!(foreign.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_sign_in_takes_over() {
+    let house = House::new().await;
+    let mut ann = house.player("Ann").await;
+    let session = house.api.sign_in("ann-account", "correct horse Ann").await.unwrap();
+    let again = Player::enter(&house.api, session, Some("Ann")).await.unwrap();
+    loop {
+        match ann.connection.next().await.unwrap() {
+            ServerFrame::Bye(bye) => break assert_eq!(bye.code, 4001),
+            _ => continue,
+        }
+    }
+    drop(again);
+}
