@@ -113,7 +113,8 @@ impl Subjects<'_> {
 }
 
 /// The buckets of key/value: name, and whether it outlives the servers.
-pub const BUCKETS: [(&str, bool); 3] = [("sessions", true), ("presence", false), ("leases", false)];
+pub const BUCKETS: [(&str, bool); 5] =
+    [("sessions", true), ("presence", false), ("leases", false), ("edges", false), ("tickets", false)];
 
 /// Declares to the embedded backend what the house keeps: the buckets, and of each log that is no audience's
 /// what its reader needs.

@@ -133,7 +133,8 @@ pub trait Chat: Send + Sync + 'static {
         after: Option<&'a Audience>,
         limit: usize,
     ) -> Answer<'a, Vec<(Audience, u64)>>;
-    /// Forgets lines said before then, and the oldest above `most`; how many.
+    /// Forgets lines said before then, and the oldest above `most`; how many. Also the places in the logs of
+    /// characters that are no more.
     fn prune_chat(&self, before_ms: i64, most: u64) -> Answer<'_, u64>;
 }
 

@@ -310,6 +310,8 @@ pub struct ChatQuery {
     pub channel: String,
     /// Accounts whose lines are left out, unless `always`.
     pub without: Vec<AccountId>,
+    /// Of this epoch, lines up to this one alone.
+    pub through: Option<Stamp>,
     /// Lines at most; the newest are kept.
     pub limit: usize,
 }

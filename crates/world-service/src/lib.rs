@@ -6,6 +6,7 @@ pub mod host;
 
 pub use host::{HostConfig, Hosts};
 pub mod account;
+pub mod chat;
 pub mod clock;
 mod failure;
 pub mod moderation;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use tidings_bus::{BucketConfig, Bus, Keep};
+use tidings_bus::Bus;
 use tidings_service::{CallError, Health, Server, ServerHandle};
 use tidings_storage::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::account::{self, AccountService};
+use crate::chat::{self, ChatService};
 use crate::clock::Clock;
 use crate::moderation::ModerationService;
 use crate::presence::PresenceService;
@@ -17,16 +18,6 @@ use crate::session::{self, SessionService};
 /// The pause before a task that failed runs again: the bus or the store was away, and is asked gently.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The buckets that the services need, as a backend declares them.
-pub fn buckets() -> Vec<BucketConfig> {
-    vec![
-        BucketConfig::new(session::BUCKET, Keep::Durable),
-        BucketConfig::new(session::EDGES_BUCKET, Keep::Volatile),
-        BucketConfig::new(account::TICKETS_BUCKET, Keep::Volatile),
-        BucketConfig::new(crate::presence::BUCKET, Keep::Volatile),
-    ]
-}
-
 /// What the services are told.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -34,6 +25,8 @@ pub struct Config {
     pub account: account::Config,
     /// The service `session`.
     pub session: session::Config,
+    /// The service `chat`.
+    pub chat: chat::Config,
 }
 
 /// The services, running. They end with [`Services::drain`], and with the handle.
@@ -57,9 +50,11 @@ impl Services {
         let account = AccountService::new(store.clone(), bus.clone(), clock.clone(), config.account).await?;
         let session = SessionService::new(store.clone(), bus.clone(), clock.clone(), config.session)?;
         let presence = PresenceService::new(bus.clone())?;
+        let chat = ChatService::new(store.clone(), bus.clone(), clock.clone(), config.chat)?;
         let moderation = ModerationService::new(store, bus, clock);
         let mut servers = Vec::new();
-        for server in [session.server(), account.server(), presence.server(), moderation.server()] {
+        let all = [session.server(), account.server(), presence.server(), moderation.server(), chat.server()];
+        for server in all {
             servers.push(start(server, health).await?);
         }
         macro_rules! keep_up {
@@ -70,7 +65,7 @@ impl Services {
                 }));
             )+};
         }
-        keep_up!(account, session, presence, moderation);
+        keep_up!(account, session, presence, moderation, chat);
         tasks.close();
         Ok(Self { account, servers, stop, tasks })
     }

@@ -15,8 +15,8 @@ pub(crate) fn bus() -> Bus {
 }
 
 /// The same, with more said about it.
-pub(crate) fn bus_over(mut config: EmbeddedConfig) -> Bus {
-    config.buckets.extend(crate::services::buckets());
+pub(crate) fn bus_over(config: EmbeddedConfig) -> Bus {
+    let config = tidings_service::subjects::declare(config);
     let registry = Arc::new(tidings_service::subjects::registry(None).expect("the house's table is sound"));
     Bus::new(Embedded::open(config).expect("in memory"), registry)
 }

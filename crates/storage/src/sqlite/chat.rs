@@ -76,6 +76,10 @@ impl Chat for Sqlite {
             if !query.channel.is_empty() {
                 sql.push(" AND channel = ").push_bind(&query.channel);
             }
+            if let Some(through) = &query.through {
+                sql.push(" AND (epoch <> ").push_bind(&through.epoch);
+                sql.push(" OR seq <= ").push_bind(through.number()).push(")");
+            }
             // An account mutes at most a page of others.
             if !query.without.is_empty() {
                 sql.push(" AND (always = 1 OR from_account NOT IN (");
@@ -131,6 +135,13 @@ impl Chat for Sqlite {
                 "DELETE FROM chat WHERE id <= (SELECT id FROM chat ORDER BY id DESC LIMIT 1 OFFSET ?)",
             )
             .bind(number(most))
+            .execute(&mut *tx)
+            .await?;
+            // Places in the logs of characters that are no more.
+            sqlx::query(
+                "DELETE FROM chat_cursors WHERE audience LIKE 'player.%' \
+                 AND substr(audience, 8) NOT IN (SELECT id FROM characters)",
+            )
             .execute(&mut *tx)
             .await?;
             tx.commit().await?;

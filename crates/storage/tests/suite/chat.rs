@@ -1,7 +1,7 @@
 //! Chat history.
 
 use tidings_protocol::Audience;
-use tidings_storage::{ChatLine, ChatQuery, Store};
+use tidings_storage::{ChatLine, ChatQuery, Stamp, Store};
 
 use super::{NOW, account_id};
 
@@ -32,7 +32,7 @@ async fn seqs(store: &Store, query: ChatQuery) -> Vec<u64> {
 }
 
 fn query(channel: &str, limit: usize) -> ChatQuery {
-    ChatQuery { audience: room(), channel: channel.to_owned(), without: vec![], limit }
+    ChatQuery { audience: room(), channel: channel.to_owned(), without: vec![], through: None, limit }
 }
 
 pub async fn a_line_is_kept_once(store: &Store) {
@@ -41,6 +41,8 @@ pub async fn a_line_is_kept_once(store: &Store) {
     assert_eq!(store.chat_lines(&query("", 10)).await.expect("lines"), lines(1..=4));
     store.record_chat("e2", &lines(1..=1), &[]).await.expect("another epoch counts anew");
     assert_eq!(seqs(store, query("", 10)).await, [1, 2, 3, 4, 1]);
+    let through = Some(Stamp { epoch: "e1".to_owned(), seq: 2 });
+    assert_eq!(seqs(store, ChatQuery { through, ..query("", 10) }).await, [1, 2, 1]);
 }
 
 pub async fn the_newest_lines_come_oldest_first(store: &Store) {
@@ -79,5 +81,9 @@ pub async fn history_is_pruned(store: &Store) {
     assert_eq!(store.prune_chat(NOW + 3, 100).await.expect("a number"), 2);
     assert_eq!(store.prune_chat(NOW, 4).await.expect("a number"), 3);
     assert_eq!(seqs(store, query("", 100)).await, [6, 7, 8, 9]);
+    let gone: Audience = format!("player.{}", super::character_id(7)).parse().expect("an audience");
+    store.record_chat("e1", &[], &[(gone.clone(), 5)]).await.expect("kept");
     assert_eq!(store.prune_chat(NOW, 4).await.expect("a number"), 0);
+    assert_eq!(store.chat_cursor("e1", &gone).await.expect("a place"), 0, "there is no such character");
+    assert_eq!(store.chat_cursor("e1", &room()).await.expect("a place"), 9);
 }

@@ -47,6 +47,11 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn put(&mut self, record: &SessionRecord) {
         let known = Known::from(record);
+        // The watcher may tell what this process has already gone beyond.
+        let newer = |there: &Known| there.session == known.session && there.generation > known.generation;
+        if self.by_character.get(&known.character).is_some_and(newer) {
+            return;
+        }
         self.remove(&known.character);
         if known.lost_ms == 0 {
             self.told.remove(&known.session);
@@ -100,8 +105,14 @@ impl Index {
         by_edge
     }
 
-    pub(super) fn tell(&mut self, session: &str) {
-        self.told.insert(session.to_owned());
+    /// Notes that the zone is told; whether it was not before.
+    pub(super) fn tell(&mut self, session: &str) -> bool {
+        self.told.insert(session.to_owned())
+    }
+
+    /// It could not be told.
+    pub(super) fn untell(&mut self, session: &str) {
+        self.told.remove(session);
     }
 
     /// Forgets who was told of what is no more.

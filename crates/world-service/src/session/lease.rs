@@ -91,11 +91,12 @@ impl SessionService {
         }
     }
 
-    /// A character is in the world no more. Where its grace ended, nobody else closes its session; one with a
-    /// socket is its edge's affair.
+    /// A character is in the world no more. Where its grace ended, or its session was revoked, nobody else closes
+    /// the session; one that left by its socket is its edge's affair.
     async fn left(&self, character: &str) {
         let known = self.inner.index.lock().of_character(character).cloned();
-        let Some(known) = known.filter(|known| known.lost_ms != 0 && !known.closed) else { return };
+        let over = |known: &Known| (known.lost_ms != 0 || known.revoked) && !known.closed;
+        let Some(known) = known.filter(over) else { return };
         let request = SessionRequest {
             session: known.session,
             character: known.character,
@@ -133,7 +134,11 @@ impl SessionService {
                 continue;
             }
             for known in sessions {
+                if !self.inner.index.lock().tell(&known.session) {
+                    continue;
+                }
                 if let Err(error) = self.lapse(&known).await {
+                    self.inner.index.lock().untell(&known.session);
                     tracing::debug!(%error, "a zone could not be told of a lost session yet");
                 }
             }
@@ -159,7 +164,11 @@ impl SessionService {
                 }
             })
         });
-        let Some(record) = marked.await? else { return Ok(()) };
+        let Some(record) = marked.await? else {
+            // It went on at another edge, or ended.
+            self.inner.index.lock().untell(&known.session);
+            return Ok(());
+        };
         self.inner.index.lock().put(&record);
         let told = if record.revoked {
             self.ask_to_leave(&record, CloseCode::Revoked.code().into(), CloseCode::Revoked.reason()).await
@@ -176,7 +185,6 @@ impl SessionService {
         match told {
             Ok(()) => {
                 metrics::counter!("tidings_session_lapsed_total").increment(1);
-                self.inner.index.lock().tell(&record.session);
                 Ok(())
             }
             // The zone does not know the character: it left before the zone could say so.

@@ -1,0 +1,255 @@
+//! The reader of the logs.
+//!
+//! Which logs there are it learns from the logs: a player's log names every audience the character joins. Players it
+//! knows from storage at the start, and from the bucket of sessions since: a session is there before its character
+//! enters the world. A log that is new to it is read from its first retained record.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use prost::Message as _;
+use tidings_bus::{ErrorKind, FollowSet, Followed, From, KvEvent, LogMessage};
+use tidings_protocol::proto::world::v1::Event;
+use tidings_protocol::{Audience, CharacterId};
+use tidings_service::{CallError, Subjects};
+use tidings_storage::{ChatLine, PAGE_MAX};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::{ChatService, line};
+use crate::failure::stored;
+
+/// Lines of one transaction.
+const LINES_A_WRITE: usize = 256;
+/// How long lines wait for others to be written with: history reads what waits from the log.
+const LINES_WAIT: Duration = Duration::from_millis(100);
+/// How long mere progress waits: what a restart would read again.
+const PLACES_WAIT: Duration = Duration::from_secs(5);
+/// The pause before storage is asked again that failed.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How often old lines are forgotten.
+const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// What was read and is not stored yet.
+#[derive(Default)]
+struct Pending {
+    lines: Vec<ChatLine>,
+    places: HashMap<Audience, u64>,
+    due: Option<Instant>,
+}
+
+impl Pending {
+    fn wait(&mut self, at_most: Duration) {
+        let due = Instant::now() + at_most;
+        self.due = Some(self.due.map_or(due, |known| known.min(due)));
+    }
+
+    fn is_full(&self) -> bool {
+        self.lines.len() >= LINES_A_WRITE
+    }
+}
+
+struct Reader<'a> {
+    service: &'a ChatService,
+    epoch: String,
+    set: FollowSet,
+    followed: HashSet<Audience>,
+    pending: Pending,
+}
+
+impl ChatService {
+    /// Reads until it is told to stop; what was read is stored then.
+    pub async fn maintain(self, stop: CancellationToken) -> Result<(), CallError> {
+        let bus = &self.inner.bus;
+        let mut reader = Reader {
+            service: &self,
+            epoch: bus.epoch(),
+            set: bus.follow_set(),
+            followed: HashSet::new(),
+            pending: Pending::default(),
+        };
+        // Watched before storage is read: who is made in between is seen by the one or the other.
+        let mut sessions = self.inner.sessions.watch();
+        reader.begin().await?;
+        let mut prune = tokio::time::interval(PRUNE_EVERY);
+        prune.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let due = reader.pending.due.unwrap_or_else(|| Instant::now() + PLACES_WAIT);
+            let full = reader.pending.is_full();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return reader.write().await,
+                () = sleep_until(due), if reader.pending.due.is_some() => reader.try_write().await,
+                event = sessions.next() => match event {
+                    Ok(KvEvent::Put(entry)) => reader.player(&entry.key).await?,
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
+                    Err(error) => return Err(error.into()),
+                },
+                _ = prune.tick() => reader.prune().await,
+                next = reader.set.next(), if !full => match next {
+                    Ok(followed) => reader.take(followed).await?,
+                    Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
+                    Err(error) => return Err(error.into()),
+                },
+            }
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// Follows what storage knows.
+    async fn begin(&mut self) -> Result<(), CallError> {
+        let store = &self.service.inner.store;
+        let mut after: Option<Audience> = None;
+        loop {
+            let page = store.chat_cursors(&self.epoch, after.as_ref(), PAGE_MAX).await.map_err(stored)?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (audience, place) in page {
+                self.follow(audience, place)?;
+            }
+        }
+        let mut after: Option<CharacterId> = None;
+        loop {
+            let page = store.character_ids(after, PAGE_MAX).await.map_err(stored)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(*last);
+            for id in page {
+                self.follow(Audience::Player(id), 0)?;
+            }
+        }
+    }
+
+    fn follow(&mut self, audience: Audience, after: u64) -> Result<bool, CallError> {
+        if self.followed.contains(&audience) {
+            return Ok(false);
+        }
+        let subject = Subjects(self.service.inner.bus.registry()).log(&audience)?;
+        self.set.add(subject, From::After(after));
+        self.followed.insert(audience);
+        Ok(true)
+    }
+
+    /// An audience that may be new: its place in storage, or the beginning. It is noted with what is read, so that
+    /// a restart knows of it.
+    async fn discover(&mut self, audience: Audience) -> Result<(), CallError> {
+        if self.followed.contains(&audience) {
+            return Ok(());
+        }
+        let store = &self.service.inner.store;
+        let after = store.chat_cursor(&self.epoch, &audience).await.map_err(stored)?;
+        if self.follow(audience.clone(), after)? {
+            self.pending.places.entry(audience).or_insert(after);
+            self.pending.wait(LINES_WAIT);
+        }
+        Ok(())
+    }
+
+    async fn player(&mut self, character: &str) -> Result<(), CallError> {
+        match character.parse() {
+            Ok(id) => self.discover(Audience::Player(id)).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Takes a record, and those that are ready behind it.
+    async fn take(&mut self, first: Followed) -> Result<(), CallError> {
+        self.record(first).await?;
+        while !self.pending.is_full() {
+            match self.set.try_next() {
+                Some(next) => self.record(next?).await?,
+                None => break,
+            }
+        }
+        if self.pending.is_full() {
+            self.try_write().await;
+        }
+        Ok(())
+    }
+
+    async fn record(&mut self, followed: Followed) -> Result<(), CallError> {
+        match followed {
+            Followed::Message(message) => self.message(&message).await,
+            Followed::Hole { subject, after, first } => {
+                // From the beginning of a log there is nothing to miss.
+                if after > 0 {
+                    metrics::counter!("tidings_chat_holes_total").increment(1);
+                    tracing::warn!(%subject, after, first, "the history misses what is no longer retained");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn message(&mut self, message: &LogMessage) -> Result<(), CallError> {
+        let Some(audience) = audience_of(message) else { return Ok(()) };
+        match Event::decode(message.payload.clone()) {
+            Ok(event) => {
+                for name in event.audiences.iter().flat_map(|audiences| &audiences.after) {
+                    if let Ok(joined) = name.parse() {
+                        self.discover(joined).await?;
+                    }
+                }
+                if let Some(line) = line::of(&audience, message, &event) {
+                    self.pending.lines.push(line);
+                    self.pending.wait(LINES_WAIT);
+                }
+            }
+            Err(_) => metrics::counter!("tidings_chat_unreadable_total").increment(1),
+        }
+        self.pending.places.insert(audience, message.seq);
+        self.pending.wait(PLACES_WAIT);
+        Ok(())
+    }
+
+    async fn write(&mut self) -> Result<(), CallError> {
+        let Pending { lines, places, .. } = &self.pending;
+        if !lines.is_empty() || !places.is_empty() {
+            let places: Vec<(Audience, u64)> = places.iter().map(|(one, seq)| (one.clone(), *seq)).collect();
+            self.service.inner.store.record_chat(&self.epoch, lines, &places).await.map_err(stored)?;
+            metrics::counter!("tidings_chat_lines_total").increment(lines.len() as u64);
+        }
+        self.pending = Pending::default();
+        Ok(())
+    }
+
+    /// Keeps what could not be stored, and reads no more than fits beside it.
+    async fn try_write(&mut self) {
+        if self.write().await.is_err() {
+            metrics::counter!("tidings_chat_writes_failed_total").increment(1);
+            self.pending.due = Some(Instant::now() + AGAIN);
+        }
+    }
+
+    /// Forgets old lines, and logs of characters that are no more.
+    async fn prune(&mut self) {
+        let super::Inner { store, clock, config, .. } = &*self.service.inner;
+        let keep = i64::try_from(config.keep.as_millis()).unwrap_or(i64::MAX / 4);
+        if let Err(error) = store.prune_chat(clock() - keep, config.lines_max).await {
+            tracing::warn!(%error, "old lines could not be forgotten");
+        }
+        let players = self.followed.iter().filter_map(|audience| match audience {
+            Audience::Player(id) => Some(*id),
+            _ => None,
+        });
+        for id in players.collect::<Vec<_>>() {
+            let audience = Audience::Player(id);
+            if matches!(store.character(id).await, Ok(None))
+                && let Ok(subject) = Subjects(self.service.inner.bus.registry()).log(&audience)
+            {
+                self.set.remove(&subject);
+                self.followed.remove(&audience);
+                self.pending.places.remove(&audience);
+            }
+        }
+    }
+}
+
+/// The audience of a log's record: the subject without the prefix of the house and the ending.
+fn audience_of(message: &LogMessage) -> Option<Audience> {
+    let subject = message.subject.as_str().strip_suffix(".log")?;
+    let id = subject.rfind('.')?;
+    let scope = subject[..id].rfind('.').map_or(0, |dot| dot + 1);
+    subject[scope..].parse().ok()
+}
