@@ -137,7 +137,7 @@ impl State {
         let Some(who) = change.who() else { return };
         let Some(person) = self.people.get_mut(&who) else { return };
         match change {
-            Change::Did(_, outcome) => person.remember(outcome.clone()),
+            Change::Did(_, outcome) => person.outcomes.remember(outcome.clone()),
             Change::Spoke(_, verb, limit, at) => person.flood.add(*verb, *limit, *at),
             Change::Whispered(_, whom, limit, at) => person.flood.add_person(*whom, *limit, *at),
             Change::Lost(_, lost) => (person.lost, person.losses) = (Some(*lost), lost.grace),

@@ -204,7 +204,7 @@ fn arrive(turn: &mut Turn<'_>, traveller: Traveller) {
     person.room = to;
     person.frozen = None;
     if let Some(origin) = origin.clone().filter(|origin| !origin.id.is_empty()) {
-        person.remember(Outcome { origin, ok: true, text: story.own.clone() });
+        person.outcomes.remember(Outcome { origin, ok: true, text: story.own.clone() });
     }
     let lost = person.lost;
     turn.apply(Change::Arrived(Box::new(person), move_id));

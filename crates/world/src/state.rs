@@ -69,7 +69,7 @@ pub(crate) struct Person {
     #[serde(default)]
     pub flood: Flood,
     #[serde(default)]
-    pub outcomes: VecDeque<Outcome>,
+    pub outcomes: Outcomes,
     /// On the way to another zone.
     #[serde(default)]
     pub frozen: Option<Box<Traveller>>,
@@ -151,17 +151,55 @@ pub(crate) struct NpcState {
     pub bound: Option<RoomId>,
 }
 
-impl Person {
-    pub(crate) fn outcome(&self, origin: &Origin) -> Option<&Outcome> {
-        let same = |outcome: &&Outcome| outcome.origin == *origin;
-        self.outcomes.iter().rev().find(same).or_else(|| self.reads.iter().rev().find(same))
+/// The last outcomes of a character. Their keys stand apart: every command looks for itself among them, and
+/// finds that it is not there without touching each outcome.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "VecDeque<Outcome>", into = "VecDeque<Outcome>")]
+pub(crate) struct Outcomes {
+    all: VecDeque<Outcome>,
+    keys: VecDeque<u64>,
+}
+
+impl Outcomes {
+    pub(crate) fn find(&self, origin: &Origin) -> Option<&Outcome> {
+        let key = key_of(origin);
+        let fits = self.keys.iter().enumerate().filter(|(_, other)| **other == key);
+        fits.filter_map(|(at, _)| self.all.get(at)).find(|outcome| outcome.origin == *origin)
     }
 
     pub(crate) fn remember(&mut self, outcome: Outcome) {
-        if self.outcomes.len() >= OUTCOMES_MAX {
-            self.outcomes.pop_front();
+        if self.all.len() >= OUTCOMES_MAX {
+            self.all.pop_front();
+            self.keys.pop_front();
         }
-        self.outcomes.push_back(outcome);
+        self.keys.push_back(key_of(&outcome.origin));
+        self.all.push_back(outcome);
+    }
+}
+
+impl From<VecDeque<Outcome>> for Outcomes {
+    fn from(all: VecDeque<Outcome>) -> Self {
+        let keys = all.iter().map(|outcome| key_of(&outcome.origin)).collect();
+        Self { all, keys }
+    }
+}
+
+impl From<Outcomes> for VecDeque<Outcome> {
+    fn from(outcomes: Outcomes) -> Self {
+        outcomes.all
+    }
+}
+
+/// FNV-1a of the command's id: what one session sends differs in nothing else.
+fn key_of(origin: &Origin) -> u64 {
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    origin.id.bytes().fold(0xcbf2_9ce4_8422_2325, mix)
+}
+
+impl Person {
+    pub(crate) fn outcome(&self, origin: &Origin) -> Option<&Outcome> {
+        let same = |outcome: &&Outcome| outcome.origin == *origin;
+        self.outcomes.find(origin).or_else(|| self.reads.iter().rev().find(same))
     }
 
     pub(crate) fn is_staff(&self) -> bool {

@@ -271,10 +271,9 @@ impl Sim {
 
     fn arrive(&mut self, zone: &ZoneId, traveller: Traveller) {
         let (from, move_id) = (traveller.from.zone(), traveller.move_id.clone());
-        if !self.zones[zone].zone.knows_move(&move_id) {
-            self.totals.moves += 1;
-            self.input(zone, Input::Handover(Handover::Arrive(traveller)));
-        }
+        self.totals.moves += u64::from(!self.zones[zone].zone.knows_move(&move_id));
+        // Also when it is known: the rules let nobody in twice.
+        self.input(zone, Input::Handover(Handover::Arrive(traveller)));
         if self.zones[zone].zone.knows_move(&move_id) {
             self.posts.push_back(Post::Arrived(from, move_id, zone.clone()));
         }
