@@ -66,6 +66,9 @@ const COMMANDS: &[&str] = &[
     "kick",
     "ban",
     "shutdown",
+    "chat",
+    "emotes",
+    "screenreader",
 ];
 
 #[test]

@@ -64,7 +64,8 @@ fn may_read(help: &Help, role: Role) -> bool {
 fn command(spec: &Spec, topic: Option<&Help>) -> Text {
     let others = spec.names[1..].join(", ");
     let mut see: Vec<&str> = spec.see.to_vec();
-    see.extend(topic.iter().flat_map(|help| help.see_also.iter().map(String::as_str)));
+    let more = topic.iter().flat_map(|help| help.see_also.iter().map(String::as_str));
+    see.extend(more.filter(|topic| !spec.see.contains(topic)));
     let summary = topic.map_or_else(|| spec.summary.to_owned(), |help| help.text.clone());
     t1("help.command", "summary", summary)
         .with("usage", spec.usage)

@@ -21,4 +21,3 @@ mod zone_file;
 pub use load::Checked;
 pub use mistake::{Mistake, Severity};
 pub use model::Content;
-pub use word_files::COMMAND_WORDS;

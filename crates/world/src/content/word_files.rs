@@ -9,55 +9,6 @@ use super::mistake::{Place, Source, nearest, shown};
 use super::model::{Emote, Help};
 use super::text::{Shape, check_places, shape};
 
-/// Words that are commands (SPEC W) or short for one: an emote called so could never be used.
-pub const COMMAND_WORDS: &[&str] = &[
-    "accept",
-    "admin",
-    "alias",
-    "ask",
-    "ban",
-    "brief",
-    "channel",
-    "emote",
-    "examine",
-    "global",
-    "go",
-    "goto",
-    "help",
-    "invite",
-    "kick",
-    "l",
-    "leave",
-    "local",
-    "look",
-    "map",
-    "mute",
-    "mute_global",
-    "mutes",
-    "party",
-    "pose",
-    "quit",
-    "reload",
-    "reply",
-    "role",
-    "say",
-    "settings",
-    "shutdown",
-    "staff",
-    "summon",
-    "system",
-    "teleport",
-    "tell",
-    "time",
-    "unalias",
-    "unmute",
-    "unmute_global",
-    "weather",
-    "whisper",
-    "who",
-    "x",
-];
-
 pub(super) fn read_emotes(builder: &mut Builder, source: &Source<'_>, table: &DeTable<'_>) {
     for (place, word, value) in entries(source, table) {
         let Some(emote) = value.as_table().and_then(|table| emote(source, &place, word, table)) else {
@@ -87,7 +38,7 @@ fn emote(source: &Source<'_>, place: &Place, word: &str, table: &DeTable<'_>) ->
         return None;
     }
     let direction = super::model::Direction::from_name(word).is_some();
-    if direction || COMMAND_WORDS.contains(&word) || crate::commands::is_command(word) {
+    if direction || crate::commands::is_command(word) {
         fields.error(place, "its name is a command already");
     }
     let form = |key: &str, needed: &[&str]| {

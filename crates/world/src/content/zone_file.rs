@@ -171,12 +171,11 @@ fn exits(
             fields.error(&place, format!("'{}' is no direction: {hint}", shown(key)));
             continue;
         };
-        if exits.contains_key(&direction) {
+        let Some(exit) = exit(builder, fields, zone, room, direction, &place, value) else { continue };
+        if exits.insert(direction, exit).is_some() {
             fields.error(&place, format!("the exit {} is there twice", direction.names().0));
-        } else if let Some(exit) = exit(builder, fields, zone, room, direction, &place, value) {
-            builder.exits_at.insert((room.clone(), direction), place);
-            exits.insert(direction, exit);
         }
+        builder.exits_at.insert((room.clone(), direction), place);
     }
     exits
 }
