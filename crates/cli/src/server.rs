@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tidings_bus::Bus;
 use tidings_bus::embedded::{Embedded, EmbeddedConfig, Retention};
-use tidings_bus::{Bus, Keep};
 use tidings_edge::{Edge, EdgeHandle, EdgeParts};
 use tidings_protocol::text::Catalogue;
 use tidings_service::subjects::registry;
-use tidings_service::{Caller, Health};
+use tidings_service::{Caller, Health, declare};
 use tidings_storage::Store;
 use tidings_world::Content;
 use tidings_world_service::clock::wall_clock;
@@ -55,8 +55,11 @@ impl Server {
         let health = Health::new();
         let start = content.world.as_ref().context("the world has no world.toml")?.start.zone();
         let zones = content.zones.keys().cloned().collect();
-        let service_config =
-            services::Config { account: config.account(), session: config.session(start, zones) };
+        let service_config = services::Config {
+            account: config.account(),
+            session: config.session(start, zones),
+            chat: config.chat(),
+        };
         let services =
             Services::start(store.clone(), bus.clone(), wall_clock(), service_config, &health).await?;
         let parts = Parts {
@@ -122,13 +125,9 @@ async fn wait_until_ready(health: &Health) {
 
 /// The embedded bus, with its log in the data folder.
 fn bus(config: &Config, log: &Path) -> Result<Bus> {
-    let retention =
-        Retention { messages: Some(config.retention_messages()), age: Some(config.retention()) };
-    let mut embedded = EmbeddedConfig { data: Some(log.to_owned()), retention, ..EmbeddedConfig::default() }
-        .retain("zone.*.owner", Retention::LAST)
-        .retain("zone.*.log", Retention::UNTIL_TRIMMED)
-        .bucket("leases", Keep::Volatile);
-    embedded.buckets.extend(services::buckets());
+    let retention = Retention { messages: Some(config.retention_messages()), age: Some(config.retention()) };
+    let embedded = EmbeddedConfig { data: Some(log.to_owned()), retention, ..EmbeddedConfig::default() };
+    let embedded = declare(embedded);
     Ok(Bus::new(Embedded::open(embedded)?, Arc::new(registry(None)?)))
 }
 

@@ -123,9 +123,12 @@ impl Config {
         self.size("retention.messages_per_room")
     }
 
-    /// How long chat history is kept.
-    pub fn history(&self) -> Duration {
-        Duration::from_secs(24 * 60 * 60 * self.number("retention.history_days"))
+    /// How chat history is kept.
+    pub fn chat(&self) -> tidings_world_service::chat::Config {
+        tidings_world_service::chat::Config {
+            keep: Duration::from_secs(24 * 60 * 60 * self.number("retention.history_days")),
+            ..tidings_world_service::chat::Config::default()
+        }
     }
 
     /// How long a server that stops waits for what is under way.

@@ -21,7 +21,8 @@ async fn two_players_meet_talk_and_part() -> Result<()> {
     let mut ben = Player::new(&api, "Ben").await?;
     ben.hears("Welcome, Ben.").await?;
     ann.hears("Ben has joined the world.").await?;
-    assert_eq!(ben.state.body["room"]["occupants"]["total"], 2);
+    let occupants = &ben.state.body["room"]["occupants"];
+    assert_eq!((&occupants["total"], &occupants["items"][0]["name"]), (&1.into(), &"Ann".into()));
 
     assert_eq!(ann.does("say hello").await?, "You say: hello");
     let said = ben.hears("Ann says: hello").await?;

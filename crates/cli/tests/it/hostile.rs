@@ -39,7 +39,6 @@ async fn bad_frames_are_refused_and_others_talk_on() -> Result<()> {
         r#"{"type":"command","id":"a","id":"b","text":"look"}"#.to_owned(),
         r#"{"type":"command","id":"","text":"look"}"#.to_owned(),
         r#"{"type":"command","id":7,"text":"look"}"#.to_owned(),
-        r#"{"type":"hello","token":"again"}"#.to_owned(),
         deep,
         long,
     ];
@@ -55,20 +54,31 @@ async fn bad_frames_are_refused_and_others_talk_on() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_second_hello_ends_its_own_session_and_no_other() -> Result<()> {
+    let server = server().start()?;
+    let api = server.api();
+    let mut ann = Player::new(&api, "Ann").await?;
+    let mut ben = Player::new(&api, "Ben").await?;
+    ann.connection.send_raw(r#"{"type":"hello","token":"again"}"#).await?;
+    let bye = |frame: &ServerFrame| matches!(frame, ServerFrame::Bye(bye) if bye.code == 4007);
+    ann.connection.find(bye, std::time::Duration::from_secs(5)).await?;
+    ben.does("say still here").await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_players_type_is_text_and_nothing_else() -> Result<()> {
     let server = server().start()?;
     let api = server.api();
     let mut ann = Player::new(&api, "Ann").await?;
     let mut ben = Player::new(&api, "Ben").await?;
-    for text in
-        ["<script>alert(1)</script>", "room.*.log > player.>", "{name} {message}", "\u{202e}drow", "a\\\"b"]
-    {
+    for text in ["<script>alert(1)</script>", "room.*.log > player.>", "{name} {message}", "a\\\"b"] {
         assert_eq!(ann.does(&format!("say {text}")).await?, format!("You say: {text}"));
         ben.hears(&format!("Ann says: {text}")).await?;
     }
-    // Control characters do not reach a terminal.
-    let reply = ann.connection.command("say \u{1b}[31mred\u{7}").await?;
-    assert!(!reply.text.contains('\u{1b}') && !reply.text.contains('\u{7}'), "{:?}", reply.text);
+    // Control characters and changes of direction do not reach a terminal.
+    let reply = ann.connection.command("say \u{1b}[31mred\u{7} \u{202e}drow").await?;
+    assert!(!reply.text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{:?}", reply.text);
     Ok(())
 }
 
