@@ -117,7 +117,7 @@ fn constant(line: &str) -> Option<(&str, &str)> {
     let plain = before.is_empty() || before.starts_with("pub");
     let (name, rest) = rest.split_once(':')?;
     let (kind, value) = rest.split_once('=')?;
-    let bounds = ["usize", "u16", "u32", "u64", "i64", "Duration"].contains(&kind.trim());
+    let bounds = ["usize", "i32", "u16", "u32", "u64", "i64", "Duration"].contains(&kind.trim());
     (plain && bounds).then_some((name.trim(), value.trim().trim_end_matches(';')))
 }
 

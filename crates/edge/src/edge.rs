@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use socket2::SockRef;
 use tidings_bus::Bus;
 use tidings_protocol::text::Catalogue;
 use tidings_service::{Caller, Health};
@@ -30,6 +31,10 @@ use crate::shared::{Shared, limits_shown};
 
 /// How often a drain looks whether everyone has gone.
 const DRAIN_BEAT: Duration = Duration::from_millis(20);
+
+/// Connections that the system holds until they are accepted: five thousand clients come back at once after a
+/// restart, and one that finds no place waits a second before it tries again.
+const BACKLOG_MAX: i32 = 4096;
 
 /// Why an edge does not start.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +84,8 @@ impl Edge {
         let EdgeParts { config, http, rates, bus, catalogue, health, metrics } = parts;
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
+        // A second `listen` changes nothing but the length of the queue, which the standard library keeps short.
+        SockRef::from(&listener).listen(BACKLOG_MAX)?;
         let count = match config.shards {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             count => count,

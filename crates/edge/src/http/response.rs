@@ -47,8 +47,11 @@ pub fn empty(status: StatusCode) -> Answer {
     response
 }
 
-/// The same with the headers that every answer has.
+/// The same with the headers that every answer has. A WebSocket is no document: nothing in it applies.
 pub fn secured(mut response: Answer) -> Answer {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return response;
+    }
     for (name, value) in &SECURITY {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
