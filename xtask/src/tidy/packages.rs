@@ -76,9 +76,8 @@ const DUPLICATES_ALLOWED: &[(&str, &str)] = &[
     ("rand_core", "as rand"),
     ("getrandom", "as rand"),
     ("foldhash", "petgraph in prost-build's own build"),
-    ("hashbrown", "dashmap, petgraph, hashlink and indexmap each keep to another"),
+    ("hashbrown", "petgraph, hashlink and indexmap each keep to another"),
     ("syn", "proc macros are between 2 and 3"),
-    ("unicode-width", "miette in protox's own build"),
 ];
 
 fn ours(metadata: &Metadata) -> Vec<&Package> {
