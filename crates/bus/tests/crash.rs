@@ -39,7 +39,9 @@ fn registry() -> Arc<Registry> {
 }
 
 fn config() -> EmbeddedConfig {
-    EmbeddedConfig { segment_bytes: 4_096, ..EmbeddedConfig::default() }
+    // Compaction runs as often as it can, so that the power also goes in the middle of it.
+    let maintain_every = Duration::from_millis(1);
+    EmbeddedConfig { segment_bytes: 4_096, maintain_every, ..EmbeddedConfig::default() }
         .bucket("kept", Keep::Durable)
         .retain("zone.*.owner", Retention::LAST)
         .retain("zone.*.log", Retention::UNTIL_TRIMMED)
@@ -71,12 +73,25 @@ struct Told {
     tried: BTreeSet<usize>,
     values: BTreeMap<String, String>,
     unsure_values: BTreeMap<String, BTreeSet<String>>,
+    /// Messages of a zone's log that were acknowledged, and how far it was trimmed: surely, and perhaps.
+    zone: BTreeSet<u64>,
+    trimmed: u64,
+    trimmed_perhaps: u64,
     epoch: String,
     last: u64,
 }
 
+fn zone(bus: &Bus) -> Subject {
+    bus.registry().subject("zone", &["z"]).unwrap()
+}
+
 /// Commits, several in flight, until the power goes or there are enough.
 async fn run(disk: &Disk, seed: u64) -> Told {
+    run_with(disk, seed, Duration::ZERO).await
+}
+
+/// As `run`, with a pause after each round that lets compaction happen.
+async fn run_with(disk: &Disk, seed: u64, pause: Duration) -> Told {
     let mut random = StdRng::seed_from_u64(seed);
     let mut told = Told::default();
     let Ok((backend, bus)) = open(disk) else { return told };
@@ -97,8 +112,20 @@ async fn run(disk: &Disk, seed: u64) -> Told {
         let key = format!("k{}", random.random_range(0..3));
         let value = next.to_string();
         let put = kv.put(&key, Bytes::from(value.clone()), None);
-        let (outcomes, put) =
-            futures_util::future::join(futures_util::future::join_all(under_way), put).await;
+        let zone = zone(&bus);
+        let bulk = bus.append(&zone, Bytes::from(vec![b'z'; random.random_range(500..3_000)]));
+        let (outcomes, put, bulk) =
+            futures_util::future::join3(futures_util::future::join_all(under_way), put, bulk).await;
+        if let Ok(seq) = bulk {
+            told.zone.insert(seq);
+            told.last = told.last.max(seq);
+            if random.random_bool(0.6) {
+                told.trimmed_perhaps = seq - 1;
+                if bus.trim(&zone, seq - 1).await.is_ok() {
+                    told.trimmed = seq - 1;
+                }
+            }
+        }
         for (commit, outcome) in outcomes {
             if let Ok(committed) = outcome {
                 told.acknowledged.insert(commit, committed.last);
@@ -112,6 +139,9 @@ async fn run(disk: &Disk, seed: u64) -> Told {
                 told.values.insert(key, value);
             }
             Err(_) => drop(told.unsure_values.entry(key).or_default().insert(value)),
+        }
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
         }
     }
     drop(bus);
@@ -150,6 +180,12 @@ async fn check(bus: &Bus, told: &Told, context: &str) {
             .unwrap_or_else(|| panic!("{context}: commit {commit} was acknowledged and is gone"));
         assert_eq!(found.last().unwrap().2, *last, "{context}: commit {commit} has another sequence");
     }
+    let kept: BTreeSet<u64> =
+        bus.read(&[zone(bus)], 0, usize::MAX).await.unwrap().iter().map(|message| message.seq).collect();
+    for seq in told.zone.iter().filter(|seq| **seq > told.trimmed_perhaps) {
+        assert!(kept.contains(seq), "{context}: message {seq} of the zone is gone: {kept:?}");
+    }
+    assert!(kept.iter().all(|seq| *seq > told.trimmed), "{context}: what was trimmed came back: {kept:?}");
     let kv = bus.kv("kept").unwrap();
     for (key, value) in &told.values {
         let found = kv.get(key).await.unwrap().unwrap_or_else(|| panic!("{context}: {key} is gone"));
@@ -160,10 +196,14 @@ async fn check(bus: &Bus, told: &Told, context: &str) {
 }
 
 async fn crash_once(seed: u64, ops: u64, loss: Loss) {
+    crash_with(seed, ops, loss, Duration::ZERO).await;
+}
+
+async fn crash_with(seed: u64, ops: u64, loss: Loss, pause: Duration) {
     let context = format!("seed {seed}, power gone after {ops} operations, {loss:?}");
     let disk = Disk::new();
     disk.lose_power_after(ops);
-    let mut told = run(&disk, seed).await;
+    let mut told = run_with(&disk, seed, pause).await;
     let disk = disk.after(loss, seed);
     {
         let (backend, bus) = open(&disk).unwrap_or_else(|error| panic!("{context}: {error}"));
@@ -200,6 +240,21 @@ fn every_boundary() {
                 runtime.block_on(crash_once(seed, ops, loss));
             }
         }
+    }
+}
+
+/// The power goes in the middle of compaction, too.
+#[test]
+fn every_boundary_of_compaction() {
+    let runtime = runtime();
+    let pause = Duration::from_millis(4);
+    let disk = Disk::new();
+    let told = runtime.block_on(run_with(&disk, 11, pause));
+    assert!(!told.acknowledged.is_empty());
+    assert!(!disk.names().contains(&"00000002.log".to_owned()), "nothing was compacted: {:?}", disk.names());
+    for ops in 10..disk.ops() + 5 {
+        let loss = [Loss::All, Loss::Torn, Loss::None][usize::try_from(ops % 3).unwrap()];
+        runtime.block_on(crash_with(11, ops, loss, pause));
     }
 }
 
@@ -253,8 +308,10 @@ async fn flip_once(disk: &Disk, told: &Told, name: &str, offset: usize, bit: u8)
             }
         }
     }
-    // Six of the sequences are values of the bucket.
-    let missing = usize::try_from(told.last).unwrap() - 6 - sound.len();
+    // Six of the sequences are values of the bucket, six the zone's.
+    let missing = (usize::try_from(told.last).unwrap() - 12).checked_sub(sound.len());
+    let missing =
+        missing.unwrap_or_else(|| panic!("{context}: {} up to {}: {report:?}", sound.len(), told.last));
     assert!(missing <= 3, "{context}: one bit took {missing} messages: more than a commit");
     let told_of = damaged > 0 || !report.damaged.is_empty();
     assert!(missing == 0 || told_of, "{context}: {missing} missing and nobody told");

@@ -79,6 +79,8 @@ pub struct EmbeddedConfig {
     pub tail_bytes: usize,
     /// Bytes of a segment of the log.
     pub segment_bytes: u64,
+    /// How often the writer looks for what has expired and what is worth compacting.
+    pub maintain_every: Duration,
     /// Commits that may wait for the writer; a caller waits for a place, and is refused after
     /// `commit_wait`.
     pub commit_queue: usize,
@@ -98,6 +100,7 @@ impl Default for EmbeddedConfig {
             tail_bytes: 32 * 1024 * 1024,
             // Small enough that what has expired is freed soon, large enough that rolling is rare.
             segment_bytes: 16 * 1024 * 1024,
+            maintain_every: Duration::from_secs(1),
             // More than one commit a zone for a thousand zones.
             commit_queue: 4_096,
             commit_wait: Duration::from_secs(5),

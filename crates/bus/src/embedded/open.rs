@@ -25,6 +25,8 @@ use crate::subject::Subject;
 
 const EPOCH_FILE: &str = "epoch";
 const MARK_FILE: &str = "mark";
+/// So that an idle writer does not spin.
+const SHORTEST_MAINTENANCE: std::time::Duration = std::time::Duration::from_millis(1);
 /// Dead letters are kept 7 days (DESIGN 3.10).
 const DEAD_LETTERS: Retention =
     Retention { messages: Some(1_000_000), age: Some(std::time::Duration::from_secs(7 * 24 * 60 * 60)) };
@@ -215,6 +217,7 @@ fn start(
         mark: Some(mark),
         last_time_ms: 0,
         maintained: Instant::now(),
+        maintain_every: config.maintain_every.max(SHORTEST_MAINTENANCE),
         compacting: None,
     };
     std::thread::Builder::new().name("tidings-log".to_owned()).spawn(move || writer.run())

@@ -215,7 +215,7 @@ fn read_message(found: Found) -> Result<LogMessage, (Found, Option<io::Error>)> 
     if let Err(error) = segment.file.read_at(&mut data, u64::from(place.offset)) {
         return Err((found, Some(error)));
     }
-    match decode_record(&data) {
+    match decode_record(&data, segment.head.checksum_seed()) {
         Some((Decoded::Sound(record), _)) if record.seq == found.entry.seq && record.kind == Kind::Append => {
             let start = data.len() - record.payload.len();
             let time_ms = record.aux;

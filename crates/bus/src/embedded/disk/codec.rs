@@ -11,7 +11,8 @@
 //!
 //! A frame is one commit: its checksum makes it whole or absent. `group` numbers the writes: one write, one fsync,
 //! and the next begins only after it, so a frame of a later group proves that the earlier ones were on disk.
-//! A frame's checksum starts from its segment's random seed, so that bytes in a payload never pass for a frame.
+//! Every checksum but the head's starts from the segment's random seed, so that bytes in a payload never pass for a
+//! frame or a record.
 //! `delta` is how far into its group's write a frame starts. A record has checksums of its own, so that one can be
 //! read without its frame, and so that damage to a payload leaves its subject and sequence known.
 
@@ -193,7 +194,7 @@ impl<'a> FrameWriter<'a> {
 
     pub(crate) fn push(&mut self, record: &Record<'_>) -> Written {
         self.count += 1;
-        push_record(self.out, record)
+        push_record(self.out, record, self.seed)
     }
 
     pub(crate) fn end(self) {
@@ -209,7 +210,11 @@ impl<'a> FrameWriter<'a> {
     }
 }
 
-fn push_record(out: &mut Vec<u8>, record: &Record<'_>) -> Written {
+fn head_checksum(seed: u32, len: &[u8], rest: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(seed, len), rest)
+}
+
+fn push_record(out: &mut Vec<u8>, record: &Record<'_>, seed: u32) -> Written {
     let offset = out.len();
     let len = RECORD_HEAD + record.subject.len() + record.payload.len();
     out.reserve(len);
@@ -222,11 +227,10 @@ fn push_record(out: &mut Vec<u8>, record: &Record<'_>) -> Written {
     out.extend_from_slice(&record.prev.to_le_bytes());
     out.extend_from_slice(&record.aux.to_le_bytes());
     out.extend_from_slice(record.subject.as_bytes());
-    let head_crc =
-        crc32c::crc32c_append(crc32c::crc32c(&out[offset..offset + 4]), &out[offset + 12..out.len()]);
+    let head_crc = head_checksum(seed, &out[offset..offset + 4], &out[offset + 12..]);
     out.extend_from_slice(record.payload);
     out[offset + 4..offset + 8].copy_from_slice(&head_crc.to_le_bytes());
-    out[offset + 8..offset + 12].copy_from_slice(&crc32c::crc32c(record.payload).to_le_bytes());
+    out[offset + 8..offset + 12].copy_from_slice(&crc32c::crc32c_append(seed, record.payload).to_le_bytes());
     Written { offset, len }
 }
 
@@ -239,13 +243,13 @@ pub(crate) enum Decoded<'a> {
 }
 
 /// The record at the beginning of `data`, and its length; `None` where its head is damaged.
-pub(crate) fn decode_record(data: &[u8]) -> Option<(Decoded<'_>, usize)> {
+pub(crate) fn decode_record(data: &[u8], seed: u32) -> Option<(Decoded<'_>, usize)> {
     let len = u32_at(data, 0)? as usize;
     let whole = data.get(..len)?;
     let subject_len = usize::from(*whole.get(13)?);
     let body = RECORD_HEAD + subject_len;
     let head = whole.get(12..body)?;
-    if u32_at(whole, 4)? != crc32c::crc32c_append(crc32c::crc32c(&whole[..4]), head) {
+    if u32_at(whole, 4)? != head_checksum(seed, &whole[..4], head) {
         return None;
     }
     let record = Record {
@@ -256,7 +260,7 @@ pub(crate) fn decode_record(data: &[u8]) -> Option<(Decoded<'_>, usize)> {
         subject: std::str::from_utf8(&whole[RECORD_HEAD..body]).ok()?,
         payload: &whole[body..],
     };
-    let sound = u32_at(whole, 8)? == crc32c::crc32c(record.payload);
+    let sound = u32_at(whole, 8)? == crc32c::crc32c_append(seed, record.payload);
     Some((if sound { Decoded::Sound(record) } else { Decoded::Damaged(record) }, len))
 }
 
@@ -275,8 +279,7 @@ pub(crate) fn decode_frame(data: &[u8], at: usize, seed: u32) -> Option<Frame> {
     (u32_at(data, at + 8)? == crc32c::crc32c_append(seed, &data[at + 12..frame.end])).then_some(frame)
 }
 
-/// As `decode_frame`, without its checksum: what a damaged frame seems to be.
-pub(crate) fn decode_frame_head(data: &[u8], at: usize) -> Option<Frame> {
+fn decode_frame_head(data: &[u8], at: usize) -> Option<Frame> {
     if data.get(at..at + 4)? != FRAME_MAGIC {
         return None;
     }
@@ -324,7 +327,7 @@ mod tests {
             prop_assert_eq!((frame.group, frame.delta, frame.end), (9, 3, out.len()));
             let mut at = frame.records;
             for (place, payload) in payloads.iter().enumerate() {
-                let (found, len) = decode_record(&out[at..]).unwrap();
+                let (found, len) = decode_record(&out[at..], 77).unwrap();
                 prop_assert_eq!(found, Decoded::Sound(record(place as u64 + 1, "a.b", payload)));
                 at += len;
             }
@@ -344,7 +347,7 @@ mod tests {
         #[test]
         fn anything_is_no_panic(data in prop::collection::vec(any::<u8>(), 0..200), at in 0..100_usize) {
             let _ = (decode_frame(&data, at, 0), find_frame(&data, at, 0), SegmentHead::decode(&data));
-            let _ = decode_record(&data);
+            let _ = decode_record(&data, 0);
         }
     }
 

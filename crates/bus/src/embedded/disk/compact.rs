@@ -103,7 +103,8 @@ struct OwnedRecord {
 impl Output {
     fn copy(&mut self, shared: &Shared, segment: &Segment, standing: Standing) -> io::Result<()> {
         let data = segment.read()?;
-        let found = scan(&data, segment.head.checksum_seed(), standing);
+        let seed = segment.head.checksum_seed();
+        let found = scan(&data, seed, standing);
         for stretch in found.stretches {
             let mut wanted = Vec::new();
             let mut bytes = 0;
@@ -116,8 +117,8 @@ impl Output {
                 }
             };
             match stretch {
-                Stretch::Sound(frame) => each_record(&data, frame, &mut meet),
-                Stretch::Damaged { from, to } => salvage(&data, from, to, &mut meet),
+                Stretch::Sound(frame) => each_record(&data, frame, seed, &mut meet),
+                Stretch::Damaged { from, to } => salvage(&data, from, to, seed, &mut meet),
             }
             self.frame.append(&mut wanted);
             if bytes >= FRAME_BYTES || self.frame.len() >= FRAME_BYTES / 128 {

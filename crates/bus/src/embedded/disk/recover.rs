@@ -195,11 +195,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(&mut self, segment: &Segment, data: &[u8], scan: &Scan) {
+        let seed = segment.head.checksum_seed();
         let mut unsure: Option<(u64, Place)> = None;
         for stretch in &scan.stretches {
             match *stretch {
                 Stretch::Sound(frame) => {
-                    each_record(data, frame, |met| self.meet(segment, met, &mut unsure));
+                    each_record(data, frame, seed, |met| self.meet(segment, met, &mut unsure));
                 }
                 Stretch::Damaged { from, to } => {
                     tracing::error!(file = %segment.name, offset = from, bytes = to - from, "the log is damaged");
@@ -210,7 +211,7 @@ impl Reader<'_> {
                     });
                     let place = place_of(segment, from, 0);
                     unsure = Some((self.last_seq + 1, place));
-                    salvage(data, from, to, |met| self.meet(segment, met, &mut unsure));
+                    salvage(data, from, to, seed, |met| self.meet(segment, met, &mut unsure));
                     unsure = Some((self.last_seq + 1, place));
                 }
             }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::embedded::disk::codec::{
-    self, Decoded, Frame, Record, SEGMENT_HEAD, SegmentHead, decode_frame, decode_frame_head, decode_record,
+    self, Decoded, Frame, Record, SEGMENT_HEAD, SegmentHead, decode_frame, decode_record,
 };
 use crate::embedded::disk::files::{FileLayer, LogFile};
 
@@ -207,23 +207,33 @@ pub(crate) enum Met<'a> {
 }
 
 /// Every record of a frame.
-pub(crate) fn each_record(data: &[u8], frame: Frame, mut meet: impl FnMut(Met<'_>)) {
+pub(crate) fn each_record(data: &[u8], frame: Frame, seed: u32, mut meet: impl FnMut(Met<'_>)) {
     let mut at = frame.records;
-    while at < frame.end {
-        let Some((decoded, len)) = decode_record(&data[at..frame.end]) else { return };
-        meet(match decoded {
-            Decoded::Sound(record) => Met::Sound { record, offset: at, len },
-            Decoded::Damaged(record) => Met::Damaged { record, offset: at },
-        });
+    while at < frame.end
+        && let Some((decoded, len)) = decode_record(&data[at..frame.end], seed)
+    {
+        meet(met(decoded, at, len));
         at += len;
     }
 }
 
 /// Every record that can still be told in a damaged stretch.
-pub(crate) fn salvage(data: &[u8], from: usize, to: usize, mut meet: impl FnMut(Met<'_>)) {
+pub(crate) fn salvage(data: &[u8], from: usize, to: usize, seed: u32, mut meet: impl FnMut(Met<'_>)) {
     let mut at = from;
-    while let Some(frame) = decode_frame_head(&data[..to], at) {
-        each_record(data, frame, &mut meet);
-        at = frame.end;
+    while at < to {
+        match decode_record(&data[at..to], seed) {
+            Some((decoded, len)) => {
+                meet(met(decoded, at, len));
+                at += len;
+            }
+            None => at += 1,
+        }
+    }
+}
+
+fn met(decoded: Decoded<'_>, offset: usize, len: usize) -> Met<'_> {
+    match decoded {
+        Decoded::Sound(record) => Met::Sound { record, offset, len },
+        Decoded::Damaged(record) => Met::Damaged { record, offset },
     }
 }

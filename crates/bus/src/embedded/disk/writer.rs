@@ -22,8 +22,6 @@ use crate::kv::Expect;
 use crate::log::{Committed, LogMessage};
 use crate::subject::Subject;
 
-/// How often expiry and compaction are looked at.
-const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
 /// Bytes of one write: more waits for the next, so that no commit waits for a write of unlimited size.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -41,6 +39,7 @@ pub(crate) struct Writer {
     pub(crate) mark: Option<Arc<dyn LogFile>>,
     pub(crate) last_time_ms: i64,
     pub(crate) maintained: Instant,
+    pub(crate) maintain_every: Duration,
     pub(crate) compacting: Option<JoinHandle<()>>,
 }
 
@@ -80,13 +79,13 @@ impl Writer {
     pub(crate) fn run(mut self) {
         self.maintained = Instant::now();
         loop {
-            let taken = self.inbox.take(MAINTAIN_EVERY);
+            let taken = self.inbox.take(self.maintain_every);
             if let Some(done) = taken.compacted {
                 self.finish_compaction(done);
             }
             let idle = taken.txns.is_empty();
             self.write_all(taken.txns);
-            if self.maintained.elapsed() >= MAINTAIN_EVERY {
+            if self.maintained.elapsed() >= self.maintain_every {
                 self.maintain();
             }
             if taken.closed && idle {
