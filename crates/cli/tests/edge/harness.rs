@@ -17,6 +17,7 @@ use tidings_test_support::Player;
 use tidings_world::{Config as Rules, Content, Limits};
 use tidings_world_service::account;
 use tidings_world_service::account::passwords::Cost;
+use tidings_world_service::chat;
 use tidings_world_service::clock;
 use tidings_world_service::host::Parts;
 use tidings_world_service::services::{self, Services};
@@ -97,12 +98,7 @@ impl House {
     }
 
     pub async fn with(setup: Setup) -> Self {
-        let mut config = declare(EmbeddedConfig::default());
-        for bucket in services::buckets() {
-            if !config.buckets.iter().any(|known| known.name == bucket.name) {
-                config.buckets.push(bucket);
-            }
-        }
+        let config = declare(EmbeddedConfig::default());
         let bus = Bus::new(Embedded::open(config).unwrap(), Arc::new(subjects::registry(None).unwrap()));
         let store = Store::memory().await.unwrap();
         let health = Health::new();
@@ -133,7 +129,7 @@ impl House {
             ..account::Config::default()
         };
         let session = session::Config::new("town".parse().unwrap());
-        let config = services::Config { account, session };
+        let config = services::Config { account, session, chat: chat::Config::default() };
         let services =
             Services::start(store.clone(), bus.clone(), clock::wall_clock(), config, &health).await.unwrap();
         let edge = start_edge(&bus, &health, &setup);
