@@ -1,15 +1,18 @@
 //! Connections that are not WebSockets yet, bounded in all and by address.
 //!
 //! Whoever connects and says nothing holds a place here until the header deadline. When a bound is reached, the
-//! oldest silent connection gives way to the new one, so that a thousand silent ones keep nobody out; one that is
-//! being answered never gives way.
+//! oldest silent connections give way to the new one, so that a thousand silent ones keep nobody out; one that is
+//! being answered never gives way. Five thousand clients that come back at once are silent too, for a moment: the
+//! bound of an address waits for a second, the bound in all does not.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::{counter, gauge};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::AddressKey;
@@ -19,6 +22,9 @@ const TOTAL_MAX: usize = 4096;
 /// Not-yet-upgraded connections of one address: a school behind one address opens its pages at once, and a flood
 /// from one address takes an eighth of the places.
 const PER_ADDRESS_MAX: usize = 512;
+
+/// How long a connection may be silent before the bound of its address concerns it.
+const SILENCE_ALLOWED: Duration = Duration::from_secs(1);
 
 /// Bounds on connections that are not WebSockets yet. 0 turns one off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +57,7 @@ struct Table {
 
 struct Place {
     address: Option<AddressKey>,
+    since: Instant,
     close: CancellationToken,
 }
 
@@ -73,26 +80,23 @@ impl Pending {
         Self { limits, table: Mutex::default() }
     }
 
-    /// A place for a connection of `address` (`None`: not counted by address). An older silent one may give way;
+    /// A place for a connection of `address` (`None`: not counted by address). Older silent ones may give way;
     /// `None` when nobody can.
-    pub fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Entry> {
+    pub fn enter(self: &Arc<Self>, address: Option<IpAddr>, now: Instant) -> Option<Entry> {
+        let PendingLimits { total, per_address } = self.limits;
         let key = address.map(AddressKey::of);
         let mut table = self.table.lock();
-        if let Some(known) = key.and_then(|key| table.by_address.get(&key))
-            && self.limits.per_address != 0
-            && known.count >= self.limits.per_address
-        {
-            let oldest = known.silent.first().copied();
-            table.give_way(oldest, "address")?;
+        if let Some(key) = key.filter(|_| per_address != 0) {
+            table.thin_out(key, per_address, now);
         }
-        if self.limits.total != 0 && table.all.len() >= self.limits.total {
+        if total != 0 && table.all.len() >= total {
             let oldest = table.silent.first().copied();
             table.give_way(oldest, "total")?;
         }
         let id = table.next;
         table.next += 1;
         let close = CancellationToken::new();
-        table.all.insert(id, Place { address: key, close: close.clone() });
+        table.all.insert(id, Place { address: key, since: now, close: close.clone() });
         table.silent.insert(id);
         if let Some(key) = key {
             let known = table.by_address.entry(key).or_default();
@@ -119,6 +123,18 @@ impl Pending {
 }
 
 impl Table {
+    /// Ends an address's oldest silent connections until there is room for one more, or those left are young.
+    fn thin_out(&mut self, key: AddressKey, most: usize, now: Instant) {
+        while let Some(known) = self.by_address.get(&key).filter(|known| known.count >= most) {
+            let oldest = known.silent.first().copied();
+            let since = oldest.and_then(|id| self.all.get(&id)).map(|place| place.since);
+            if since.is_none_or(|since| now.saturating_duration_since(since) < SILENCE_ALLOWED) {
+                return;
+            }
+            let _ = self.give_way(oldest, "address");
+        }
+    }
+
     fn give_way(&mut self, oldest: Option<u64>, bound: &'static str) -> Option<()> {
         let outcome = if oldest.is_some() { "oldest_closed" } else { "refused" };
         counter!("tidings_edge_http_connections_shed_total", "bound" => bound, "outcome" => outcome)
@@ -195,29 +211,34 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_silent_one_of_an_address_gives_way() {
-        let pending = pending(100, 2);
-        let other = pending.enter(from("192.0.2.9")).expect("a place");
-        let first = pending.enter(from("192.0.2.1")).expect("a place");
-        let second = pending.enter(from("192.0.2.1")).expect("a place");
+    fn the_oldest_silent_ones_of_an_address_give_way() {
+        let (pending, start) = (pending(100, 2), Instant::now());
+        let enter = |address, after| {
+            pending.enter(from(address), start + Duration::from_millis(after)).expect("a place")
+        };
+        let other = enter("192.0.2.9", 0);
+        let first = enter("192.0.2.1", 0);
         first.busy();
-        let third = pending.enter(from("192.0.2.1")).expect("a place");
-        assert!(second.gives_way().is_cancelled());
-        assert!(![&other, &first, &third].iter().any(|entry| entry.gives_way().is_cancelled()));
-        drop(second);
+        let second = enter("192.0.2.1", 1);
+        let third = enter("192.0.2.1", 2);
+        assert!(!second.gives_way().is_cancelled(), "for a moment there may be more");
+        let fourth = enter("192.0.2.1", 1100);
+        assert!(second.gives_way().is_cancelled() && third.gives_way().is_cancelled());
+        assert!(![&other, &first, &fourth].iter().any(|entry| entry.gives_way().is_cancelled()));
+        drop((second, third));
         assert_eq!(pending.len(), 3);
     }
 
     #[test]
     fn where_all_are_being_answered_the_new_one_is_refused() {
-        let pending = pending(2, 0);
-        let entries = [pending.enter(None), pending.enter(None)].map(|entry| entry.expect("a place"));
+        let (pending, now) = (pending(2, 0), Instant::now());
+        let entries = [0, 1].map(|_| pending.enter(None, now).expect("a place"));
         for entry in &entries {
             entry.busy();
         }
-        assert!(pending.enter(None).is_none());
+        assert!(pending.enter(None, now).is_none());
         entries[1].silent();
-        let new = pending.enter(None).expect("a place");
+        let new = pending.enter(None, now).expect("a place");
         assert!(entries[1].gives_way().is_cancelled());
         drop((entries, new));
         assert_eq!((pending.len(), pending.table.lock().by_address.len()), (0, 0));

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use metrics::counter;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
@@ -100,7 +101,7 @@ fn start<A: Adopt>(
     cancel: &CancellationToken,
 ) {
     let peer = peer.ip().to_canonical();
-    let Some(entry) = http.pending.enter(counted_address(http, peer)) else { return };
+    let Some(entry) = http.pending.enter(counted_address(http, peer), Instant::now()) else { return };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone before it was served");
         return;
