@@ -97,14 +97,15 @@ impl State {
     }
 
     fn leave(&mut self, who: CharacterId, outcome: Option<&Outcome>) {
-        if let Some(person) = self.people.remove(&who) {
-            self.unseat(who, &person.room, true);
-        }
-        if let Some(outcome) = outcome {
+        let Some(person) = self.people.remove(&who) else { return };
+        self.unseat(who, &person.room, true);
+        // The last outcomes stay for a client that asks again: of the command that ended the stay, and the one before.
+        let last = person.outcomes.last().cloned().into_iter().chain(outcome.cloned());
+        for outcome in last {
             if self.departed.len() >= DEPARTED_MAX {
                 self.departed.pop_front();
             }
-            self.departed.push_back(outcome.clone());
+            self.departed.push_back(outcome);
         }
     }
 

@@ -172,12 +172,12 @@ pub(crate) fn again(turn: &mut Turn<'_>, move_id: &str) {
     let frozen = turn.zone.state.people.values().find_map(|person| frozen_as(person, move_id));
     if let Some(traveller) = frozen.cloned() {
         turn.timer(Timer::Move(move_id.to_owned()), Some(turn.now + MOVE_AGAIN_MS));
-        turn.out.push(Output::Handover(traveller.to.zone(), traveller));
+        turn.out.push(Output::Handover(traveller.to.zone(), Box::new(traveller)));
     }
 }
 
-fn frozen_as<'a>(person: &'a Person, move_id: &str) -> Option<&'a Box<Traveller>> {
-    person.frozen.as_ref().filter(|traveller| traveller.move_id == move_id)
+fn frozen_as<'a>(person: &'a Person, move_id: &str) -> Option<&'a Traveller> {
+    person.frozen.as_deref().filter(|traveller| traveller.move_id == move_id)
 }
 
 /// The three inputs of a move between zones.
@@ -207,8 +207,14 @@ fn arrive(turn: &mut Turn<'_>, traveller: Traveller) {
         person.outcomes.remember(Outcome { origin, ok: true, text: story.own.clone() });
     }
     let lost = person.lost;
+    // What this zone was told of the party since is newer than what the traveller carries.
+    let told = party.as_ref().and_then(|(party, _)| turn.zone.state.parties.get(party));
+    if told.is_some_and(|members| !members.contains(&id)) {
+        person.party = None;
+    }
+    let untold = party.filter(|_| told.is_none());
     turn.apply(Change::Arrived(Box::new(person), move_id));
-    if let Some((party, members)) = party {
+    if let Some((party, members)) = untold {
         turn.apply(Change::Party(party, members));
     }
     if let Some(lost) = lost {

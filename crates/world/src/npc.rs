@@ -125,9 +125,15 @@ fn speak(turn: &mut Turn<'_>, id: CharacterId, room: &RoomId, line: &str, to: &s
         Some(done) => ("chat.emote", "npc.emote", done.trim()),
         None => ("chat.say", "npc.say", line.trim()),
     };
-    let text = t1(key, "name", actor.name.as_str()).with("text", said);
+    let text = t1(key, "name", capital(&actor.name)).with("text", said);
     let event = Event { text: Some(text), data: json!({ "message": said }), ..event(actor, room, kind) };
     turn.emit(event);
+}
+
+/// A name as a line begins with it: `The Echo`.
+fn capital(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn event(actor: Actor, room: &RoomId, kind: &str) -> Event {
@@ -200,10 +206,12 @@ fn live(turn: &mut Turn<'_>, id: CharacterId) {
             return walk(turn, id, &room, direction, &next);
         }
     }
-    if !idle.is_empty() && crowded(turn, &room) && turn.once_in(IDLE_BEATS) {
-        if let Some(line) = turn.choose(&idle) {
-            speak(turn, id, &room, line, "");
-        }
+    if !idle.is_empty()
+        && crowded(turn, &room)
+        && turn.once_in(IDLE_BEATS)
+        && let Some(line) = turn.choose(&idle)
+    {
+        speak(turn, id, &room, line, "");
     }
 }
 
@@ -243,7 +251,7 @@ fn walk(turn: &mut Turn<'_>, id: CharacterId, from: &RoomId, direction: Directio
     let Some(actor) = actor_of(turn, id) else { return };
     turn.apply(Change::NpcAt(id, to.clone()));
     let occupant = view::occupant_of(turn.zone, id).unwrap_or_default();
-    let name = actor.name.clone();
+    let name = capital(&actor.name);
     let leaves = t1("move.leaves", "name", name.as_str()).with("direction", way("to", direction));
     let arrives = t1("move.arrives", "name", name).with("direction", way("from", direction.opposite()));
     for (room, kind, text) in [(from, "event.npc_left", leaves), (to, "event.npc_entered", arrives)] {

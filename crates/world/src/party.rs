@@ -31,7 +31,8 @@ fn set(turn: &mut Turn<'_>, party: PartyId, members: Vec<CharacterId>) {
     told(turn, party, members);
 }
 
-/// A party's members are these: people of this zone join or leave it accordingly.
+/// A party's members are these: people of this zone join or leave it accordingly. Every zone knows every party:
+/// whoever accepts an invitation does so where they are.
 pub(crate) fn told(turn: &mut Turn<'_>, party: PartyId, members: Vec<CharacterId>) {
     let people = turn.zone.state.people.values();
     let changes: Vec<(CharacterId, bool)> = people
@@ -42,13 +43,11 @@ pub(crate) fn told(turn: &mut Turn<'_>, party: PartyId, members: Vec<CharacterId
             _ => None,
         })
         .collect();
-    let concerns_us = !changes.is_empty() || members.iter().any(|id| turn.person(*id).is_some());
     let known = turn.zone.state.parties.get(&party);
-    if known.map_or(members.is_empty() || !concerns_us, |old| *old == members) && changes.is_empty() {
+    if known.map_or(members.is_empty(), |old| *old == members) && changes.is_empty() {
         return;
     }
-    let kept = if concerns_us { members } else { Vec::new() };
-    turn.apply(Change::Party(party, kept));
+    turn.apply(Change::Party(party, members));
     for (id, joins) in changes {
         let before = turn.zone.audiences(id);
         turn.apply(Change::Joined(id, joins.then_some(party)));

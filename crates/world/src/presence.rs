@@ -238,7 +238,8 @@ pub(crate) fn wake(turn: &mut Turn<'_>) {
     for id in people {
         let Some(person) = turn.person(id) else { continue };
         if let Some(lost) = person.lost {
-            let at = lost.until.max(turn.now);
+            // Nobody could come back while the zone was without an owner: the grace is theirs again.
+            let at = lost.until.max(turn.now + turn.zone.config.grace_ms);
             turn.timer(Timer::Grace(id, lost.grace), Some(at));
         }
         if let Some(traveller) = turn.person(id).and_then(|person| person.frozen.clone()) {

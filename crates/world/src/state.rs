@@ -167,6 +167,10 @@ impl Outcomes {
         fits.filter_map(|(at, _)| self.all.get(at)).find(|outcome| outcome.origin == *origin)
     }
 
+    pub(crate) fn last(&self) -> Option<&Outcome> {
+        self.all.back()
+    }
+
     pub(crate) fn remember(&mut self, outcome: Outcome) {
         if self.all.len() >= OUTCOMES_MAX {
             self.all.pop_front();

@@ -1,5 +1,7 @@
 //! What a step costs; run by hand: `cargo test -p tidings-world --release --test speed -- --ignored --nocapture`.
 
+#![allow(clippy::print_stdout)] // the figures are what it is for
+
 mod common;
 
 use std::hint::black_box;

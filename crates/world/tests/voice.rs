@@ -154,13 +154,13 @@ fn walking_and_seeing() {
                 &[
                     "Ann> You go down.",
                     "Ben: Ann leaves downwards.",
-                    "Ann: the innkeeper says: Good day, Ann.",
+                    "Ann: The innkeeper says: Good day, Ann.",
                 ],
             ),
             ("Ann", "north", &["Ann! It is locked."]),
             ("Ann", "look n", &["Ann> north: oak door. It is locked."]),
             ("Ann", "look keeper", &["Ann> A round, friendly man."]),
-            ("Ann", "say An ALE!", &["Ann> You say: An ALE!", "Ann: the innkeeper pours an ale for Ann."]),
+            ("Ann", "say An ALE!", &["Ann> You say: An ALE!", "Ann: The innkeeper pours an ale for Ann."]),
             ("Ann", "screenreader on", &["Ann> screenreader is now on."]),
             ("Ann", "brief off", &["Ann> brief is now off."]),
             (

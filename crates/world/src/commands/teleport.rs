@@ -1,11 +1,11 @@
 //! `teleport <who> <direction, room or person>`: staff sends somebody elsewhere.
 
-use tidings_protocol::{RoomId, Text};
+use tidings_protocol::{CharacterId, RoomId, Text};
 
 use super::{Call, Done, Ran, Spec, goto, usage};
 use crate::content::model::Direction;
-use crate::input::{Present, Role};
-use crate::movement::{self, Story};
+use crate::input::{Origin, Present, Role};
+use crate::movement::{self, Moved, Story};
 use crate::names::{shown, split};
 use crate::output::{Act, RemoteAct};
 use crate::text::{t, t1, way};
@@ -35,10 +35,12 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     let theirs = t1("move.sent", "name", me).with("place", to_where.clone());
     let own = t1("staff.sent", "name", target.name.as_str()).with("place", to_where);
     turn.audit(call.me, "teleport", &target.name, to.as_str());
-    send(turn, &target, &to, theirs, direction);
     if target.id == call.me {
-        return Ok(Done::Changed(own));
+        // A move of one's own: between zones its outcome is the target's to tell.
+        let moved = take(turn, call.me, &to, own.clone(), direction, call.origin);
+        return Ok(if moved == Moved::Here { Done::InLog(own) } else { Done::Later });
     }
+    send(turn, &target, &to, theirs, direction);
     Ok(done(turn, call, own))
 }
 
@@ -64,14 +66,27 @@ pub(crate) fn send(
         let act = RemoteAct::Teleport(to.clone(), theirs);
         return turn.act(Act::Send(target.id, target.zone.clone(), act));
     };
-    let (name, session) = (person.name.clone(), happened_to(person));
-    let mut story: Story = goto::vanishing(&name, theirs);
+    let session = happened_to(person);
+    take(turn, target.id, to, theirs, direction, &session);
+}
+
+/// Moves a character of this zone; the others see it go in the direction, where there is one.
+fn take(
+    turn: &mut Turn<'_>,
+    id: CharacterId,
+    to: &RoomId,
+    own: Text,
+    direction: Option<Direction>,
+    origin: &Origin,
+) -> Moved {
+    let name = turn.person(id).map_or_else(String::new, |person| person.name.clone());
+    let mut story: Story = goto::vanishing(&name, own);
     if let Some(direction) = direction {
-        let from = movement::arrival_from(turn, target.id, to, direction);
+        let from = movement::arrival_from(turn, id, to, direction);
         story.leaves = t1("move.leaves", "name", name.as_str()).with("direction", way("to", direction));
         story.arrives = t1("move.arrives", "name", name).with("direction", from);
     }
-    movement::relocate(turn, target.id, to, story, &session);
+    movement::relocate(turn, id, to, story, origin)
 }
 
 /// The actor's reply by its own log.

@@ -348,6 +348,11 @@ impl Table {
         self.input(Input::Command(Command { origin, character, ask: Ask::Line(line.to_owned()) }))
     }
 
+    /// The number of the last command that was typed without an id of its own.
+    pub fn commands(&self) -> u128 {
+        self.next
+    }
+
     /// The time goes on.
     pub fn wait(&mut self, seconds: i64) {
         self.now += seconds * 1_000;
