@@ -1,5 +1,6 @@
 //! `tidings serve`: everything in one process, put together, watched and taken down in order.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -54,6 +55,7 @@ fn hold(config: &Config) -> anyhow::Result<DataFolder> {
 fn start_log(config: &Config) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(config.log_level()).context("log.level")?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = log.with_ansi(std::io::stderr().is_terminal());
     if config.log_json() {
         log.json().init();
     } else {

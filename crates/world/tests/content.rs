@@ -220,6 +220,24 @@ fn directions_areas_and_weather_are_known_ones() {
 }
 
 #[test]
+fn things_can_be_looked_at_by_each_of_their_words() {
+    let hall = |things: &str| changed("exits.east = 'yard'", &format!("exits.east = 'yard'\n{things}"));
+    check(&hall("things.Lamp = { words = ['LANTERN'], description = 'Lit.' }"), &[]);
+    check(
+        &hall("things.lamp = 'Lit.'\nthings.light = { words = ['lamp'], description = 'Lit.' }"),
+        &["zones/town.toml:8: room 'hall': two things are called 'lamp'"],
+    );
+    check(
+        &hall("things.wall = { words = ['west'], description = 'Hollow.' }"),
+        &["zones/town.toml:7: room 'hall': a thing cannot be called 'west': look west looks there"],
+    );
+    check(
+        &hall("things.lamp = 3"),
+        &["zones/town.toml:7: room 'hall': the thing 'lamp' takes a text, not a whole number"],
+    );
+}
+
+#[test]
 fn characters_are_checked() {
     let npc =
         |lines: &str| town(&format!("[npcs.bo]\nname = 'Bo'\ndescription = 'Tall.'\nhome = 'yard'\n{lines}"));

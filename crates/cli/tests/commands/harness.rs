@@ -94,7 +94,8 @@ impl Place {
 
     /// Starts a server on the data folder and waits for its control socket.
     pub fn serve(&self, more: &[&str]) -> Server {
-        let args = [&["serve", "--listen", "127.0.0.1:0", "--data", "data"], more].concat();
+        let args = [&["serve", "--listen", "127.0.0.1:0", "--data", "data", "--set", "log.level=warn"], more]
+            .concat();
         let mut command = self.command(&args);
         let child = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().expect("the binary");
         let mut server = Server { child };

@@ -3,7 +3,9 @@
 
 mod config;
 mod harness;
+mod sessions;
 mod socket;
+mod tour;
 mod usage;
 mod user;
 mod world;

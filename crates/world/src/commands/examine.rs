@@ -23,7 +23,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
         return Err(usage(&SPEC));
     }
     let room = turn.person(call.me).map(|me| me.room.clone()).ok_or_else(|| t("refuse.session"))?;
-    if let Some(id) = look::occupant_called(turn, &room, call.rest) {
+    if let Some(id) = look::looked_at(turn, &room, call.rest) {
         if let Some(person) = turn.person(id) {
             return Ok(Done::Read(player(person)));
         }

@@ -116,7 +116,7 @@ fn at(turn: &Turn<'_>, me: &Person, typed: &str) -> Result<Text, Text> {
     if let Some(direction) = Direction::from_name(&lower) {
         return Ok(direction_text(turn, &me.room, direction));
     }
-    if let Some(id) = occupant_called(turn, &me.room, typed) {
+    if let Some(id) = looked_at(turn, &me.room, typed) {
         if let Some(person) = turn.person(id) {
             return Ok(person_text(person, me.id));
         }
@@ -134,6 +134,19 @@ pub(crate) fn thing(turn: &Turn<'_>, room: &RoomId, typed: &str) -> Option<Text>
         .iter()
         .filter_map(|thing| thing.words.iter().filter_map(|word| fit(typed, word)).min().map(|fit| (fit, thing)));
     best.min_by_key(|(fit, _)| *fit).map(|(_, thing)| plain(thing.description.as_str()))
+}
+
+/// Whom a look is at. A thing called exactly so comes before somebody whose name only begins so: a lamp before the
+/// lamplighter.
+pub(crate) fn looked_at(turn: &Turn<'_>, room: &RoomId, typed: &str) -> Option<CharacterId> {
+    let id = occupant_called(turn, room, typed)?;
+    let exact = |name: &str| fit(typed, name) == Some(0);
+    let is_called = match turn.person(id) {
+        Some(person) => exact(&person.name),
+        None => npc::of(turn.zone, id).is_some_and(|npc| exact(&npc.name) || npc.words.iter().any(|word| exact(word))),
+    };
+    let is_thing = || turn.room(room).is_some_and(|room| room.things.iter().flat_map(|t| &t.words).any(|w| exact(w)));
+    (is_called || !is_thing()).then_some(id)
 }
 
 /// Somebody in the room, by name, its beginning, or a word of it.

@@ -228,6 +228,11 @@ fn things(fields: &Fields<'_>) -> Vec<Thing> {
         if let Some(word) = twice {
             fields.error(&place, format!("two things are called '{word}'"));
         }
+        let taken =
+            |word: &&String| Direction::from_name(word).is_some() || matches!(word.as_str(), "me" | "self");
+        if let Some(word) = thing.words.iter().find(taken) {
+            fields.error(&place, format!("a thing cannot be called '{word}': look {word} looks there"));
+        }
         things.push(thing);
     }
     things
