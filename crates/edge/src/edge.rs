@@ -14,14 +14,14 @@ use socket2::SockRef;
 use tidings_bus::Bus;
 use tidings_protocol::text::Catalogue;
 use tidings_service::{Caller, Health};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::EdgeConfig;
 use crate::control;
 use crate::fanout::{
-    BATCHES_MAX, COMMANDS_MAX, Dispatcher, Encoder, Interner, Reader, ToDispatcher, ToShard,
+    BATCHES_MAX, COMMANDS_MAX, Counts, Dispatcher, Encoder, Interner, Reader, ToDispatcher, ToShard,
 };
 use crate::http::{Http, HttpConfig, serve};
 use crate::limits::{Clock, Limits, Rates};
@@ -134,6 +134,17 @@ impl EdgeHandle {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What there is in all shards together.
+    pub async fn counts(&self) -> Counts {
+        let mut all = Counts::default();
+        for shard in self.shared.shards() {
+            let (answer, counts) = oneshot::channel();
+            let _ = shard.send(ToShard::Count(answer)).await;
+            all += counts.await.unwrap_or_default();
+        }
+        all
     }
 
     /// The sessions that are open here.

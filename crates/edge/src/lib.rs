@@ -17,3 +17,4 @@ pub mod ws;
 
 pub use config::EdgeConfig;
 pub use edge::{Edge, EdgeError, EdgeHandle, EdgeParts};
+pub use fanout::Counts;

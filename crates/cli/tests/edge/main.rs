@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod border;
 mod evening;
 mod harness;
+mod refusals;
 mod resume;

@@ -14,7 +14,7 @@ mod ring;
 use std::sync::Arc;
 
 use tidings_protocol::proto::services::v1::SessionControl;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 pub use dispatcher::Dispatcher;
 pub use encode::{Border, Change, Encoded, Encoder, Mute, Special, hex, json_string};
@@ -80,6 +80,36 @@ pub enum ToShard {
     Mutes(u128),
     /// Everybody is sent away, to come back elsewhere.
     Drain,
+    /// Says what there is.
+    Count(oneshot::Sender<Counts>),
+}
+
+/// What there is in a shard: after everybody has gone, all of it is 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Sockets.
+    pub connections: usize,
+    /// Sessions, by id and by character.
+    pub sessions: usize,
+    /// Audiences with members, or held.
+    pub audiences: usize,
+    /// Accounts whose mutes are kept.
+    pub mute_sets: usize,
+    /// Replies and joins that wait for something.
+    pub waiting: usize,
+    /// Tasks.
+    pub tasks: usize,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.connections += other.connections;
+        self.sessions += other.sessions;
+        self.audiences += other.audiences;
+        self.mute_sets += other.mute_sets;
+        self.waiting += other.waiting;
+        self.tasks += other.tasks;
+    }
 }
 
 /// The answer to `Open`: events after `through` follow in batches.

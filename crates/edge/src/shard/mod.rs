@@ -33,7 +33,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::fanout::{AudienceId, Opened, ToShard};
+use crate::fanout::{AudienceId, Counts, Opened, ToShard};
 use crate::http::{Adopt, ConnInfo};
 use crate::shared::Shared;
 use crate::ws::deflate::Deflater;
@@ -140,6 +140,8 @@ impl Shard {
     /// Takes what the dispatcher hands out, until cancelled; then ends everything.
     pub async fn run(self: Rc<Self>, mut messages: mpsc::Receiver<ToShard>) {
         let mut beat = tokio::time::interval(TICK);
+        // A thread that stood still for a while has not given anybody the chance to be in time.
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -175,6 +177,7 @@ impl Shard {
             ToShard::Sessions(control) => inner.control(&control),
             ToShard::Mutes(account) => inner.mutes_changed(account),
             ToShard::Drain => inner.drain(),
+            ToShard::Count(answer) => drop(answer.send(inner.counts(self.tasks.len()))),
         }
     }
 
@@ -241,6 +244,17 @@ impl Inner {
         let key = self.conns.insert(Conn::new(id, stream, info, self.tick, deadline));
         self.figures.connections.increment(1.0);
         At { key: u32::try_from(key).expect("fewer sockets than 2^32"), id }
+    }
+
+    fn counts(&self, tasks: usize) -> Counts {
+        Counts {
+            connections: self.conns.len(),
+            sessions: self.by_session.len() + self.by_character.len(),
+            audiences: self.audiences.len(),
+            mute_sets: self.mutes.len(),
+            waiting: self.waiting.len() + self.openings.len(),
+            tasks,
+        }
     }
 
     /// The connection, if it is still the same.

@@ -1,0 +1,125 @@
+//! What is refused, each by name, and what a reader who does not read costs: itself, and nobody else.
+
+use std::time::Duration;
+
+use tidings_client::frames::{Bye, ErrorFrame, ServerFrame};
+use tidings_client::{Connection, Error};
+use tidings_edge::EdgeConfig;
+use tidings_protocol::ErrorCode;
+
+use crate::harness::{House, Setup};
+
+async fn error_or_bye(connection: &mut Connection) -> Result<ErrorFrame, Bye> {
+    loop {
+        match connection.next_within(Duration::from_secs(10)).await.unwrap() {
+            ServerFrame::Error(error) => return Ok(error),
+            ServerFrame::Bye(bye) => return Err(bye),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_frames_are_refused_by_name_and_the_session_goes_on() {
+    let house = House::new().await;
+    let mut ann = house.player("Ann").await;
+    let cases = [
+        (r#"{"type":"dance"}"#, "dance"),
+        (r#"{"type":"ping","colour":"red"}"#, "colour"),
+        (r#"{"type":"ping","id":"a","id":"b"}"#, "id"),
+        (r#"{"type":"command","id":"","text":"look"}"#, "id"),
+        ("{", "JSON"),
+        (r#"{"type":"state","what":NaN}"#, "JSON"),
+    ];
+    for (frame, named) in cases {
+        ann.connection.send_raw(frame).await.unwrap();
+        let error = error_or_bye(&mut ann.connection).await.unwrap();
+        assert_eq!(error.code, ErrorCode::BadFrame);
+        assert!(error.message.contains(named), "{frame}: {}", error.message);
+    }
+    let long = format!(r#"{{"type":"command","id":"long","text":"say {}"}}"#, "x".repeat(2_300));
+    ann.connection.send_raw(&long).await.unwrap();
+    let error = error_or_bye(&mut ann.connection).await.unwrap();
+    assert_eq!(
+        (error.code, error.message.as_str()),
+        (ErrorCode::TooLarge, "Too long: at most 2200 characters.")
+    );
+    assert_eq!(ann.does("say still here").await.unwrap(), "You say: still here");
+    for _ in 0..2 {
+        ann.connection.send_raw("[]").await.unwrap();
+    }
+    for _ in 0..2 {
+        error_or_bye(&mut ann.connection).await.unwrap();
+    }
+    assert_eq!(error_or_bye(&mut ann.connection).await.unwrap_err().code, 4007);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_oversize_frame_ends_the_connection() {
+    let house = House::new().await;
+    let mut ann = house.player("Ann").await;
+    ann.connection.send_raw(&"x".repeat(20_000)).await.unwrap();
+    loop {
+        match ann.connection.next_within(Duration::from_secs(10)).await {
+            Ok(_) => {}
+            Err(Error::Timeout(_)) => panic!("the connection stayed"),
+            Err(_) => break,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_secrets_tickets_and_characters_are_refused() {
+    let house = House::new().await;
+    let ann = house.player("Ann").await;
+    let ben = house.player("Ben").await;
+    let address = house.api.address();
+    let cases = [
+        r#"{"type":"hello","token":"forged","character":"Ann"}"#.to_owned(),
+        r#"{"type":"hello","ticket":"forged","csrf":"forged"}"#.to_owned(),
+        r#"{"type":"hello"}"#.to_owned(),
+        r#"{"type":"hello","resume":{"secret":"forged"}}"#.to_owned(),
+        format!(r#"{{"type":"hello","token":"{}","character":"Ann"}}"#, ben.session.access_token),
+    ];
+    for hello in cases {
+        let frame = serde_json::from_str(&hello).unwrap();
+        match Connection::open(address, &frame).await {
+            Err(Error::Refused(_) | Error::Bye(_)) => {}
+            Err(other) => panic!("{hello}: {other}"),
+            Ok(_) => panic!("{hello} was let in"),
+        }
+    }
+    drop((ann, ben));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_does_not_read_is_sent_away_and_the_others_hear_everything() {
+    let mut config = EdgeConfig { shards: 1, ..EdgeConfig::default() };
+    config.limits.outbox_bytes = 64 * 1024;
+    let house = House::with(Setup { config, ..Setup::default() }).await;
+    let mut ann = house.player("Ann").await;
+    let stuck = house.player("Stuck").await;
+    let mut ben = house.player("Ben").await;
+    let listening = tokio::spawn(async move {
+        let mut heard = 0;
+        loop {
+            match ben.connection.next_within(Duration::from_secs(20)).await.unwrap() {
+                ServerFrame::Event(event) if event.text == "Ann says: the end" => return heard,
+                ServerFrame::Event(event) if event.kind == "chat.say" => heard += 1,
+                _ => {}
+            }
+        }
+    });
+    let line = "x".repeat(490);
+    let mut said = 0;
+    while house.edge().sessions() == 3 {
+        assert!(said < 20_000, "a reader that never reads is still there");
+        for _ in 0..50 {
+            ann.does(&format!("say {line}")).await.unwrap();
+            said += 1;
+        }
+    }
+    ann.does("say the end").await.unwrap();
+    assert_eq!(listening.await.unwrap(), said);
+    drop(stuck);
+}
