@@ -7,7 +7,6 @@
 mod harness;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness::{House, Setup};
@@ -80,7 +79,7 @@ fn socket_reset(stream: &TcpStream) {
 }
 
 /// Ends a session's connection in one of the ways; answers one that lives.
-async fn end_inside(house: &House, player: Player, way: usize) -> Player {
+async fn end_inside(player: Player, way: usize) -> Player {
     let Player { name, session, mut connection, state } = player;
     let (address, secret, position) = connection.resume_point();
     match way % 6 {
@@ -137,7 +136,7 @@ async fn leave(mut player: Player) {
 async fn ten_thousand_connections_leave_nothing_behind() {
     let mut config = EdgeConfig { shards: 2, ..EdgeConfig::default() };
     config.session.hello = Duration::from_secs(5);
-    let house = Arc::new(House::with(Setup { config, ..Setup::default() }).await);
+    let house = House::with(Setup { config, ..Setup::default() }).await;
     let mut players = Vec::new();
     for number in 0..PLAYERS {
         // Names that do not look alike.
@@ -156,10 +155,9 @@ async fn ten_thousand_connections_leave_nothing_behind() {
         });
     }
     for (number, mut player) in players.into_iter().enumerate() {
-        let house = Arc::clone(&house);
         tasks.spawn(async move {
             for way in 0..ENDS_A_PLAYER {
-                player = end_inside(&house, player, number + way).await;
+                player = end_inside(player, number + way).await;
             }
             leave(player).await;
         });
