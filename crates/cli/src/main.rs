@@ -9,6 +9,7 @@ mod config;
 mod control;
 mod data;
 mod output;
+mod process;
 mod serve;
 mod server;
 

@@ -12,8 +12,8 @@ use crate::commands;
 use crate::config::Config;
 use crate::control::{Control, Verbs};
 use crate::data::{DataFolder, Held};
-use crate::output;
 use crate::server::Server;
+use crate::{output, process};
 
 /// How long a command, or a server that is going down, may hold the folder.
 const FOLDER_PATIENCE: Duration = Duration::from_secs(5);
@@ -21,11 +21,13 @@ const FOLDER_PATIENCE: Duration = Duration::from_secs(5);
 /// Serves until the process is told to stop.
 pub fn run(config: Config) -> anyhow::Result<()> {
     start_log(&config)?;
+    process::raise_descriptors();
     let content = commands::world::load(config.world().as_deref())?;
     let folder = hold(&config)?;
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("threads")?;
     runtime.block_on(async {
+        let _upkeep = process::keep_up(metrics.clone());
         let store = Store::sqlite(&folder.database()).await.context("the database")?;
         let server = Server::start(&config, content, &folder, store.clone(), Some(metrics)).await?;
         let verbs = Verbs::new(store.clone(), Some(server.caller()), config.report())?;
