@@ -52,6 +52,7 @@ for (const colorScheme of ["dark", "light"]) {
       await ann.page.locator("#people button", { hasText: ben.name }).click();
       await axe(t, ann.page, "a menu");
       await ann.page.keyboard.press("Escape");
+      await ann.page.waitForSelector("#command[data-commands]");
       await ann.page.fill("#command", "w");
       await ann.page.press("#command", "Tab");
       await axe(t, ann.page, "completions");
@@ -96,8 +97,8 @@ test("everything by keyboard alone", async () => {
   assert.equal(await focused(), "command");
 
   // Completion: a shared start, a list, a choice; and no trap.
-  await page.waitForFunction(() => document.querySelector("#exits button"));
-  await keyboard.type("whis");
+  await page.waitForFunction(() => document.querySelector("#exits button") && document.querySelector("#command").dataset.commands);
+  await keyboard.type("whisp");
   await keyboard.press("Tab");
   assert.equal(await page.inputValue("#command"), "whisper ");
   await page.fill("#command", "w");

@@ -25,7 +25,7 @@ const withoutGlow = () => document.documentElement.style.setProperty("--glow", "
 const server = await Server.start();
 const browser = await launch();
 try {
-  const marigold = await named(browser, server.url, "Marigold", { viewport: { width: 1280, height: 860 }, colorScheme: "dark", reducedMotion: "reduce" });
+  const marigold = await named(browser, server.url, "Marigold", { viewport: { width: 1120, height: 880 }, colorScheme: "dark", reducedMotion: "reduce" });
   const tobias = await named(browser, server.url, "Tobias");
   const talk = [
     [tobias, "say Is this where one waits for the late boat?", `${tobias.name} says: Is this where one waits for the late boat?`],

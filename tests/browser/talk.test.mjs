@@ -142,6 +142,17 @@ test("reading above the end is not disturbed; a button leads to the new lines", 
   assert.equal(await ann.page.locator("#new-lines").isVisible(), false);
 });
 
+test("at the end, the log follows even what is taller than a line", async () => {
+  for (let at = 0; at < 4; at += 1) await ann.sync();
+  await ann.type("help");
+  await ann.type("channel list");
+  await ann.line(/^Channels:/).last().waitFor();
+  await ann.page.waitForFunction(() => {
+    const log = document.querySelector("#log");
+    return log.scrollHeight - log.scrollTop - log.clientHeight < 4;
+  });
+});
+
 test("after all that, no fault in either console", () => {
   ann.fine();
   ben.fine();

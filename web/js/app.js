@@ -175,6 +175,8 @@ function draw() {
   if (stale.has("room") || stale.has("map")) place.room(model);
   if (stale.has("occupants") || stale.has("self")) place.people(model);
   if (stale.has("map")) map.draw(model.map);
+  // Says to scripts and tests that completion knows the commands.
+  if (stale.has("commands")) byId("command").dataset.commands = String(Object.keys(model.commands).length);
   if (stale.has("self")) byId("self-name").textContent = safeText(model.self?.name);
   stale.clear();
   entitle();
@@ -212,7 +214,7 @@ function waitForQuiet() {
 
 /** Sends a line; false where it cannot go now, and the line stays where it was typed. */
 function send(text) {
-  const most = model.limits["limits.command_chars"] ?? 2200;
+  const most = model.limits.command_chars || 2200;
   if ([...text].length > most) {
     print({ kind: "refusal", channel: tabs.channel, text: `Too long: at most ${most} characters.`, own: true });
     return false;

@@ -18,6 +18,7 @@ export class Log {
   #unseen = 0;
   #sticky = true;
   #next = null;
+  #top = 0;
 
   constructor(root, button) {
     this.root = root;
@@ -34,12 +35,12 @@ export class Log {
     this.lines.push(line);
     const node = render(line);
     this.root.append(node);
-    while (this.lines.length > LINES_MAX) {
-      this.lines.shift();
-      this.root.firstElementChild.remove();
-    }
-    if (this.#sticky || (line.own && !line.missed)) this.#follow();
-    else if (this.#shows(line) && !line.kind.startsWith("divider")) this.#count(this.#unseen + 1);
+    // A page that nobody sees draws no frames; the bound holds there too.
+    if (this.lines.length > 2 * LINES_MAX) this.#prune();
+    if (line.own && !line.missed) this.#sticky = true;
+    this.#next ??= requestAnimationFrame(() => this.#settleFrame());
+    if (this.#sticky) return;
+    if (this.#shows(line) && !line.kind.startsWith("divider")) this.#count(this.#unseen + 1);
   }
 
   /** Puts back lines of before a reload, without reading them out again. */
@@ -85,22 +86,35 @@ export class Log {
   }
 
   // A flood of lines moves the page once a frame, not once a line.
-  #follow() {
-    this.#sticky = true;
-    this.#next ??= requestAnimationFrame(() => {
-      this.#next = null;
-      if (this.#sticky) this.#jump();
-    });
+  #settleFrame() {
+    this.#next = null;
+    this.#prune();
+    if (this.#sticky) this.#jump();
+  }
+
+  #prune() {
+    const over = this.lines.length - LINES_MAX;
+    if (over <= 0) return;
+    this.lines.splice(0, over);
+    for (const node of [...this.root.children].slice(0, over)) node.remove();
   }
 
   #jump() {
     this.root.scrollTop = this.root.scrollHeight;
+    this.#top = this.root.scrollTop;
     this.#sticky = true;
   }
 
+  // Only moving up lets go of the end: lines that have just come make the way there longer, and that is no wish.
   #scrolled() {
-    this.#sticky = this.root.scrollHeight - this.root.scrollTop - this.root.clientHeight < NEAR_PX;
-    if (this.#sticky) this.#count(0);
+    const { scrollTop, scrollHeight, clientHeight } = this.root;
+    if (scrollHeight - scrollTop - clientHeight < NEAR_PX) {
+      this.#sticky = true;
+      this.#count(0);
+    } else if (scrollTop < this.#top) {
+      this.#sticky = false;
+    }
+    this.#top = scrollTop;
   }
 
   #count(unseen) {

@@ -32,7 +32,7 @@ export class Place {
     const { room } = model;
     if (!room) return;
     const zone = room.zone_name ?? (model.map?.zone === room.zone ? model.map?.name : null) ?? titled(room.zone);
-    byId("zone-name").textContent = [...new Set([zone, room.area_name, room.weather?.condition])].filter(Boolean).map(safeText).join(" · ");
+    byId("zone-name").textContent = [...new Set([zone, same(room.area_name, room.name) ? null : room.area_name, room.weather?.condition])].filter(Boolean).map(safeText).join(" · ");
     byId("room-name").textContent = safeText(room.name);
     byId("room-description").textContent = safeText(room.description);
     keepFocus(byId("exits"), () => byId("exits").replaceChildren(...exitsOf(room).map((direction) => this.#exit(direction, room.exits[direction] ?? {}))));
@@ -97,6 +97,10 @@ function keepFocus(root, draw) {
   if (!focused) return;
   const again = [...root.querySelectorAll("button")].find(({ dataset }) => (focused.id ? dataset.id === focused.id : dataset.direction === focused.direction));
   (again ?? root.querySelector("button") ?? byId("command")).focus();
+}
+
+function same(a, b) {
+  return String(a ?? "").toLowerCase() === String(b ?? "").toLowerCase();
 }
 
 function titled(id) {
