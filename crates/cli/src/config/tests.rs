@@ -148,3 +148,23 @@ fn no_text_makes_it_panic() {
         }
     });
 }
+
+#[test]
+fn the_page_about_configuration_lists_every_key() {
+    let page = include_str!("../../../../docs/configuration.md");
+    let listed: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("| `") && line.matches('|').count() == 4).collect();
+    let rows: Vec<String> = KEYS
+        .iter()
+        .map(|key| {
+            let default = serde_json::to_string(&(key.default)()).expect("JSON");
+            format!("| `{}` | `{default}` | {} |", key.name, key.help)
+        })
+        .collect();
+    assert_eq!(listed, rows);
+    let example = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("tidings.toml");
+    std::fs::write(&file, example).expect("written");
+    assert_eq!(mistakes(&Sources { file: Some(file), ..Sources::default() }), [""; 0]);
+}
