@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod border;
+mod compression;
 mod evening;
 mod harness;
 mod refusals;
