@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use common::Ground;
 use common::player::Player;
+use tidings_protocol::proto::world::v1::{self as wire, ZoneRequest, zone_request};
+use tidings_protocol::{AccountId, CharacterId, SessionId};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -124,4 +126,46 @@ async fn a_log_with_a_hole_is_not_served() {
     let reason = reason.await.unwrap();
     assert!(reason.starts_with("the zone's log has a hole: record "), "{reason}");
     assert!(!ground.health.is_ready());
+}
+
+/// More than one commit holds: people of a removed room are moved in several.
+#[tokio::test]
+async fn a_crowd_whose_room_is_gone_is_moved_to_the_start() {
+    const CROWD: u128 = 400;
+    let mut ground = Ground::in_memory().await;
+    let hosts = ground.start("a");
+    let caller = ground.caller();
+    let zone = "town".parse().unwrap();
+    for number in 1..=CROWD {
+        let character = wire::Character {
+            id: CharacterId::new(2, number).to_string(),
+            name: format!("P{number}"),
+            account: AccountId::new(1, number).to_string(),
+            room: "town_gate".into(),
+            ..wire::Character::default()
+        };
+        let session = SessionId::new(3, number).to_string();
+        let ask = zone_request::Ask::Enter(wire::Enter { session, character: Some(character) });
+        let request = ZoneRequest { ask: Some(ask) };
+        while caller.zone(&zone, request.clone(), SOON).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    assert!(hosts.drain(SOON).await);
+    ground.content = common::content_without_gate();
+    let hosts = ground.start("b");
+    let gate = "room.town_gate";
+    let moved = tokio::time::timeout(SOON, async {
+        let mut left = 0;
+        while left < CROWD as usize {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            left = ground.log(gate).await.iter().filter(|(_, event)| event.kind == "event.left").count();
+        }
+        left
+    });
+    assert_eq!(moved.await.unwrap(), CROWD as usize);
+    let entered =
+        ground.log("room.town_hall").await.into_iter().filter(|(_, event)| event.kind == "event.entered");
+    assert_eq!(entered.count(), CROWD as usize);
+    assert!(hosts.drain(SOON).await);
 }

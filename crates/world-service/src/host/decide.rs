@@ -1,5 +1,7 @@
 //! Deciding: inputs become one batch. Nothing here waits.
 
+use std::collections::VecDeque;
+
 use tidings_bus::{Append, Fence, Message, Subject};
 use tidings_protocol::proto::world::v1::{self as wire, zone_reply};
 use tidings_protocol::{CharacterId, ErrorCode};
@@ -60,8 +62,9 @@ impl OwnedZone {
         match work {
             Work::Wake => {
                 let outputs = self.rules.wake(self.now, &mut self.rng);
-                self.absorb(outputs, batch);
+                self.woken(outputs.into(), batch);
             }
+            Work::Woken(outputs) => self.woken(outputs, batch),
             Work::Fact(fact) => drop(self.step(Input::Fact(fact), batch)),
             Work::Timer(timer) => drop(self.step(Input::Timer(timer), batch)),
             Work::Late(Late::Answer(number, answer)) => {
@@ -81,6 +84,19 @@ impl OwnedZone {
                 batch.due.push((message, Due::Done));
             }
             Work::Arrive(message, arrive) => self.arrive(message, *arrive, batch),
+        }
+    }
+
+    /// Waking is no decision of one moment: where it is more than fits a commit it is cut, before an effect, so
+    /// that each change stays with the events that tell of it.
+    fn woken(&mut self, mut outputs: VecDeque<Output>, batch: &mut Batch) {
+        while let Some(output) = outputs.pop_front() {
+            if batch.is_full() && matches!(output, Output::Effect(_)) {
+                outputs.push_front(output);
+                self.work.push_front(Work::Woken(outputs));
+                return;
+            }
+            self.absorb(vec![output], batch);
         }
     }
 

@@ -1,6 +1,9 @@
 //! What a zone has to decide, in the order it is decided.
 
+use std::collections::VecDeque;
+
 use tidings_bus::Message;
+use tidings_world::Output;
 use tidings_world::input::{Command, Fact, Timer};
 
 use super::late::Late;
@@ -10,6 +13,8 @@ use super::requests::{Arrive, Kind};
 pub enum Work {
     /// The zone was loaded: its timers and its people are told.
     Wake,
+    /// What waking put out beyond one commit: a world whose rooms were removed moves everyone in them.
+    Woken(VecDeque<Output>),
     /// A fact from another zone, or from the host.
     Fact(Fact),
     /// A timer is due.
@@ -32,7 +37,7 @@ impl Work {
             | Self::Tell(message, _)
             | Self::Arrive(message, _)
             | Self::Late(Late::Enter(message, ..)) => Some(message),
-            Self::Wake | Self::Fact(_) | Self::Timer(_) | Self::Late(_) => None,
+            Self::Wake | Self::Woken(_) | Self::Fact(_) | Self::Timer(_) | Self::Late(_) => None,
         }
     }
 }

@@ -65,7 +65,20 @@ exits.down = "foot"
 "#;
 
 pub fn content() -> Arc<Content> {
-    let files = [("world.toml", WORLD), ("zones/town.toml", TOWN), ("zones/hill.toml", HILL)];
+    load(TOWN, HILL)
+}
+
+/// The same after builders took the gate away.
+pub fn content_without_gate() -> Arc<Content> {
+    let (town, _) = TOWN.split_once("[rooms.gate]").unwrap();
+    load(
+        &town.replace("exits.east = \"gate\"", "exits.north = \"hill_foot\""),
+        &HILL.replace("town_gate", "town_hall"),
+    )
+}
+
+fn load(town: &str, hill: &str) -> Arc<Content> {
+    let files = [("world.toml", WORLD), ("zones/town.toml", town), ("zones/hill.toml", hill)];
     let files: BTreeMap<String, String> =
         files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
     Arc::new(Content::load(&files).expect("the test's world has no mistake"))
