@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::error::{Error, ErrorKind};
 use crate::subject::{Pattern, SUBJECT_BYTES_MAX, Subject};
 
-/// Longest slug, as DESIGN 3.1 has it for places.
+/// Longest slug: that of places.
 const SLUG_BYTES_MAX: usize = 40;
 /// An id is a UUID as hex digits.
 const ID_BYTES: usize = 32;

@@ -1,4 +1,4 @@
-//! The log over a disk that loses power, fills up and flips bits (B16).
+//! The log over a disk that loses power, fills up and flips bits.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod sim;

@@ -1,4 +1,4 @@
-//! The registry (B1): what it refuses, and that no text a user can type reaches another subject.
+//! The registry: what it refuses, and that no text a user can type reaches another subject.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::HashMap;

@@ -7,13 +7,13 @@ use tidings_protocol::CharacterId;
 
 use crate::input::Millis;
 
-/// Longest line of `say`, `local`, `global`, `party`, `system`, `staff`, in characters (SPEC W4).
+/// Longest line of `say`, `local`, `global`, `party`, `system`, `staff`, in characters.
 pub const SAY_CHARS_MAX: usize = 500;
-/// Longest emote, in characters (SPEC W4).
+/// Longest emote, in characters.
 pub const EMOTE_CHARS_MAX: usize = 200;
-/// Longest pose, in characters (SPEC W4).
+/// Longest pose, in characters.
 pub const POSE_CHARS_MAX: usize = 100;
-/// Longest whisper, in characters (SPEC W4).
+/// Longest whisper, in characters.
 pub const WHISPER_CHARS_MAX: usize = 2_000;
 /// Longest command line, in characters: the edge refuses longer ones, aliases may grow into them.
 pub const LINE_CHARS_MAX: usize = 2_200;
@@ -37,21 +37,21 @@ pub const REASON_CHARS_MAX: usize = 200;
 pub const WHO_LINES_MAX: usize = 300;
 /// Names that `look` shows before it says how many more there are.
 pub const LOOK_NAMES_MAX: usize = 50;
-/// Occupants a page of a view (DESIGN 3.4).
+/// Occupants a page of a view.
 pub const OCCUPANTS_A_PAGE: usize = 50;
-/// Lines of a history (DESIGN 3.8), and without a number.
+/// Lines of a history, and without a number.
 pub const HISTORY_LINES_MAX: u32 = 500;
 /// Lines of a history that nobody counted.
 pub const HISTORY_LINES: u32 = 20;
-/// Bytes of a history's texts (DESIGN 3.8).
+/// Bytes of a history's texts.
 pub const HISTORY_BYTES_MAX: usize = 64 * 1024;
 /// Members of a party.
 pub const PARTY_MEMBERS_MAX: usize = 20;
-/// How long an invitation to a party holds (SPEC W10).
+/// How long an invitation to a party holds.
 pub const INVITATION_MS: i64 = 60_000;
-/// Lines of characters that live there, a minute a room (SPEC W7).
+/// Lines of characters that live there, a minute a room.
 pub const NPC_LINES_A_MINUTE: usize = 4;
-/// Breaches of a verb's limit within a minute after which the session ends (DESIGN 3.4).
+/// Breaches of a verb's limit within a minute after which the session ends.
 pub const BREACHES_MAX: usize = 20;
 /// Questions to services that a zone waits for at once: beyond it, commands that need one are refused.
 pub const QUESTIONS_MAX: usize = 1_024;

@@ -16,7 +16,7 @@ use crate::state::{Outcome, Person, State};
 use crate::turn::Turn;
 use crate::{commands, movement, npc, party, presence, remote};
 
-/// How long a link-dead character stays (DESIGN 3.4).
+/// How long a link-dead character stays.
 pub const GRACE_MS: i64 = 30_000;
 /// How often a zone with people looks after its characters and its weather; one hour of the world is longer.
 pub const BEAT_MS: i64 = 5_000;

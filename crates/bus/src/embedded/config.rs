@@ -20,7 +20,7 @@ impl Retention {
 }
 
 impl Default for Retention {
-    /// 10,000 messages and 15 minutes (DESIGN 3.3).
+    /// 10,000 messages and 15 minutes.
     fn default() -> Self {
         Self { messages: Some(10_000), age: Some(Duration::from_secs(15 * 60)) }
     }

@@ -27,7 +27,7 @@ const EPOCH_FILE: &str = "epoch";
 const MARK_FILE: &str = "mark";
 /// So that an idle writer does not spin.
 const SHORTEST_MAINTENANCE: std::time::Duration = std::time::Duration::from_millis(1);
-/// Dead letters are kept 7 days (DESIGN 3.10).
+/// Dead letters are kept 7 days.
 const DEAD_LETTERS: Retention =
     Retention { messages: Some(1_000_000), age: Some(std::time::Duration::from_secs(7 * 24 * 60 * 60)) };
 

@@ -1,4 +1,4 @@
-//! What the profile `production` refuses, each with the setting that would allow it (DESIGN 3.11). Secrets have no
+//! What the profile `production` refuses, each with the setting that would allow it. Secrets have no
 //! default to refuse: the key that signs tokens is made at the first start and kept in the data folder.
 
 use super::{Config, Mistake};

@@ -12,7 +12,7 @@ use tidings_service::CallError;
 use super::{CALL_DEADLINE, retry};
 use crate::shard::{End, Ended, Shard};
 
-/// How long a character whose edge drains has to come back elsewhere (DESIGN 3.5).
+/// How long a character whose edge drains has to come back elsewhere.
 const DRAIN_GRACE: Duration = Duration::from_secs(120);
 /// How long others are tried to be told. After it the lease of the session runs out by itself.
 const TELL_DEADLINE: Duration = Duration::from_secs(10);

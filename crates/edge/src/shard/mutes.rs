@@ -17,7 +17,7 @@ use crate::fanout::{Encoded, Mute};
 
 /// What waits behind a state that was asked for, in bytes: as much as an outbox.
 const GATE_BYTES_MAX: usize = 1024 * 1024;
-/// What waits while an author's standing is unknown (DESIGN 3.5).
+/// What waits while an author's standing is unknown.
 const UNKNOWN_BYTES_MAX: usize = 64 * 1024;
 /// How long it may.
 pub(crate) const UNKNOWN_MAX: std::time::Duration = std::time::Duration::from_secs(2);

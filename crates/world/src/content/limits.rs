@@ -36,9 +36,9 @@ pub const WANDERS_MAX: usize = 100;
 pub const NAME_CHARS_MAX: usize = 60;
 /// A room's description, a character's or a thing's: read aloud in under two minutes.
 pub const DESCRIPTION_CHARS_MAX: usize = 1_500;
-/// A line that a character says: what players may say (SPEC W4).
+/// A line that a character says: what players may say.
 pub const LINE_CHARS_MAX: usize = 500;
-/// A form of an emote: what players may emote (SPEC W4).
+/// A form of an emote: what players may emote.
 pub const EMOTE_CHARS_MAX: usize = 200;
 /// Named emotes of a world.
 pub const EMOTES_MAX: usize = 500;
