@@ -1,7 +1,8 @@
 //! Messaging for Rust backends: subjects from one registry, ephemeral publish and request, durable logs with
 //! fenced atomic commits and gap-free follow, key/value, work queues; over a backend in the process or NATS.
 //!
-//! Start reading at [`Bus`]. The bus knows nothing of worlds, people's sockets or HTTP.
+//! Start reading at [`Bus`]; `README.md` has what holds, and every metric. The bus knows nothing of worlds,
+//! people's sockets or HTTP.
 
 pub mod backend;
 pub mod bus;
@@ -16,6 +17,7 @@ pub mod message;
 mod queue;
 pub mod registry;
 pub mod subject;
+mod token;
 pub mod work;
 
 pub use bus::{Bus, COMMIT_MESSAGES_MAX};
@@ -26,6 +28,12 @@ pub use error::{Error, ErrorKind};
 pub use kv::{Kv, KvEntry, KvEvent, KvWatch};
 pub use log::{Append, Committed, Fence, FollowSet, Followed, From, LogMessage};
 pub use message::{Headers, Message, Subscription};
-pub use registry::{Class, Registry, SlowReader, TemplateDef, escape_token, unescape_token};
+pub use registry::{Check, Class, Registry, SlowReader, TemplateDef};
 pub use subject::{Pattern, SUBJECT_BYTES_MAX, Subject};
+pub use token::{escape_token, unescape_token};
 pub use work::{DeadLetter, Job, Work, WorkConfig};
+
+/// The README's example compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

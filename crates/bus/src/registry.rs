@@ -1,17 +1,14 @@
 //! The registry: every subject of a system, declared once, and the only maker of subjects and patterns.
 //!
 //! What cannot enter a subject cannot be written into one later: alphabets are checked here, by kind, and text
-//! from outside goes through [`escape_token`], which is injective, so that two texts never share a subject.
+//! from outside goes through [`escape_token`](crate::escape_token), which is injective, so that two texts never share a subject.
 
 use std::collections::HashMap;
 
 use crate::error::{Error, ErrorKind};
 use crate::subject::{Pattern, SUBJECT_BYTES_MAX, Subject};
+use crate::token::{Kind, is_plain, push_escaped, unescape_token};
 
-/// Longest slug: that of places.
-const SLUG_BYTES_MAX: usize = 40;
-/// An id is a UUID as hex digits.
-const ID_BYTES: usize = 32;
 /// More wildcards than these in one pattern need a declared reason.
 const WILDCARDS_MAX: usize = 2;
 
@@ -39,6 +36,9 @@ pub enum SlowReader {
     Refuse,
 }
 
+/// Says whether a payload has its message's form; the error says why not.
+pub type Check = fn(&[u8]) -> Result<(), String>;
+
 /// One template: a row of the registry.
 #[derive(Debug, Clone)]
 pub struct TemplateDef {
@@ -56,119 +56,9 @@ pub struct TemplateDef {
     /// What happens to a subscriber that does not keep up.
     pub slow: SlowReader,
     /// Whether a payload has the message's form; the error says why not.
-    pub check: Option<fn(&[u8]) -> Result<(), String>>,
+    pub check: Option<Check>,
     /// Why a pattern over this template may be wide (start with a wildcard, or hold more than two).
     pub wide: Option<&'static str>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Slug,
-    Place,
-    Id,
-    Token,
-}
-
-impl Kind {
-    fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "slug" => Self::Slug,
-            "place" => Self::Place,
-            "id" => Self::Id,
-            "token" => Self::Token,
-            _ => return None,
-        })
-    }
-
-    /// Whether a token as it stands in a subject is one of this kind.
-    fn holds(self, token: &str) -> bool {
-        match self {
-            Self::Slug => is_slug(token),
-            Self::Place => is_place(token),
-            Self::Id => is_id(token),
-            Self::Token => unescape_token(token).is_some(),
-        }
-    }
-
-    /// Whether some token is of both kinds.
-    fn meets(self, other: Self) -> bool {
-        !matches!((self, other), (Self::Slug | Self::Id, Self::Place) | (Self::Place, Self::Slug | Self::Id))
-    }
-
-    fn form(self) -> &'static str {
-        match self {
-            Self::Slug => "1 to 40 of a-z, 0-9 and -",
-            Self::Place => "<zone>_<name>, each 1 to 40 of a-z, 0-9 and -",
-            Self::Id => "32 lower-case hex digits",
-            Self::Token => "a text that is not empty",
-        }
-    }
-}
-
-fn is_slug(text: &str) -> bool {
-    (1..=SLUG_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-}
-
-fn is_place(text: &str) -> bool {
-    text.split_once('_').is_some_and(|(zone, name)| is_slug(zone) && is_slug(name))
-}
-
-fn is_id(text: &str) -> bool {
-    text.len() == ID_BYTES && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
-}
-
-/// Any text as one token: letters, digits, `-` and `_` stand for themselves, every other byte is `=` and two
-/// upper-case hex digits. Injective; an empty text stays empty, which no subject takes.
-pub fn escape_token(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    push_escaped(&mut out, text);
-    out
-}
-
-fn push_escaped(out: &mut String, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text.bytes() {
-        if is_plain(byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('=');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-    }
-}
-
-/// The text an escaped token stands for, if it is one that [`escape_token`] makes.
-pub fn unescape_token(token: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(token.len());
-    let mut bytes = token.bytes();
-    while let Some(byte) = bytes.next() {
-        if is_plain(byte) {
-            out.push(byte);
-        } else if byte == b'=' {
-            let value = hex_digit(bytes.next()?)? << 4 | hex_digit(bytes.next()?)?;
-            if is_plain(value) {
-                return None;
-            }
-            out.push(value);
-        } else {
-            return None;
-        }
-    }
-    if out.is_empty() { None } else { String::from_utf8(out).ok() }
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -281,7 +171,9 @@ impl Registry {
     pub fn subject(&self, name: &str, parameters: &[&str]) -> Result<Subject, Error> {
         let (index, def, parts) = self.find(name)?;
         let mut given = parameters.iter();
-        let mut text = String::with_capacity(def.template.len() + 48);
+        // Exact where nothing is escaped, so that the text is not moved again.
+        let prefix = self.prefix.as_ref().map_or(0, String::len);
+        let mut text = String::with_capacity(prefix + text_length(parts, parameters));
         text.push_str(self.prefix.as_deref().unwrap_or(""));
         for (place, part) in parts.iter().enumerate() {
             if place > 0 {
@@ -369,6 +261,17 @@ impl Registry {
     pub(crate) fn row(&self, template: u16) -> Option<&TemplateDef> {
         self.templates.get(usize::from(template))
     }
+}
+
+fn text_length(parts: &[Part], parameters: &[&str]) -> usize {
+    let literals: usize = parts
+        .iter()
+        .map(|part| match part {
+            Part::Literal(token) => token.len() + 1,
+            Part::Parameter(..) => 1,
+        })
+        .sum();
+    literals + parameters.iter().map(|value| value.len()).sum::<usize>() - 1
 }
 
 fn push_parameter(

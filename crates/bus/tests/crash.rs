@@ -475,7 +475,8 @@ async fn work_outlives_the_process() {
     let names = |bus: &Bus| {
         (bus.registry().subject("work", &["q"]).unwrap(), bus.registry().subject("dlq", &["q"]).unwrap())
     };
-    {
+    let held;
+    let disk = {
         let (_backend, bus) = open(&disk).unwrap();
         let (queue, dead) = names(&bus);
         let work = bus.work(&queue, &dead, settings.clone()).unwrap();
@@ -487,9 +488,10 @@ async fn work_outlives_the_process() {
         assert_eq!(&poison.payload[..], b"poison");
         // Another commit after it: the attempt is stored when this is.
         bus.append(&room(&bus, 0), Bytes::new()).await.unwrap();
-        std::mem::forget(poison);
-    }
-    let disk = disk.after(Loss::All, 0);
+        // The process ends while a worker has it: it is neither acknowledged nor let go.
+        held = Some((poison, _backend));
+        disk.after(Loss::All, 0)
+    };
     let (_backend, bus) = open(&disk).unwrap();
     let (queue, dead) = names(&bus);
     let work = bus.work(&queue, &dead, settings).unwrap();
@@ -504,4 +506,5 @@ async fn work_outlives_the_process() {
     assert_eq!(&letter.payload[..], b"poison");
     assert_eq!(letter.attempts.len(), 2);
     assert_eq!(work.depth(), 0);
+    drop(held);
 }

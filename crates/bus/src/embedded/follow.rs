@@ -139,12 +139,10 @@ impl EmbeddedFollow {
             self.fall_behind(view);
             return Refill::Nothing;
         }
-        let mut looks = 0;
-        for (log, message) in view.tail.after(self.cursor) {
+        for (looks, (log, message)) in view.tail.after(self.cursor).enumerate() {
             if looks == LIVE_LOOKS || self.taken.len() == LIVE_BATCH {
                 return Refill::Something;
             }
-            looks += 1;
             self.cursor = message.seq;
             let wanted = self.logs.get(log).is_some_and(|one| message.seq > one.delivered);
             if wanted && !self.behind.contains(log) {

@@ -134,9 +134,9 @@ impl Shared {
 
     fn load_one(&self, found: Found) -> Loaded {
         let (log, seq) = (found.log, found.entry.seq);
-        let message = match read_message(found) {
+        let message = match read_message(&found) {
             Ok(message) => Ok(message),
-            Err((found, cause)) => {
+            Err(cause) => {
                 self.metrics.damaged.increment(1);
                 let place = found.entry.place;
                 let file = name_of(place.segment);
@@ -205,29 +205,20 @@ impl Shared {
     }
 }
 
-fn read_message(found: Found) -> Result<LogMessage, (Found, Option<io::Error>)> {
-    if let Some(message) = found.message {
-        return Ok(message);
+fn read_message(found: &Found) -> Result<LogMessage, Option<io::Error>> {
+    if let Some(message) = &found.message {
+        return Ok(message.clone());
     }
     let place = found.entry.place;
-    let Some(segment) = found.segment.clone().filter(|_| place.len > 0) else { return Err((found, None)) };
+    let segment = found.segment.as_ref().filter(|_| place.len > 0).ok_or(None)?;
     let mut data = vec![0; place.len as usize];
-    if let Err(error) = segment.file.read_at(&mut data, u64::from(place.offset)) {
-        return Err((found, Some(error)));
-    }
+    segment.file.read_at(&mut data, u64::from(place.offset)).map_err(Some)?;
     match decode_record(&data, segment.head.checksum_seed()) {
         Some((Decoded::Sound(record), _)) if record.seq == found.entry.seq && record.kind == Kind::Append => {
             let start = data.len() - record.payload.len();
-            let time_ms = record.aux;
-            let payload = Bytes::from(data).slice(start..);
-            Ok(LogMessage {
-                subject: found.subject,
-                seq: found.entry.seq,
-                prev: found.prev,
-                time_ms,
-                payload,
-            })
+            let (subject, seq, prev, time_ms) = (found.subject.clone(), record.seq, found.prev, record.aux);
+            Ok(LogMessage { subject, seq, prev, time_ms, payload: Bytes::from(data).slice(start..) })
         }
-        _ => Err((found, None)),
+        _ => Err(None),
     }
 }

@@ -75,7 +75,8 @@ pub async fn time_runs_out(fixture: Fixture) {
     for kv in buckets(&fixture) {
         let mut watch = kv.watch();
         assert_eq!(soon(watch.next()).await.unwrap(), KvEvent::Current);
-        let short = Some(Duration::from_millis(40));
+        // Longer than a slow disk takes to store it.
+        let short = Some(Duration::from_millis(600));
         let first = kv.create("a", value("1"), short).await.unwrap();
         assert!(matches!(soon(watch.next()).await.unwrap(), KvEvent::Put(_)));
         let gone = soon(watch.next()).await.unwrap();

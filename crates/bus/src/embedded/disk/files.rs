@@ -28,6 +28,7 @@ pub trait FileLayer: Send + Sync + 'static {
 }
 
 /// A file that is written at places by one writer and read at places by many.
+#[allow(clippy::len_without_is_empty, reason = "a length in bytes, not a collection")]
 pub trait LogFile: Send + Sync + 'static {
     /// Fills `buffer` from `offset`.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;

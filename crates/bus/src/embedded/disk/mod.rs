@@ -3,6 +3,7 @@
 pub(crate) mod codec;
 mod compact;
 pub mod files;
+mod group;
 pub(crate) mod inbox;
 pub(crate) mod recover;
 pub(crate) mod segment;

@@ -2,25 +2,23 @@
 //! what is before it in the same write, writes once, syncs once, shows the result in the order of the stream, and
 //! then answers.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::embedded::config::EmbeddedConfig;
-use crate::embedded::disk::codec::{FrameWriter, Record, SEGMENT_HEAD, SegmentHead, Written};
+use crate::embedded::disk::codec::{SEGMENT_HEAD, SegmentHead};
 use crate::embedded::disk::compact::{self, Compacted, Done};
 use crate::embedded::disk::files::{FileLayer, LogFile};
-use crate::embedded::disk::inbox::{Condition, Inbox, Target, Txn};
+use crate::embedded::disk::group::{Accepted, Group};
+use crate::embedded::disk::inbox::{Inbox, Target, Txn};
 use crate::embedded::disk::recover::Mark;
 use crate::embedded::disk::segment::{Segment, Standing, name_of};
 use crate::embedded::shared::{Shared, now_ms};
-use crate::embedded::view::{Place, View};
+use crate::embedded::view::Place;
 use crate::error::{Error, ErrorKind};
-use crate::kv::Expect;
-use crate::log::{Committed, LogMessage};
-use crate::subject::Subject;
+use crate::log::LogMessage;
 
 /// Bytes of one write: more waits for the next, so that no commit waits for a write of unlimited size.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -49,25 +47,6 @@ pub(crate) struct Active {
     pub(crate) len: u64,
     /// A sync of it failed: what is in it after `len` is unknown, so it is not written any more.
     pub(crate) spoiled: bool,
-}
-
-/// A commit whose conditions hold, in the write.
-struct Accepted {
-    txn: Txn,
-    committed: Committed,
-    written: Vec<(u64, u64, Written)>,
-}
-
-/// One write.
-#[derive(Default)]
-struct Group {
-    bytes: Vec<u8>,
-    accepted: Vec<Accepted>,
-    refused: Vec<(Txn, Error)>,
-    /// What the logs and keys will be at after it; 0: nothing there.
-    ahead: HashMap<Subject, u64>,
-    done: std::collections::HashSet<(Subject, u64)>,
-    last_seq: u64,
 }
 
 impl Writer {
@@ -106,7 +85,7 @@ impl Writer {
     fn write_all(&mut self, txns: Vec<Txn>) {
         let mut waiting = txns.into_iter().peekable();
         while waiting.peek().is_some() {
-            let mut group = Group { last_seq: self.last_seq, ..Group::default() };
+            let mut group = Group::after(self.last_seq);
             self.group += 1;
             self.last_time_ms = now_ms().max(self.last_time_ms);
             let seed = match self.roll_if_needed(waiting.peek().map_or(0, Txn::bytes)) {
@@ -331,85 +310,6 @@ impl Writer {
         }
         self.shared.metrics.compactions.increment(1);
         Ok(())
-    }
-}
-
-impl Group {
-    fn add(&mut self, view: &View, txn: Txn, number: u64, seed: u32, time_ms: i64) {
-        if let Err(error) = txn.conditions.iter().try_for_each(|condition| self.check(view, condition)) {
-            self.refused.push((txn, error));
-            return;
-        }
-        let first = self.last_seq + 1;
-        let mut written = Vec::with_capacity(txn.records.len());
-        let mut frame = FrameWriter::begin(&mut self.bytes, number, seed);
-        for record in &txn.records {
-            let kind = record.target.kind();
-            let (mut seq, mut prev) = (0, 0);
-            if kind.is_numbered() {
-                self.last_seq += 1;
-                seq = self.last_seq;
-            }
-            if matches!(record.target, Target::Log) {
-                prev = self.ahead.get(&record.subject).copied().unwrap_or_else(|| view.last(&record.subject));
-            }
-            let aux =
-                if matches!(record.target, Target::Log | Target::Work(_)) { time_ms } else { record.aux };
-            let subject = record.subject.as_str();
-            let place = frame.push(&Record { kind, seq, prev, aux, subject, payload: &record.payload });
-            written.push((seq, prev, place));
-            match &record.target {
-                Target::Log | Target::Put(..) | Target::Delete(..) => {
-                    self.ahead.insert(record.subject.clone(), seq);
-                }
-                Target::Trim => trim_ahead(&mut self.ahead, view, &record.subject, record.aux.unsigned_abs()),
-                Target::Done(_) => {
-                    self.done.insert((record.subject.clone(), record.aux.unsigned_abs()));
-                }
-                Target::Work(_) | Target::Attempt(_) => {}
-            }
-        }
-        frame.end();
-        let committed = Committed { first: first.min(self.last_seq), last: self.last_seq };
-        self.accepted.push(Accepted { txn, committed, written });
-    }
-
-    fn check(&self, view: &View, condition: &Condition) -> Result<(), Error> {
-        match condition {
-            Condition::Fence(subject, seq) => {
-                let found = self.ahead.get(subject).copied().unwrap_or_else(|| view.last(subject));
-                if found == *seq {
-                    return Ok(());
-                }
-                Err(Error::new(ErrorKind::Fenced, format!("'{subject}' is at {found}, not at {seq}")))
-            }
-            Condition::Value(subject, bucket, key, expect) => {
-                if *expect == Expect::Any {
-                    return Ok(());
-                }
-                let found = match self.ahead.get(subject) {
-                    Some(revision) => Some(*revision).filter(|revision| *revision > 0),
-                    None => bucket.revision(key),
-                };
-                crate::embedded::buckets::check_expected(key, *expect, found)
-            }
-            Condition::Pending(queue, seq) => {
-                if queue.contains(*seq) && !self.done.contains(&(queue.subject().clone(), *seq)) {
-                    return Ok(());
-                }
-                Err(Error::new(
-                    ErrorKind::WrongRevision,
-                    format!("work {seq} of '{}' is done with already", queue.subject()),
-                ))
-            }
-        }
-    }
-}
-
-fn trim_ahead(ahead: &mut HashMap<Subject, u64>, view: &View, subject: &Subject, through: u64) {
-    let last = ahead.get(subject).copied().unwrap_or_else(|| view.last(subject));
-    if last <= through {
-        ahead.insert(subject.clone(), 0);
     }
 }
 
