@@ -1,6 +1,6 @@
 //! The protobuf messages on the bus, made from `proto/` when the crate is built.
 
-#![allow(missing_docs, clippy::all)] // generated; the documentation is in proto/
+#![allow(missing_docs, clippy::all, rustdoc::all)] // generated; the documentation is in proto/
 
 /// Events in the logs, and commands to the owners of zones.
 pub mod world {

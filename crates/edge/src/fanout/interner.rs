@@ -59,9 +59,4 @@ impl Interner {
     pub fn len(&self) -> usize {
         self.known.lock().by_name.len()
     }
-
-    /// Whether none is known.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
