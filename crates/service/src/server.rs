@@ -96,7 +96,7 @@ impl Server {
         self
     }
 
-    /// How many calls run at once [64]; others wait, 1,024 at most.
+    /// How many calls run at once, 64 unless it is said; others wait, 1,024 at most.
     #[must_use]
     pub fn concurrency(mut self, calls: usize) -> Self {
         self.concurrency = calls.max(1);
