@@ -285,6 +285,22 @@ fn characters_are_checked() {
 }
 
 #[test]
+fn characters_can_walk_where_they_are_sent() {
+    let town = TOWN.replace("exits.west = 'hall'", "exits.west = { to = 'hall', one_way = true }");
+    let town = town.replace("exits.east = 'yard'", "exits.up = 'loft'");
+    let more = "[rooms.loft]\nname = 'Loft'\ndescription = 'A loft.'\nexits.down = 'hall'\nexits.out = 'field_field'\n\
+                [npcs.bo]\nname = 'Bo'\ndescription = 'Tall.'\nhome = 'hall'\nwanders = ['loft', 'yard']\n\
+                routine = [{ hour = 1, go = 'yard' }]";
+    let field = "name = 'Field'\n[rooms.field]\nname = 'Field'\ndescription = 'Grass.'\nexits.in = 'town_loft'\n\
+                 exits.down = { to = 'town_yard', one_way = true }";
+    let town = format!("{town}\n{more}");
+    check(
+        &files(&[("zones/town.toml", &town), ("zones/field.toml", field)]),
+        &["zones/town.toml:18: Bo cannot walk from home to 'yard' within the zone"],
+    );
+}
+
+#[test]
 fn characters_stay_in_their_zone() {
     let field =
         "name = 'Field'\n[rooms.field]\nname = 'Field'\ndescription = 'Grass.'\nexits.west = 'town_yard'";

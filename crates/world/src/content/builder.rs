@@ -22,6 +22,8 @@ pub(super) struct Builder {
     pub drawn: BTreeSet<RoomId>,
     /// Rooms that something other than an exit names: where, what, which.
     pub room_refs: Vec<(Place, String, RoomId)>,
+    /// Where each character is written.
+    pub npcs_at: BTreeMap<String, Place>,
     /// Where each emote is written.
     pub emotes_at: BTreeMap<String, Place>,
     /// Where each help topic is written.

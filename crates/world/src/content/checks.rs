@@ -15,6 +15,7 @@ pub(super) fn check(builder: &Builder, report: &Report) {
     ways_back(builder, report);
     rooms_are_reachable(builder, report);
     rooms_can_be_left(builder, report);
+    characters_can_walk(builder, report);
     map_cells_are_free(builder, report);
     help_topics_exist(builder, report);
 }
@@ -151,6 +152,23 @@ fn rooms_can_be_left(builder: &Builder, report: &Report) {
                 place,
                 format!("room '{}' cannot be left: it has no exit that is not locked", short(id)),
             );
+        }
+    }
+}
+
+/// Characters walk by the exits of their own zone: where they cannot get to they never are.
+fn characters_can_walk(builder: &Builder, report: &Report) {
+    for npc in builder.content.npcs.values() {
+        let (rooms, zone) = (&builder.content.rooms, npc.home.zone());
+        if builder.broken.contains(&zone) || report.is_full() {
+            continue;
+        }
+        let walked = reached(rooms, &npc.home, |exit| !exit.locked && exit.to.zone() == zone);
+        let goes = npc.routine.iter().filter_map(|step| step.go.as_ref());
+        let lost = |room: &&RoomId| rooms.contains_key(*room) && !walked.contains(room);
+        for room in goes.chain(&npc.wanders).filter(lost).collect::<BTreeSet<_>>() {
+            let message = format!("{} cannot walk from home to '{}' within the zone", npc.name, short(room));
+            report.error(&builder.npcs_at[&npc.id], message);
         }
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn read(builder: &mut Builder, fields: &Fields<'_>, zone: &ZoneId) {
         };
         if let Some(npc) = npc(builder, fields.source, zone, key, &place, table) {
             name_is_free(builder, fields, zone, &place, &npc);
+            builder.npcs_at.insert(npc.id.clone(), place);
             builder.content.npcs.insert(npc.id.clone(), npc);
         }
     }
