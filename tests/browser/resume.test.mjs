@@ -63,6 +63,35 @@ test("killed and restarted, the server gives back everything said", async () => 
   await ben.leave();
 });
 
+test("killed in the middle of a word: each line is said once, whether its answer came or not", async (t) => {
+  const ann = await Player.guest(browser, server.url);
+  const ben = await Player.guest(browser, server.url);
+  const said = Array.from({ length: 12 }, (_, at) => `wave ${at + 1}`);
+  // All in one turn of the page, so that most are still on their way when the power goes.
+  await ann.page.evaluate((lines) => {
+    for (const line of lines) {
+      document.querySelector("#command").value = `say ${line}`;
+      document.querySelector("#prompt").requestSubmit();
+    }
+  }, said);
+  await ann.reads(`You say: ${said[0]}`);
+  await server.kill();
+  t.diagnostic(`answered before the kill: ${(await ann.lines()).filter((line) => line.startsWith("You say: wave")).length} of ${said.length}`);
+  await ann.page.waitForFunction(() => document.documentElement.dataset.phase === "waiting");
+  await server.start();
+  await ann.entered();
+  await ben.entered();
+  await ann.reads(`You say: ${said.at(-1)}`);
+  await ben.reads(`${ann.name} says: ${said.at(-1)}`);
+  await ann.sync();
+  await ben.sync();
+  const read = async (player, by) => (await player.lines()).filter((line) => line.startsWith(by) && line.includes("wave"));
+  assert.deepEqual(await read(ann, "You say: "), said.map((text) => `You say: ${text}`));
+  assert.deepEqual(await read(ben, `${ann.name} says: `), said.map((text) => `${ann.name} says: ${text}`));
+  await ann.leave();
+  await ben.leave();
+});
+
 test("a page that was away finds by itself that the server is back", async () => {
   const ann = await Player.guest(browser, server.url);
   await server.kill();
