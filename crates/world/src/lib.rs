@@ -1,7 +1,7 @@
 //! The rules of a world, pure: `step(zone, input, now, rng) -> outputs`. No I/O, no clocks, no global randomness,
-//! no wire formats. Start reading at [`step`](zone::step) and [`input`].
+//! no wire formats. Start reading at [`step`] and [`input`].
 //!
-//! State changes only through effects: [`step`](zone::step) decides, applies each [`Effect`] and puts it out;
+//! State changes only through effects: [`step`] decides, applies each [`Effect`] and puts it out;
 //! a new owner of the zone replays the logged effects and arrives at the same state. What a zone merely knows
 //! (who is online elsewhere, the answers it waits for) is no state: it is told again.
 //!

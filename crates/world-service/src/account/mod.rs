@@ -42,25 +42,25 @@ const CALL_DEADLINE: Duration = Duration::from_secs(5);
 /// How the service behaves.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// How long an access token is good [15 minutes].
+    /// How long an access token is good (15 minutes).
     pub access_life: Duration,
-    /// How long a sign-in lasts without being used [30 days].
+    /// How long a sign-in lasts without being used (30 days).
     pub refresh_life: Duration,
     /// How long the refresh token before is honoured [10 s]: a page that lost the answer asks again.
     pub refresh_grace: Duration,
-    /// How long a ticket is good [30 s].
+    /// How long a ticket is good (30 s).
     pub ticket_life: Duration,
-    /// Whether anybody may register [yes].
+    /// Whether anybody may register (yes).
     pub registration: bool,
-    /// Whether guests are let in [yes].
+    /// Whether guests are let in (yes).
     pub guests: bool,
     /// How long a guest is kept after the last session [1 hour]: longer than one can still come back.
     pub guest_linger: Duration,
-    /// Most characters of an account [8].
+    /// Most characters of an account (8).
     pub characters_max: usize,
-    /// Sign-in attempts a minute for one username [10]; 0: no limit.
+    /// Sign-in attempts a minute for one username (10); 0: no limit.
     pub sign_ins_per_minute_per_name: u32,
-    /// Threads that hash passwords [1]: one is 30 sign-ins a second, and leaves the other cores to the world.
+    /// Threads that hash passwords (1): one is 30 sign-ins a second, and leaves the other cores to the world.
     pub password_threads: usize,
     /// How costly a password's hash is.
     pub password_cost: Cost,

@@ -1,8 +1,8 @@
 //! The service `chat`: what was said, for thirty days.
 //!
-//! One reader ([`consumer`]) follows the logs of all audiences and writes their lines to storage, with the place it
+//! One reader (`consumer`) follows the logs of all audiences and writes their lines to storage, with the place it
 //! has read each log to in the same transaction; a line's sequence is its key. So after a kill it reads on from where
-//! storage is, and no line is missed or kept twice. [`history`] answers from storage up to that place and from the log
+//! storage is, and no line is missed or kept twice. `history` answers from storage up to that place and from the log
 //! after it, so a line is in the history as soon as it was said.
 
 mod consumer;
@@ -24,9 +24,9 @@ use crate::clock::Clock;
 /// How the service behaves.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// How long lines are kept [30 days].
+    /// How long lines are kept (30 days).
     pub keep: Duration,
-    /// Most lines kept [2,000,000]: about a gigabyte; beyond it the oldest go first.
+    /// Most lines kept (2,000,000): about a gigabyte; beyond it the oldest go first.
     pub lines_max: u64,
 }
 

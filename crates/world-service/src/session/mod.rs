@@ -42,9 +42,9 @@ pub struct Config {
     pub start_zone: ZoneId,
     /// The zones there are: a character whose zone is gone enters at the start. Empty: whatever is stored.
     pub zones: Vec<ZoneId>,
-    /// How long an edge may be silent before its sessions are lost [10 s]; edges renew every 3 s.
+    /// How long an edge may be silent before its sessions are lost (10 s); edges renew every 3 s.
     pub lease: Duration,
-    /// The grace of characters whose edge died [120 s].
+    /// The grace of characters whose edge died (120 s).
     pub dead_edge_grace: Duration,
     /// How long a session whose grace ended can still come back for what it missed [15 minutes]: the retention.
     pub retention: Duration,
