@@ -6,7 +6,7 @@ use tidings_protocol::{AccountId, Audience, Catalogue, CharacterId, RoomId};
 use tidings_world::input::Origin;
 use tidings_world::output::{Event, Reply};
 
-use crate::voice;
+use crate::voice::Voice;
 
 /// A player as the checker sees it.
 #[derive(Debug, Default)]
@@ -20,6 +20,7 @@ struct Seen {
 /// What the checker knows.
 pub struct Checker {
     catalogue: Catalogue,
+    voice: Voice,
     names: BTreeMap<CharacterId, (String, AccountId)>,
     seen: BTreeMap<CharacterId, Seen>,
     /// What the edge filters by: account, whom, on which channel (empty: all).
@@ -35,6 +36,7 @@ impl Checker {
     pub fn new(names: BTreeMap<CharacterId, (String, AccountId)>) -> Self {
         Self {
             catalogue: Catalogue::builtin(),
+            voice: Voice::new(),
             seen: names.keys().map(|id| (*id, Seen::default())).collect(),
             names,
             filter: BTreeSet::new(),
@@ -135,7 +137,9 @@ impl Checker {
                 continue;
             }
             self.lines += 1;
-            for name in self.believed.get(id).into_iter().flatten() {
+            let named =
+                self.believed.get(id).into_iter().flatten().filter(|name| text.contains(name.as_str()));
+            for name in named {
                 let says = [
                     format!("{name} says: "),
                     format!("[local] {name}: "),
@@ -159,7 +163,7 @@ impl Checker {
     fn outcome_of(&mut self, event: &Event) {
         let Some((origin, own)) = event.origin.as_ref().zip(event.own.as_ref()) else { return };
         let text = self.catalogue.render(own, "en");
-        assert!(voice::is_ours(&text), "not in the server's voice: {text}");
+        assert!(self.voice.is_ours(&text), "not in the server's voice: {text}");
         if !origin.id.is_empty() {
             assert!(self.told.insert(origin.clone()), "a second record for {origin:?}");
             self.outcome(origin, true, text, event.from.as_ref().and_then(|from| from.id), true);
@@ -169,7 +173,7 @@ impl Checker {
     /// A reply; `stored` when its commit held changes.
     pub fn reply(&mut self, reply: &Reply, who: CharacterId, stored: bool) {
         let text = self.catalogue.render(&reply.text, "en");
-        assert!(voice::is_ours(&text), "not in the server's voice: {text}");
+        assert!(self.voice.is_ours(&text), "not in the server's voice: {text}");
         assert!(!text.contains("\u{1b}"), "an escape came through: {text:?}");
         self.outcome(&reply.origin, reply.ok, text, Some(who), stored);
     }

@@ -9,15 +9,17 @@ use rand::{RngExt as _, SeedableRng as _};
 use tidings_protocol::{AccountId, CharacterId, RoomId, SessionId, ZoneId};
 use tidings_world::content::Content;
 use tidings_world::input::{
-    Answer, Ask, Command, Fact, Handover, HistoryLine, Input, KnownPlayer, Millis, Origin, Role, Timer,
-    Traveller,
+    Answer, Ask, Fact, Handover, HistoryLine, Input, KnownPlayer, Millis, Origin, Role, Timer, Traveller,
 };
 use tidings_world::output::{Act, Event, MuteChange, Persist, Query};
 use tidings_world::{Config, Output, Zone, step};
 
+#[path = "players.rs"]
+mod players;
+
 use crate::checker::Checker;
 use crate::common;
-use crate::lines::{self, NAMES};
+use crate::lines::NAMES;
 
 /// What a run did.
 #[derive(Debug, Default, Clone, Copy)]
@@ -157,73 +159,6 @@ impl Sim {
 
     fn zone_of(&self, id: CharacterId) -> Option<ZoneId> {
         self.zones.iter().find(|(_, hosted)| hosted.zone.owns(id)).map(|(zone, _)| zone.clone())
-    }
-
-    // ---- what players do ----
-
-    fn types(&mut self, player: usize) {
-        let line = lines::line(&mut self.rng);
-        self.numbers += 1;
-        let key = origin(self.players[player].session, &format!("c{}", self.numbers));
-        let said = &mut self.players[player].said;
-        if said.len() > 2 {
-            said.remove(0);
-        }
-        said.push((key.clone(), line.clone()));
-        self.command(player, key, line);
-    }
-
-    fn repeats(&mut self, player: usize) {
-        let count = self.players[player].said.len();
-        if count > 0 {
-            let at = self.rng.random_range(0..count);
-            let (key, line) = self.players[player].said[at].clone();
-            self.totals.repeats += 1;
-            self.command(player, key, line);
-        }
-    }
-
-    fn command(&mut self, player: usize, key: Origin, line: String) {
-        let id = self.players[player].id;
-        match self.zone_of(id) {
-            Some(zone) => self
-                .input(&zone, Input::Command(Command { origin: key, character: id, ask: Ask::Line(line) })),
-            None if self.zones.values().any(|hosted| hosted.zone.is_moving(id)) => {}
-            None => self.enters(player),
-        }
-    }
-
-    fn link(&mut self, player: usize, ask: Ask) {
-        let (id, session) = (self.players[player].id, self.players[player].session);
-        if let Some(zone) = self.zone_of(id) {
-            self.input(&zone, Input::Command(Command { origin: origin(session, ""), character: id, ask }));
-        }
-    }
-
-    fn enters(&mut self, player: usize) {
-        let (id, account) = (self.players[player].id, self.players[player].account);
-        if self.zones.values().any(|hosted| hosted.zone.is_moving(id)) {
-            return;
-        }
-        self.numbers += 1;
-        let session = common::session(self.numbers);
-        self.players[player].session = session;
-        self.players[player].said.clear();
-        let (room, state) =
-            self.rooms.get(&id).cloned().map_or((None, String::new()), |(room, state)| (Some(room), state));
-        let zone =
-            self.zone_of(id).unwrap_or_else(|| room.as_ref().map_or(common::zone_id("town"), RoomId::zone));
-        let mutes = self.mutes.iter().filter(|mute| mute.account == account).cloned().collect();
-        let arrival = tidings_world::input::Arrival {
-            id,
-            account,
-            room,
-            state,
-            mutes,
-            ..common::arrival(0, self.players[player].name, self.players[player].role)
-        };
-        let ask = Ask::Enter(Box::new(arrival));
-        self.input(&zone, Input::Command(Command { origin: origin(session, ""), character: id, ask }));
     }
 
     // ---- what happens to them ----

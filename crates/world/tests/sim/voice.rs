@@ -119,9 +119,26 @@ const FORMS: &[&str] = &[
     "The party is full: at most *.",
 ];
 
-/// Whether a text has the form: `*` is any text, `?` any one character.
-pub fn fits(form: &str, text: &str) -> bool {
-    let (form, text): (Vec<char>, Vec<char>) = (form.chars().collect(), text.chars().collect());
+/// The forms, ready to be compared.
+pub struct Voice(Vec<Vec<char>>);
+
+impl Voice {
+    pub fn new() -> Self {
+        Self(FORMS.iter().map(|form| form.chars().collect()).collect())
+    }
+
+    /// A reply in the server's voice. What no catalogue knows begins with its key in brackets, and fits no form.
+    pub fn is_ours(&self, text: &str) -> bool {
+        let text: Vec<char> = text.chars().collect();
+        self.0.iter().any(|form| fits(form, &text))
+    }
+}
+
+/// Whether a text has the form: `*` is any text, `?` any one character. A bracket is met by a bracket alone.
+fn fits(form: &[char], text: &[char]) -> bool {
+    if (text.first() == Some(&'[')) != (form.first() == Some(&'[')) {
+        return false;
+    }
     let (mut f, mut t, mut star) = (0, 0, None);
     while t < text.len() {
         if f < form.len() && form[f] == '*' {
@@ -137,11 +154,4 @@ pub fn fits(form: &str, text: &str) -> bool {
         }
     }
     form[f..].iter().all(|c| *c == '*')
-}
-
-/// A reply in the server's voice.
-pub fn is_ours(text: &str) -> bool {
-    // Nothing that was not filled in, nothing that no catalogue knows.
-    !text.starts_with('[') && FORMS.iter().any(|form| fits(form, text))
-        || text.starts_with('[') && FORMS.iter().any(|form| form.starts_with('[') && fits(form, text))
 }

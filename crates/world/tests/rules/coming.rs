@@ -1,0 +1,130 @@
+//! Coming and going: entering, taking over, losing the connection, leaving, and what is kept.
+
+use crate::*;
+
+#[test]
+fn entering_tells_the_edge_then_the_room() {
+    let mut table = Table::new();
+    table.enter("Ann", Role::Player);
+    let lines = table.enter("Ben", Role::Moderator);
+    assert_eq!(lines, ["Ann: Ben has joined the world.", "Ben> Welcome, Ben."]);
+    assert_eq!(kinds(&table), names(&[("event.audiences", "player"), ("event.joined_world", "room")]));
+    let events: Vec<_> = table.events().cloned().collect();
+    let (before, after) = events[0].audiences.clone().expect("audiences");
+    let after: Vec<String> = after.iter().map(ToString::to_string).collect();
+    assert!(before.is_empty());
+    let player = format!("player.{}", table.id("Ben"));
+    assert_eq!(
+        after,
+        [player.as_str(), "room.town_hall", "area.town_inside", "world.lantern", "staff.lantern"]
+    );
+    assert_eq!(events[1].subject, Some(table.id("Ben")));
+    assert!(events[1].origin.as_ref().is_some_and(|origin| origin.id.is_empty()));
+    assert_eq!(events[1].data["room"], "town_hall");
+    assert_eq!(events[1].data["occupant"]["name"], "Ben");
+    // A repeat changes nothing.
+    let again = Arrival { ..arrival(2, "Ben", Role::Moderator) };
+    assert!(table.enter_as("Ben", again).is_empty());
+    assert_eq!((table.effects(), table.events().count()), (0, 0));
+}
+
+#[test]
+fn another_session_takes_over_without_a_line_to_others() {
+    let mut table = Table::new();
+    table.enter("Ann", Role::Player);
+    table.enter("Ben", Role::Player);
+    let old = table.session_of("Ann");
+    table.new_session("Ann");
+    assert_eq!(table.enter_as("Ann", arrival(1, "Ann", Role::Player)), ["Ann> Welcome, Ann."]);
+    assert_eq!(kinds(&table), names(&[("event.welcome", "player")]));
+    // The old one speaks no more, and its lost connection is nobody's.
+    let stale = Origin { session: old, id: "x".to_owned() };
+    let character = table.id("Ann");
+    let say = Command { origin: stale.clone(), character, ask: Ask::Line("say hi".to_owned()) };
+    assert_eq!(table.input(Input::Command(say)), ["?! This session has ended."]);
+    for ask in [Ask::LinkLost(None), Ask::LinkBack, Ask::Leave(None)] {
+        let command = Command { origin: stale.clone(), character, ask };
+        assert!(table.input(Input::Command(command)).is_empty() && table.effects() == 0);
+    }
+}
+
+#[test]
+fn a_lost_connection_has_its_grace() {
+    let mut table = Table::new();
+    table.enter("Ann", Role::Player);
+    table.enter("Ben", Role::Player);
+    assert_eq!(table.ask("Ann", Ask::LinkLost(None)), ["Ben: Ann's connection is lost."]);
+    let grace = table.last.iter().find_map(|output| match output {
+        Output::SetTimer(timer @ Timer::Grace(..), Some(at)) => Some((timer.clone(), *at - table.now)),
+        _ => None,
+    });
+    let (timer, after) = grace.expect("a timer");
+    assert_eq!(after, 30_000);
+    assert_eq!(table.types("Ben", "who ann"), ["Ben> Online: 1\nAnn - Main Hall (link lost)"]);
+    assert_eq!(table.types("Ben", "look ann"), ["Ben> Ann is here, but the connection is lost."]);
+    assert_eq!(table.ask("Ann", Ask::LinkBack), ["Ben: Ann is back."]);
+    assert!(table.timer(timer.clone()).is_empty(), "a grace that ended is no grace");
+    table.ask("Ann", Ask::LinkLost(Some(120_000)));
+    assert!(table.timer(timer).is_empty(), "nor is the one before");
+    table.input(Input::Fact(Fact::Draining(true)));
+    assert!(
+        table.timer(Timer::Grace(table.id("Ann"), 2)).is_empty(),
+        "it does not run while the host drains"
+    );
+    table.input(Input::Fact(Fact::Draining(false)));
+    assert_eq!(table.timer(Timer::Grace(table.id("Ann"), 2)), ["Ben: Ann has left the world."]);
+    assert!(!table.zone.owns(table.id("Ann")));
+}
+
+#[test]
+fn leaving_ends_the_own_log_last() {
+    let mut table = Table::new();
+    table.enter("Ann", Role::Player);
+    table.types("Ann", "pose dozing");
+    assert_eq!(table.types_as("Ann", "q", "quit"), ["Ann> Goodbye, Ann."]);
+    assert_eq!(kinds(&table), names(&[("event.left_world", "room"), ("event.audiences", "player")]));
+    let last = table.events().last().expect("an event");
+    assert_eq!(last.bye.as_ref().map(|bye| bye.0), Some(4000));
+    assert!(last.audiences.as_ref().is_some_and(|(before, after)| !before.is_empty() && after.is_empty()));
+    assert!(table.last.iter().any(|output| matches!(output, Output::Absent(_))));
+    assert_eq!(table.types_as("Ann", "q", "quit"), ["Ann> Goodbye, Ann."], "a repeat has the same outcome");
+    assert_eq!((table.effects(), table.events().count()), (0, 0));
+    // Staff and the session's end give a reason of their own.
+    table.new_session("Ann");
+    table.enter_as("Ann", arrival(1, "Ann", Role::Player));
+    table.ask("Ann", Ask::Leave(Some((4003, "Signed out.".to_owned()))));
+    assert_eq!(table.events().last().and_then(|e| e.bye.clone()), Some((4003, "Signed out.".to_owned())));
+}
+
+#[test]
+fn what_is_kept_comes_back() {
+    let mut table = Table::with(quiet());
+    table.enter("Ann", Role::Player);
+    table.types("Ann", "alias hi say hello");
+    table.types("Ann", "brief on");
+    table.types("Ann", "pose dozing");
+    table.types("Ann", "east");
+    table.types("Ann", "quit");
+    let kept = table.persisted().find_map(|persist| match persist {
+        Persist::Character(_, room, state) => Some((room.clone(), state.clone())),
+        _ => None,
+    });
+    let (room, state) = kept.expect("the character is kept");
+    assert_eq!(room, room_id("town_yard"));
+    table.new_session("Ann");
+    let back = Arrival { room: Some(room), state, ..arrival(1, "Ann", Role::Player) };
+    assert_eq!(table.enter_as("Ann", back), ["Ann> Welcome, Ann."]);
+    assert_eq!(table.types("Ann", "hi"), ["Ann> You say: hello"]);
+    assert_eq!(table.types("Ann", "look"), ["Ann> Yard\nExits: north, west, in, out"]);
+    assert_eq!(table.types("Ann", "look me"), ["Ann> Ann is here: dozing"]);
+    // A room that is gone, or a state that is none, is no reason to be kept out.
+    table.types("Ann", "quit");
+    table.new_session("Ann");
+    let odd = Arrival {
+        room: Some(room_id("town_nowhere")),
+        state: "{".to_owned(),
+        ..arrival(1, "Ann", Role::Player)
+    };
+    assert_eq!(table.enter_as("Ann", odd), ["Ann> Welcome, Ann."]);
+    assert_eq!(table.types("Ann", "channel who say"), ["Ann> On say: Ann"]);
+}
