@@ -220,5 +220,18 @@ fn start(
         maintain_every: config.maintain_every.max(SHORTEST_MAINTENANCE),
         compacting: None,
     };
-    std::thread::Builder::new().name("tidings-log".to_owned()).spawn(move || writer.run())
+    let ended = Ended(inbox.clone());
+    std::thread::Builder::new().name("tidings-log".to_owned()).spawn(move || {
+        let _ended = ended;
+        writer.run();
+    })
+}
+
+/// However the writer ends, by a fault of its own too, no commit waits for it.
+struct Ended(Arc<Inbox>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }

@@ -130,6 +130,13 @@ impl Inbox {
         self.arrived.notify_one();
     }
 
+    /// The writer is gone: who waits is answered by that, and nobody waits any more.
+    pub(crate) fn abandon(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.closed = true;
+        waiting.txns.clear();
+    }
+
     /// All that waits; waits for something at most this long.
     pub(crate) fn take(&self, patience: Duration) -> Taken {
         let mut waiting = self.waiting.lock();

@@ -297,8 +297,10 @@ impl Writer {
         self.files.rename(&tmp, &name)?;
         self.files.sync_folder()?;
         let mut view = self.shared.view.write();
-        let gone: Vec<u32> =
-            view.segments.range(head.number + 1..=head.covers).map(|(number, _)| *number).collect();
+        // From the segment itself on, since one that covers no other is a range that is empty, not one that is
+        // none.
+        let covered = view.segments.range(head.number..=head.covers).map(|(number, _)| *number);
+        let gone: Vec<u32> = covered.filter(|number| *number != head.number).collect();
         view.relocate(&moved, head.covers);
         for number in &gone {
             view.segments.remove(number);
