@@ -142,6 +142,14 @@ impl House {
         Player::new(&self.api, name).await.unwrap_or_else(|error| panic!("{name}: {error:?}"))
     }
 
+    /// Another edge of the same world.
+    pub fn another_edge(&self, name: &str) -> (EdgeHandle, Api) {
+        let config = EdgeConfig { edge: name.to_owned(), shards: 1, ..EdgeConfig::default() };
+        let edge = start_edge(&self.bus, &Health::new(), &Setup { config, ..Setup::default() });
+        let api = Api::new(edge.address());
+        (edge, api)
+    }
+
     pub fn edge(&self) -> &EdgeHandle {
         self.edge.as_ref().expect("it runs")
     }

@@ -4,6 +4,7 @@
 
 mod border;
 mod compression;
+mod drain;
 mod evening;
 mod harness;
 mod refusals;

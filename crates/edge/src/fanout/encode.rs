@@ -52,8 +52,6 @@ pub struct Special {
     pub border: Option<(CharacterId, Border)>,
     /// The audiences of a character change.
     pub change: Option<Change>,
-    /// Frames by variant.
-    pub variants: Box<[(Box<str>, Bytes)]>,
     /// A mute of the log's own account.
     pub mute: Option<Mute>,
     /// The session ends.
@@ -126,7 +124,6 @@ impl Encoded {
                 && special.except.is_empty()
                 && special.border.is_none()
                 && special.change.is_none()
-                && special.variants.is_empty()
                 && special.mute.is_none()
                 && special.bye.is_none()
         })
@@ -273,10 +270,6 @@ impl Encoder {
     fn special(&self, audience: &AudienceInfo, event: &wire::Event, seq: u64) -> Option<Box<Special>> {
         let origin = event.origin.as_ref().and_then(|origin| origin.session.parse().ok());
         let ids = |texts: &[String]| texts.iter().filter_map(|id| id.parse().ok()).collect();
-        let variants = event
-            .variants
-            .iter()
-            .map(|(name, text)| (name.as_str().into(), self.event_frame(audience, event, text.clone(), seq)));
         let special = Special {
             origin,
             command: event.origin.as_ref().map_or("", |origin| origin.id.as_str()).into(),
@@ -285,7 +278,6 @@ impl Encoder {
             except: ids(&event.except),
             border: border(event),
             change: event.audiences.as_ref().map(|sets| self.change(sets)),
-            variants: variants.collect(),
             mute: event.mute.as_ref().map(Mute::from),
             bye: event.bye.as_ref().map(|bye| (u16::try_from(bye.code).unwrap_or(4000), bye.reason.clone())),
         };
@@ -294,7 +286,6 @@ impl Encoder {
             && special.except.is_empty()
             && special.border.is_none()
             && special.change.is_none()
-            && special.variants.is_empty()
             && special.mute.is_none()
             && special.bye.is_none();
         (!empty).then(|| Box::new(special))

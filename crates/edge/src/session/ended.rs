@@ -1,12 +1,15 @@
 //! A session ended on this edge: those who have to know are told, each once.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tidings_protocol::proto::services::v1::{Empty, SessionRequest};
+use prost::Message as _;
+use tidings_protocol::proto::services::v1::{Empty, Present, SessionRequest};
 use tidings_protocol::proto::world::v1::{
     self as wire, Leave, Link, Origin, ZoneRequest, link, zone_request,
 };
+use tidings_protocol::{ErrorCode, ZoneId};
 use tidings_service::CallError;
 
 use super::{CALL_DEADLINE, retry};
@@ -16,6 +19,9 @@ use crate::shard::{End, Ended, Shard};
 const DRAIN_GRACE: Duration = Duration::from_secs(120);
 /// How long others are tried to be told. After it the lease of the session runs out by itself.
 const TELL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Where zone hosts say who is where.
+const PRESENCE_BUCKET: &str = "presence";
 
 /// Tells the session service and the zone.
 pub async fn ended(shard: Rc<Shard>, ended: Box<Ended>) {
@@ -71,15 +77,35 @@ async fn leave(shard: &Shard, ended: &Ended) -> Result<(), CallError> {
     zone(shard, ended, zone_request::Ask::Leave(leave)).await
 }
 
+/// Tells the owner of the zone the character is in: the one known here, else the one that presence knows.
 async fn zone(shard: &Shard, ended: &Ended, ask: zone_request::Ask) -> Result<(), CallError> {
-    let caller = &shard.shared.caller;
     let request = ZoneRequest { ask: Some(ask) };
     let deadline = Instant::now() + TELL_DEADLINE;
-    let told =
-        retry::until(deadline, CALL_DEADLINE, |left| caller.zone(&ended.zone, request.clone(), left)).await;
+    let zone = RefCell::new(ended.zone.clone());
+    let told = retry::until(deadline, CALL_DEADLINE, |left| {
+        let (request, zone) = (request.clone(), &zone);
+        async move {
+            let now = zone.borrow().clone();
+            let told = shard.shared.caller.zone(&now, request, left).await;
+            if told.as_ref().is_err_and(|error| error.code == ErrorCode::Aborted)
+                && let Some(there) = present(shard, ended).await
+            {
+                *zone.borrow_mut() = there;
+            }
+            told
+        }
+    })
+    .await;
     match told {
         // It is in the world no more: nobody has to be told.
         Err(error) if !error.is_retryable() => Ok(()),
         told => told.map(drop),
     }
+}
+
+/// Where presence has the character.
+async fn present(shard: &Shard, ended: &Ended) -> Option<ZoneId> {
+    let presence = shard.shared.bus.kv(PRESENCE_BUCKET).ok()?;
+    let entry = presence.get(&ended.character.to_string()).await.ok()??;
+    Present::decode(entry.value).ok()?.zone.parse().ok()
 }

@@ -74,7 +74,13 @@ impl Joining<'_> {
             }
         };
         let own = shared.encoder.interner.intern(&Audience::Player(who.character));
-        let plan = Plan::make(shared, hello.resume.as_ref(), &entered, &own).await?;
+        let plan = match Plan::make(shared, hello.resume.as_ref(), &entered, &own).await {
+            Ok(plan) => plan,
+            Err(refused) => {
+                self.give_up(&opened, &who);
+                return Err(refused);
+            }
+        };
         if !self.attach(&opened, &who, &entered, &plan, &own) {
             self.give_up(&opened, &who);
             return Ok(());
@@ -95,10 +101,11 @@ impl Joining<'_> {
             let link =
                 Link { session: session.clone(), character, kind: link::Kind::Back.into(), grace_ms: 0 };
             let back = ZoneRequest { ask: Some(zone_request::Ask::Link(link)) };
-            match self.ask(&who.zone, back).await {
+            // Asked once: a zone that has the character no more says so at once, and `Enter` finds it.
+            let caller = &self.shard.shared.caller;
+            match caller.zone(&who.zone, back, CALL_DEADLINE).await {
                 Ok(_) => {}
-                // It left, or is in another zone: `Enter` knows both.
-                Err(error) if matches!(error.code, ErrorCode::NotFound | ErrorCode::Aborted) => {}
+                Err(error) if error.code == ErrorCode::NotFound || error.is_retryable() => {}
                 Err(error) => return Err(error),
             }
         }

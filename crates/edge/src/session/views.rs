@@ -13,7 +13,7 @@ use crate::shard::{At, Bye, End, Shard};
 /// Asks for a view and sends it.
 pub async fn state(shard: Rc<Shard>, at: At, ask: StateAsk) {
     let deadline = Instant::now() + shard.shared.config.session.command;
-    let Some((zone, character)) = place(&shard, at) else { return };
+    let Some(character) = character(&shard, at) else { return };
     let query = StateQuery {
         character,
         what: ask.name().to_owned(),
@@ -22,8 +22,15 @@ pub async fn state(shard: Rc<Shard>, at: At, ask: StateAsk) {
     };
     let request = ZoneRequest { ask: Some(zone_request::Ask::State(query)) };
     let caller = &shard.shared.caller;
-    let answer =
-        retry::until(deadline, CALL_DEADLINE, |left| caller.zone(&zone, request.clone(), left)).await;
+    let answer = retry::until(deadline, CALL_DEADLINE, |left| {
+        let zone: Option<ZoneId> = shard.inner.borrow_mut().session(at).map(|session| session.zone.clone());
+        let request = request.clone();
+        async move {
+            let gone = || CallError::new(ErrorCode::NotFound, "The session has ended.");
+            caller.zone(&zone.ok_or_else(gone)?, request, left).await
+        }
+    })
+    .await;
     let answer = match answer {
         Ok(zone_reply::Answer::State(view)) => Ok(view),
         Ok(_) => Err(CallError::internal("The zone answers with something else.")),
@@ -42,8 +49,6 @@ pub async fn state(shard: Rc<Shard>, at: At, ask: StateAsk) {
     shard.settle();
 }
 
-fn place(shard: &Shard, at: At) -> Option<(ZoneId, String)> {
-    let mut inner = shard.inner.borrow_mut();
-    let session = inner.session(at)?;
-    Some((session.zone.clone(), session.character.to_string()))
+fn character(shard: &Shard, at: At) -> Option<String> {
+    shard.inner.borrow_mut().session(at).map(|session| session.character.to_string())
 }

@@ -1,13 +1,12 @@
 //! The hot path: one event to all members of an audience in this shard.
 //!
 //! Where an event says the same to everyone and nobody in the room has a mute, a delivery is a pointer pushed into
-//! an outbox. Everything else goes through [`Inner::apply`], which knows borders, mutes, variants and replies; it is
+//! an outbox. Everything else goes through [`Inner::apply`], which knows borders, mutes and replies; it is
 //! also what a replay uses, so that what is missed is filtered exactly like what is heard.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tidings_protocol::{Audience, CloseCode};
 
 use super::conn::{At, Phase};
@@ -103,7 +102,7 @@ impl Inner {
         }
     }
 
-    /// One event for one member: borders, mutes, variants, its own reply, what acts on its session.
+    /// One event for one member: borders, mutes, its own reply, what acts on its session.
     pub(crate) fn apply(&mut self, key: u32, event: &Arc<Encoded>) {
         let Some(at) = self.at(key) else { return };
         let audience = event.audience.id;
@@ -134,12 +133,10 @@ impl Inner {
             self.push(key, Rc::new(own), event);
         } else if !mine
             && matches!(hearing, Hearing::Heard | Hearing::Leaving)
+            && !event.frame.is_empty()
             && self.perceives(key, event, special)
         {
-            let frame = self.frame_for(event, special);
-            if !frame.is_empty() {
-                self.push(key, Rc::new(frame), event);
-            }
+            self.push(key, Rc::new(event.frame.clone()), event);
         }
         if self.at(key) != Some(at) {
             return;
@@ -151,7 +148,7 @@ impl Inner {
             }
         }
         if ask_state && event.audience.is_room() && self.at(key) == Some(at) {
-            self.ask_room(at);
+            self.ask_room(at, event.seq);
         }
     }
 
@@ -250,11 +247,6 @@ impl Inner {
         event.always || !session.mutes.borrow().silences(event.author, &event.channel, self.now_ms)
     }
 
-    /// The frame by the receiver's variant. Characters have no variants yet: everyone reads the text.
-    fn frame_for(&self, event: &Encoded, _special: Option<&Special>) -> Bytes {
-        event.frame.clone()
-    }
-
     /// A frame of the flow: through the gate where there is one.
     fn push(&mut self, key: u32, frame: Frame, event: &Arc<Encoded>) {
         let Some(conn) = self.conns.get_mut(key as usize) else { return };
@@ -297,11 +289,12 @@ impl Inner {
     }
 
     /// Asks for the room's state; everything else waits behind it.
-    fn ask_room(&mut self, at: At) {
+    fn ask_room(&mut self, at: At, entered: u64) {
         let seq = self.conn(at).map_or(0, |conn| conn.seq);
         self.gate(at, |gate| {
+            gate.state_at = if gate.state || gate.mutes_since.is_some() { gate.state_at } else { seq };
+            gate.state_needs = entered;
             gate.state = true;
-            gate.state_at = seq;
         });
         self.todo.push(Todo::State(at, StateAsk::entered()));
     }

@@ -87,6 +87,10 @@ impl Inner {
     /// until `remove`. A second call changes nothing.
     pub(crate) fn end(&mut self, at: At, end: End, bye: Option<Bye>) {
         let tick = self.tick;
+        let half = match self.shared.config.limits.outbox_bytes {
+            0 => usize::MAX,
+            most => most / 2,
+        };
         let Some(conn) = self.conn(at) else { return };
         if matches!(conn.phase, Phase::Closing(..)) {
             return;
@@ -100,10 +104,8 @@ impl Inner {
             return conn.out.clear();
         };
         // Only a reader who is too slow has much waiting, and it will not take it in time.
-        if conn.out.bytes() > self.shared.config.limits.outbox_bytes / 2 {
-            if let Some(conn) = self.conn(at) {
-                conn.out.clear();
-            }
+        if conn.out.bytes() > half {
+            conn.out.clear();
         }
         self.last_frames(at, &bye);
     }
@@ -179,7 +181,11 @@ impl Inner {
             .collect();
         let known = CloseCode::ALL.iter().find(|known| known.code() == code).copied();
         let known = known.unwrap_or(CloseCode::Revoked);
-        let end = if known == CloseCode::TakenOver { End::TakenOver } else { End::Revoked };
+        let end = match known {
+            CloseCode::TakenOver => End::TakenOver,
+            code if code.reconnects() => End::Lost("lapsed"),
+            _ => End::Revoked,
+        };
         for at in meant {
             let reason = if control.reason.is_empty() { known.reason() } else { &control.reason };
             self.end(at, end, Some(Bye { code, ..Bye::saying(known, reason) }));

@@ -153,7 +153,11 @@ impl Inner {
         self.todo.push(Todo::LoadMutes(account));
         let tick = self.tick;
         for at in self.live_of(account) {
-            self.gate(at, |gate| gate.mutes_since = gate.mutes_since.or(Some(tick)));
+            let seq = self.conn(at).map_or(0, |conn| conn.seq);
+            self.gate(at, |gate| {
+                gate.state_at = if gate.state || gate.mutes_since.is_some() { gate.state_at } else { seq };
+                gate.mutes_since = gate.mutes_since.or(Some(tick));
+            });
         }
     }
 

@@ -48,7 +48,7 @@ impl Outbox {
 
     /// Whether nothing waits.
     #[cfg(test)]
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 

@@ -78,6 +78,10 @@ impl Inner {
     pub(crate) fn room_came(&mut self, at: At, view: &StateView) {
         let Some(session) = self.session(at) else { return };
         let Some(gate) = session.gate.as_ref().filter(|gate| gate.state) else { return };
+        if view.seq < gate.state_needs {
+            // The character has walked on: the view of that room is on its way.
+            return;
+        }
         let seq = gate.state_at;
         session.state_seq = session.state_seq.max(view.seq);
         let frame = frames::state(&self.shared.encoder, "room", &view.body, seq);

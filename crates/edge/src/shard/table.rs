@@ -75,8 +75,10 @@ pub type Queued = Inflight;
 pub struct Gate {
     /// The room's state was asked for: it goes before everything held.
     pub state: bool,
-    /// The position of that state.
+    /// The position of that state: everything after it waits here.
     pub state_at: u64,
+    /// The state has to show this: the character may enter another room while it is asked for.
+    pub state_needs: u64,
     /// The mutes are not known, since this tick.
     pub mutes_since: Option<u32>,
     /// What waits.
