@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Executor, Row as _};
 use tidings_protocol::AccountId;
 
-use super::{Sqlite, characters, families, page, parsed, until};
+use super::{Sqlite, page, parsed, until};
 use crate::Result;
 use crate::backend::{Accounts, Answer};
 use crate::error::{Error, ErrorKind};
@@ -39,7 +39,10 @@ fn read(row: &SqliteRow) -> Result<Account> {
     })
 }
 
-async fn insert<'e>(to: impl Executor<'e, Database = sqlx::Sqlite>, account: &NewAccount) -> Result<()> {
+pub(super) async fn insert<'e>(
+    to: impl Executor<'e, Database = sqlx::Sqlite>,
+    account: &NewAccount,
+) -> Result<()> {
     sqlx::query(
         "INSERT INTO accounts (id, username, folded, password, role, guest, created_ms, seen_ms) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -73,13 +76,7 @@ impl Accounts for Sqlite {
         character: &'a NewCharacter,
         family: &'a NewFamily,
     ) -> Answer<'a, ()> {
-        Box::pin(async move {
-            let mut tx = self.begin().await?;
-            insert(&mut *tx, account).await?;
-            characters::insert(&mut *tx, character).await?;
-            families::insert(&mut tx, family).await?;
-            Ok(tx.commit().await?)
-        })
+        Box::pin(self.guest_with_others(account, character, family))
     }
 
     fn account(&self, id: AccountId) -> Answer<'_, Option<Account>> {

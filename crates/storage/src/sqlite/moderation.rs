@@ -121,7 +121,7 @@ impl Moderation for Sqlite {
             if records.is_empty() {
                 return Ok(());
             }
-            let mut tx = self.begin().await?;
+            let mut tx = self.begin_relaxed().await?;
             for record in records {
                 match record {
                     Record::Character { id, room, state } => place(&mut tx, stamp, *id, room, state).await?,

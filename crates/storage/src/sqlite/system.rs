@@ -95,6 +95,7 @@ impl System for Sqlite {
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
             self.reader.close().await;
+            self.relaxed.close().await;
             self.writer.close().await;
         })
     }

@@ -108,3 +108,31 @@ pub async fn only_idle_guests_are_found(store: &Store) {
     assert_eq!(store.idle_guests(NOW + 100, 1).await.expect("ids"), [account_id(12)]);
     assert!(store.accounts("", 10).await.expect("a page").iter().all(|account| !account.guest));
 }
+
+pub async fn a_crowd_of_guests_is_made_at_once(store: &Store) {
+    let tasks: Vec<_> = (0..300u128)
+        .map(|n| {
+            // Every tenth wants the name of the one before: it alone is refused.
+            let (account, mut character, family) = guest(n + 1_000, NOW);
+            if n % 10 == 9 {
+                character.name = CharacterName::guest(n as u32 + 999);
+            }
+            let store = store.clone();
+            tokio::spawn(async move {
+                // The hash of a token is unique; the helper's has one byte of its number.
+                let mut hash = [0; 32];
+                hash[..16].copy_from_slice(&n.to_be_bytes());
+                let family = NewFamily { token_hash: Secret::new(hash), ..family };
+                store.create_guest(&account, &character, &family).await.map_err(|error| error.kind())
+            })
+        })
+        .collect();
+    let mut refused = 0;
+    for (n, task) in tasks.into_iter().enumerate() {
+        let made = task.await.expect("no panic");
+        refused += usize::from(made.is_err());
+        let there = store.account(account_id(n as u128 + 1_000)).await.expect("an answer").is_some();
+        assert_eq!(there, made.is_ok(), "{n}");
+    }
+    assert_eq!(refused, 30);
+}

@@ -55,7 +55,7 @@ macro_rules! backend_suite {
             $crate::backend_suite!(@tests $fresh,
                 accounts: a_username_is_taken_once, accounts_come_in_pages, changes_of_an_account_are_kept,
                     a_guest_is_made_whole_or_not_at_all, a_removed_account_leaves_nothing,
-                    only_idle_guests_are_found;
+                    only_idle_guests_are_found, a_crowd_of_guests_is_made_at_once;
                 families: a_token_is_exchanged_once, the_one_before_gives_the_same_successor_for_a_moment,
                     a_later_reuse_revokes_the_family, a_revoked_family_gives_nothing, families_end;
                 characters: a_name_is_taken_once, an_account_has_so_many, a_place_is_kept,
