@@ -47,6 +47,8 @@ pub struct Conn {
     pub seq: u64,
     /// When something was last heard of it, in ticks.
     pub heard: u32,
+    /// Frames that came since the last tick.
+    pub frames: u32,
     /// Everything goes through the session's gate.
     pub gated: bool,
     /// It is in the list of those to be written.
@@ -85,6 +87,7 @@ impl Conn {
             phase: Phase::Hello(deadline),
             seq: 0,
             heard: tick,
+            frames: 0,
             gated: false,
             dirty: false,
             blocked: false,

@@ -22,6 +22,8 @@ const FRAGMENTS_MAX: u32 = 64;
 const REFUSED_MAX: u8 = 8;
 /// Within this time.
 const REFUSED_TICKS: u32 = (60_000 / TICK.as_millis()) as u32;
+/// Frames of any kind between two ticks: a client that pings as fast as it can costs no more than this.
+const FRAMES_A_TICK_MAX: u32 = 1_000;
 /// Views asked for and not come: a client asks for pages one after the other.
 const VIEWS_MAX: u8 = 4;
 
@@ -69,6 +71,12 @@ impl Inner {
     }
 
     fn message(&mut self, at: At, message: Message<'_>) -> ControlFlow<()> {
+        let Some(conn) = self.conn(at) else { return ControlFlow::Break(()) };
+        conn.frames += 1;
+        if conn.frames > FRAMES_A_TICK_MAX {
+            self.end(at, End::Lost("flooding"), Some(Bye::of(CloseCode::Flooding)));
+            return ControlFlow::Break(());
+        }
         match message {
             Message::Text(text) => self.text(at, text),
             Message::Binary(_) => {
@@ -154,7 +162,7 @@ impl Inner {
             let message = "Too many commands wait already.";
             return self.tell(at, Some(&id), ErrorCode::RateLimited, message, Some(1_000));
         }
-        session.queue.push_back(Queued { id: id.into(), text: text.into() });
+        session.queue.push_back(Queued { id: id.into(), text: text.into(), logged: 0 });
         self.next_command(at);
     }
 

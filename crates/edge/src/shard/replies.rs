@@ -19,30 +19,32 @@ impl Inner {
         if !self.is_inflight(at, id) {
             return;
         }
-        let waiting =
-            WaitingReply { at, id: id.into(), seq: answered.seq, reply: answered.frame, tick: self.tick };
-        if waiting.seq <= self.through {
+        let seq = answered.seq;
+        let Some(reply) = answered.frame else { return self.reply_in_log(at, seq) };
+        let waiting = WaitingReply { at, id: id.into(), seq, reply };
+        if seq <= self.through {
             return self.reply_due(waiting);
         }
-        if waiting.reply.is_some() {
-            self.todo.push(Todo::Need(waiting.seq));
-        }
+        self.todo.push(Todo::Need(seq));
         self.waiting.push(waiting);
+    }
+
+    /// The log brings the reply: it is on its way, or was told to a connection before this one and is read again.
+    fn reply_in_log(&mut self, at: At, seq: u64) {
+        if seq <= self.through {
+            return self.todo.push(Todo::Reread(at, seq));
+        }
+        if let Some(inflight) = self.session(at).and_then(|session| session.inflight.as_mut()) {
+            inflight.logged = seq;
+        }
     }
 
     /// Everything up to a reply's sequence was delivered.
     pub(crate) fn reply_due(&mut self, waiting: WaitingReply) {
-        let WaitingReply { at, id, seq, reply, .. } = waiting;
-        if !self.is_inflight(at, &id) {
-            return;
-        }
-        match reply {
-            Some(frame) => {
-                let place = self.conn(at).map_or(seq, |conn| conn.seq.max(seq));
-                self.reply_now(at, &id, frame(place));
-            }
-            // The log brought it, or will not: it was before this connection.
-            None => self.todo.push(Todo::Reread(at, seq)),
+        let WaitingReply { at, id, seq, reply } = waiting;
+        if self.is_inflight(at, &id) {
+            let place = self.conn(at).map_or(seq, |conn| conn.seq.max(seq));
+            self.reply_now(at, &id, reply(place));
         }
     }
 

@@ -14,7 +14,8 @@ impl Inner {
         let (tick, stale) = (self.tick, self.shared.config.session.stale);
         let stale_ticks = if stale.is_zero() { u32::MAX } else { ticks(stale) };
         let mut ends: Vec<(At, Option<CloseCode>)> = Vec::new();
-        for (key, conn) in &self.conns {
+        for (key, conn) in &mut self.conns {
+            conn.frames = 0;
             let at = At { key: key as u32, id: conn.id };
             match conn.phase {
                 Phase::Hello(until) if tick >= until => ends.push((at, Some(CloseCode::NoHello))),
@@ -38,12 +39,21 @@ impl Inner {
         self.sweep_replies();
     }
 
-    /// Replies that wait for longer than an event takes: the dispatcher is asked how far it is.
+    /// Replies that the log was to bring and did not yet: the dispatcher is asked how far it is, and what it has
+    /// passed is read.
     fn sweep_replies(&mut self) {
-        let tick = self.tick;
-        let needs = self.waiting.iter().filter(|waiting| tick.wrapping_sub(waiting.tick) >= 2).map(|w| w.seq);
-        if let Some(seq) = needs.max() {
-            self.todo.push(Todo::Need(seq));
+        let through = self.through;
+        for (key, conn) in &self.conns {
+            let Some(inflight) = conn.session_ref().and_then(|session| session.inflight.as_ref()) else {
+                continue;
+            };
+            match inflight.logged {
+                0 => {}
+                seq if seq <= through => {
+                    self.todo.push(Todo::Reread(At { key: key as u32, id: conn.id }, seq));
+                }
+                seq => self.todo.push(Todo::Need(seq)),
+            }
         }
     }
 

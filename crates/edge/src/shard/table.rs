@@ -65,6 +65,8 @@ pub struct Inflight {
     pub id: Box<str>,
     /// What was typed.
     pub text: Box<str>,
+    /// The sequence at which the log brings its reply, once the zone has said so; 0: not known.
+    pub logged: u64,
 }
 
 /// A command that waits.
@@ -95,10 +97,8 @@ pub struct WaitingReply {
     pub id: Box<str>,
     /// Until then.
     pub seq: u64,
-    /// The frame; `None`: it comes by the log.
-    pub reply: Option<Box<dyn Fn(u64) -> Bytes>>,
-    /// Since when.
-    pub tick: u32,
+    /// The frame, by the position it is given at.
+    pub reply: Box<dyn Fn(u64) -> Bytes>,
 }
 
 impl Session {
