@@ -67,9 +67,10 @@ pub(crate) struct EmbeddedFollow {
 
 impl EmbeddedFollow {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let signal = shared.signal();
         Self {
             shared,
-            signal: Arc::default(),
+            signal,
             logs: KeyMap::default(),
             ids: KeyMap::default(),
             behind: BTreeSet::new(),

@@ -215,7 +215,7 @@ fn start(
         group: recovered.last_group,
         synced: recovered.last_group,
         mark: Some(mark),
-        last_time_ms: 0,
+        last_time_ms: shared.view.read().last_time_ms(),
         maintained: Instant::now(),
         maintain_every: config.maintain_every.max(SHORTEST_MAINTENANCE),
         compacting: None,

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use crate::embedded::buckets::Bucket;
 use crate::embedded::disk::codec::{Decoded, Kind, Record, decode_record};
 use crate::embedded::disk::segment::name_of;
 use crate::embedded::queues::WorkQueue;
+use crate::embedded::signal::Signal;
 use crate::embedded::view::{Found, LogId, View};
 use crate::error::{Error, ErrorKind};
 use crate::log::LogMessage;
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) buckets: HashMap<String, Arc<Bucket>>,
     pub(crate) queues: Mutex<HashMap<String, Arc<WorkQueue>>>,
     pub(crate) metrics: LogMetrics,
+    /// Every follower, also one that follows nothing yet: woken when the bus closes.
+    followers: Mutex<Vec<Weak<Signal>>>,
     reads_block: bool,
     closed: AtomicBool,
 }
@@ -90,6 +93,7 @@ impl Shared {
             buckets,
             queues: Mutex::default(),
             metrics: LogMetrics::new(),
+            followers: Mutex::default(),
             reads_block,
             closed: AtomicBool::new(false),
         }
@@ -102,13 +106,24 @@ impl Shared {
     /// Nothing more becomes visible: followers, watchers and workers read what there is and end.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.view.read().raise_all();
+        for follower in self.followers.lock().iter().filter_map(Weak::upgrade) {
+            follower.raise();
+        }
         for bucket in self.buckets.values() {
             bucket.close();
         }
         for queue in self.queues.lock().values() {
             queue.stop();
         }
+    }
+
+    /// The signal of a new follower.
+    pub(crate) fn signal(&self) -> Arc<Signal> {
+        let signal = Arc::<Signal>::default();
+        let mut followers = self.followers.lock();
+        followers.retain(|follower| follower.strong_count() > 0);
+        followers.push(Arc::downgrade(&signal));
+        signal
     }
 
     /// Whether reading what is not in memory waits for a disk.

@@ -333,12 +333,9 @@ impl View {
         }
     }
 
-    pub(crate) fn raise_all(&self) {
-        for log in self.logs.values() {
-            for follower in &log.followers {
-                follower.raise();
-            }
-        }
+    /// The latest time of a message, as far as it is known.
+    pub(crate) fn last_time_ms(&self) -> i64 {
+        self.marks.back().map_or(0, |(since, _)| *since)
     }
 
     pub(crate) fn logs(&self) -> impl Iterator<Item = &LogState> {

@@ -266,3 +266,16 @@ pub async fn a_commit_out_of_bounds(fixture: Fixture) {
     let most = (0..tidings_bus::COMMIT_MESSAGES_MAX).map(|_| append(&room, "x")).collect();
     assert_eq!(bus.commit(most, Vec::new()).await.unwrap().last, 1_000);
 }
+
+pub async fn a_follower_ends_with_the_bus(fixture: Fixture) {
+    let bus = fixture.bus.clone();
+    let room = subject(&bus, "room", "z_r");
+    bus.append(&room, Bytes::from("stored")).await.unwrap();
+    let mut reader = bus.follow(&room, From::After(0));
+    let mut nothing = bus.follow_set();
+    let (one, other) = tokio::join!(bus.drain(super::SOON), soon(nothing.next()));
+    assert!(one.is_clean());
+    assert_eq!(other.unwrap_err().kind(), ErrorKind::Closed, "one that follows nothing, too");
+    assert_eq!(texts(&mut reader, 1).await, ["stored"], "what there is can be read");
+    assert_eq!(soon(reader.next()).await.unwrap_err().kind(), ErrorKind::Closed);
+}

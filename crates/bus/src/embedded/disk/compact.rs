@@ -49,12 +49,28 @@ pub(crate) fn worth(live: &[u64], total: &[u64]) -> usize {
     best
 }
 
-/// Writes what is still wanted of `segments` into one file, and brings it to the disk.
+/// Writes what is still wanted of `segments` into one file, and brings it to the disk. One that failed takes no
+/// room: the disk may be full.
 pub(crate) fn compact(
     files: &dyn FileLayer,
     shared: &Shared,
     segments: &[(Arc<Segment>, Standing)],
     seed: [u8; 16],
+) -> io::Result<Compacted> {
+    let tmp = format!("{}.tmp", name_of(segments[0].0.head.number));
+    let compacted = write(files, shared, segments, seed, tmp.clone());
+    if compacted.is_err() {
+        let _ = files.remove(&tmp);
+    }
+    compacted
+}
+
+fn write(
+    files: &dyn FileLayer,
+    shared: &Shared,
+    segments: &[(Arc<Segment>, Standing)],
+    seed: [u8; 16],
+    tmp: String,
 ) -> io::Result<Compacted> {
     let first = &segments[0].0.head;
     let last = &segments[segments.len() - 1].0.head;
@@ -69,7 +85,6 @@ pub(crate) fn compact(
         age_floor: shared.view.read().age_floor,
         seed,
     };
-    let tmp = format!("{}.tmp", name_of(head.number));
     let file = files.open(&tmp)?;
     file.set_len(0)?;
     file.write_at(&head.encode(), 0)?;
