@@ -94,6 +94,24 @@ async fn a_failed_commit_is_rolled_back_and_done_once_when_asked_again() {
 }
 
 #[tokio::test]
+async fn a_commit_without_an_answer_does_not_hold_the_zone() {
+    for fault in [OnCommit::Vanish, OnCommit::StoreAndVanish] {
+        let ground = Ground::in_memory().await;
+        let patience = Duration::from_millis(100);
+        let hosts = ground.start_with(HostConfig { commit_deadline: patience, ..ground.host_config("a") });
+        let (ann, _ben) = two(&ground).await;
+        ground.faults.set(fault).await;
+        let (heard, ()) = tokio::join!(ann.reads(&ground, "1", "say once"), async {
+            ground.faults.vanished.notified().await;
+            ground.faults.set(OnCommit::Store).await;
+        });
+        assert_eq!(heard, "You say: once");
+        assert_eq!(times(&ground.said("room.town_hall").await, "Ann says: once"), 1, "{fault:?}");
+        assert!(hosts.drain(SOON).await);
+    }
+}
+
+#[tokio::test]
 async fn a_move_whose_answer_is_lost_is_made_once() {
     let ground = Ground::in_memory().await;
     let hosts = ground.start("a");
@@ -165,8 +183,7 @@ async fn a_dead_hosts_zones_are_taken_over() {
     assert!(killed.elapsed() < LEASE + Duration::from_secs(2), "{:?}", killed.elapsed());
     assert!(b.drain(SOON).await);
     // A drained host's leases are free at once.
-    let started = std::time::Instant::now();
+    assert_eq!(ground.bus.kv("leases").unwrap().keys().await.unwrap(), Vec::<String>::new());
     let _c = ground.start("c");
     ann.types("3", "say at once").await;
-    assert!(started.elapsed() < LEASE, "{:?}", started.elapsed());
 }

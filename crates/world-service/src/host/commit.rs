@@ -51,7 +51,11 @@ impl OwnedZone {
         let mut fences = vec![self.fence.clone()];
         fences.append(&mut batch.fences);
         let started = Instant::now();
-        let committed = self.shared.bus.commit(appends, fences).await?;
+        let answer = self.shared.bus.commit(appends, fences);
+        let committed = match tokio::time::timeout(self.shared.config.commit_deadline, answer).await {
+            Ok(answer) => answer?,
+            Err(_) => return Err(BusError::new(ErrorKind::Timeout, "the commit has no answer")),
+        };
         self.figures.commit_seconds.record(started.elapsed().as_secs_f64());
         self.figures.commit_records.record(records as f64);
         self.figures.commit_bytes.record(bytes as f64);

@@ -40,6 +40,9 @@ pub struct HostConfig {
     pub lease_bucket: String,
     /// How long a lease lives without being renewed: the pause after a host dies.
     pub lease: Duration,
+    /// A commit without an answer for so long has failed: longer than the stream's leader takes to be elected
+    /// anew. The zone is loaded again, and whatever became of that commit is found in the log.
+    pub commit_deadline: Duration,
     /// A checkpoint is made at least this often while there is anything new.
     pub checkpoint_every: Duration,
     /// And after so many commits.
@@ -59,6 +62,7 @@ impl HostConfig {
             name: name.into(),
             lease_bucket: "leases".into(),
             lease: Duration::from_secs(10),
+            commit_deadline: Duration::from_secs(15),
             checkpoint_every: Duration::from_secs(60),
             checkpoint_commits: 1000,
             threads: 2,
