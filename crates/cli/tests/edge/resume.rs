@@ -1,7 +1,7 @@
 //! Coming back: what was missed comes once, in order; a second sign-in takes over.
 
 use tidings_client::Connection;
-use tidings_client::frames::ServerFrame;
+use tidings_client::frames::{ClientFrame, ServerFrame};
 use tidings_protocol::Position;
 use tidings_test_support::Player;
 
@@ -63,4 +63,42 @@ async fn a_second_sign_in_takes_over() {
         }
     }
     drop(again);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_sent_again_after_a_drop_is_done_once_and_answered_as_it_was() {
+    let house = House::new().await;
+    let mut ann = house.player("Ann").await;
+    let mut ben = house.player("Ben").await;
+    let command = || ClientFrame::Command { id: "once".to_owned(), text: "say once".to_owned() };
+    ann.connection.send(&command()).await.unwrap();
+    assert_eq!(ann.connection.reply("once").await.unwrap().text, "You say: once");
+    let mut ann = ann.reconnect().await.unwrap();
+    ann.connection.send(&command()).await.unwrap();
+    assert_eq!(ann.connection.reply("once").await.unwrap().text, "You say: once");
+    assert_eq!(ann.does("say twice").await.unwrap(), "You say: twice");
+    ben.hears("Ann says: twice").await.unwrap();
+    let said = ben.lines().await.into_iter().filter(|line| line == "Ann says: once").count();
+    assert_eq!(said, 1, "left waiting by `hears`, once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_missed_is_filtered_by_the_mutes_as_they_stand_now() {
+    let house = House::new().await;
+    let mut ann = house.player("Ann").await;
+    let mut ben = house.player("Ben").await;
+    let mut cat = house.player("Cat").await;
+    ann.hears("Cat has joined the world.").await.unwrap();
+    assert_eq!(ann.does("mute Ben").await.unwrap(), "You have muted Ben.");
+    let Player { name, session, connection, state } = ann;
+    let (address, secret, position) = connection.resume_point();
+    drop(connection);
+    cat.hears("Ann's connection is lost.").await.unwrap();
+    ben.does("say unheard").await.unwrap();
+    cat.does("say heard").await.unwrap();
+    let connection = Connection::resume(address, &secret, Some(position)).await.unwrap();
+    assert!(connection.welcome().recovered);
+    let mut ann = Player { name, session, connection, state };
+    let said: Vec<String> = ann.lines().await.into_iter().filter(|line| line.contains("says")).collect();
+    assert_eq!(said, ["Cat says: heard"]);
 }
