@@ -113,7 +113,6 @@ impl House {
             party_per_minute: 0,
             whispers_per_minute: 0,
             whispers_per_person_per_minute: 0,
-            ..Limits::default()
         };
         let parts = Parts {
             bus: bus.clone(),
