@@ -8,6 +8,9 @@ use tidings_test_support::Player;
 
 use super::server;
 
+/// More bad frames than a client is forgiven.
+const BAD_FRAMES: usize = 100;
+
 /// The error frame that answers a raw frame; `None` where the server closed instead.
 async fn refused(connection: &mut Connection, raw: &str) -> Result<Option<ErrorCode>> {
     if connection.send_raw(raw).await.is_err() {
@@ -49,20 +52,36 @@ async fn bad_frames_are_refused_and_others_talk_on() -> Result<()> {
             panic!("after {raw}: {error:#}");
         }
         ben.hears("Ann says: still here").await?;
+        // Bad frames are counted by connection: each case has one of its own.
+        ann = ann.reconnect().await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_second_hello_ends_its_own_session_and_no_other() -> Result<()> {
+async fn a_client_that_goes_on_with_bad_frames_is_sent_away_alone() -> Result<()> {
     let server = server().start()?;
     let api = server.api();
     let mut ann = Player::new(&api, "Ann").await?;
     let mut ben = Player::new(&api, "Ben").await?;
-    ann.connection.send_raw(r#"{"type":"hello","token":"again"}"#).await?;
+    for _ in 0..BAD_FRAMES {
+        if ann.connection.send_raw("not json").await.is_err() {
+            break;
+        }
+    }
     let bye = |frame: &ServerFrame| matches!(frame, ServerFrame::Bye(bye) if bye.code == 4007);
     ann.connection.find(bye, std::time::Duration::from_secs(5)).await?;
     ben.does("say still here").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_hello_is_refused_and_changes_nothing() -> Result<()> {
+    let server = server().start()?;
+    let mut ann = Player::new(&server.api(), "Ann").await?;
+    let code = refused(&mut ann.connection, r#"{"type":"hello","token":"again"}"#).await?;
+    assert!(code.is_some(), "closed by a second hello");
+    assert_eq!(ann.does("say still me").await?, "You say: still me");
     Ok(())
 }
 

@@ -18,8 +18,8 @@ use crate::ws::{self, Bounds, Message, Violation};
 
 /// Fragments of one message: nobody who types needs more than a few.
 const FRAGMENTS_MAX: u32 = 64;
-/// Refused frames within a minute before the connection ends: a client with a fault sends more, a person none.
-const REFUSED_MAX: u8 = 8;
+/// Refused frames within a minute before the connection ends: a client with a fault sends more, and one that is being written sees each refusal.
+const REFUSED_MAX: u8 = 32;
 /// Within this time.
 const REFUSED_TICKS: u32 = (60_000 / TICK.as_millis()) as u32;
 /// Frames of any kind between two ticks: a client that pings as fast as it can costs no more than this.
