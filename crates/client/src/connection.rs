@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
 use tidings_protocol::Position;
@@ -30,6 +30,8 @@ pub struct Connection {
     welcome: Welcome,
     position: Position,
     waiting: VecDeque<ServerFrame>,
+    /// Ids of commands are unique in the session, across its connections: the time of this one goes before them.
+    opened_at: u128,
     commands: u64,
 }
 
@@ -68,7 +70,8 @@ impl Connection {
             _ => return Err(Error::Closed),
         };
         let position = welcome.position.clone();
-        Ok(Self { socket, address, welcome, position, waiting: VecDeque::new(), commands: 0 })
+        let opened_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        Ok(Self { socket, address, welcome, position, waiting: VecDeque::new(), opened_at, commands: 0 })
     }
 
     /// The `welcome` of this connection.
@@ -119,7 +122,7 @@ impl Connection {
     /// Sends a command and gives its id.
     pub async fn start(&mut self, text: &str) -> Result<String, Error> {
         self.commands += 1;
-        let id = format!("c{}", self.commands);
+        let id = format!("{:x}-{}", self.opened_at, self.commands);
         self.send(&ClientFrame::Command { id: id.clone(), text: text.to_owned() }).await?;
         Ok(id)
     }
