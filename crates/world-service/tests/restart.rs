@@ -123,7 +123,7 @@ async fn a_log_with_a_hole_is_not_served() {
             }
         }
     });
-    let reason = reason.await.unwrap();
+    let reason = reason.await.unwrap_or_else(|_| panic!("{:?}", ground.health.states()));
     assert!(reason.starts_with("the zone's log has a hole: record "), "{reason}");
     assert!(!ground.health.is_ready());
 }

@@ -123,9 +123,9 @@ impl Hosts {
 
 impl Drop for Hosts {
     fn drop(&mut self) {
-        self.stop.cancel();
         if let Some(runtime) = self.runtime.take() {
-            // Not the blocking way: a handle may be dropped inside another runtime.
+            // Without the word to stop, which would begin a drain that nobody waits for. And not the blocking way:
+            // a handle may be dropped inside another runtime.
             runtime.shutdown_background();
         }
     }
