@@ -10,6 +10,9 @@ use anyhow::{Context, Result};
 const DIRECTIONS: [&str; 10] =
     ["north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest", "up", "down"];
 
+/// Every room is left for the hall.
+const BACK: &str = "exits.out = { to = \"hall\", one_way = true }";
+
 /// The steps from the hall to a room: none where all are in the hall, one for up to 10 rooms, two for up to 100.
 pub fn way(room: usize, rooms: usize) -> Vec<&'static str> {
     match rooms {
@@ -37,7 +40,7 @@ fn zone() -> String {
         for j in 0..10 {
             let _ = write!(
                 text,
-                "\n[rooms.r{i}-{j}]\narea = \"all\"\nname = \"Room {i}-{j}\"\ndescription = \"Bare.\"\n"
+                "\n[rooms.r{i}-{j}]\narea = \"all\"\nname = \"Room {i}-{j}\"\ndescription = \"Bare.\"\n{BACK}\n"
             );
         }
     }
@@ -45,9 +48,12 @@ fn zone() -> String {
 }
 
 fn room(text: &mut String, id: &str, to: impl Fn(usize) -> String) {
-    let _ = write!(text, "\n[rooms.{id}]\narea = \"all\"\nname = \"Room {id}\"\ndescription = \"Bare.\"\n");
+    let _ = write!(
+        text,
+        "\n[rooms.{id}]\narea = \"all\"\nname = \"Room {id}\"\ndescription = \"Bare.\"\n{BACK}\n"
+    );
     for (i, direction) in DIRECTIONS.iter().enumerate() {
-        let _ = writeln!(text, "exits.{direction} = {{ to = \"{}\", one-way = true }}", to(i));
+        let _ = writeln!(text, "exits.{direction} = {{ to = \"{}\", one_way = true }}", to(i));
     }
 }
 

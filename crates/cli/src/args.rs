@@ -145,9 +145,9 @@ pub enum Role {
     Player,
     /// Go anywhere, hear the staff
     Builder,
-    /// Kick, silence, announce
+    /// Kick, silence, ban, announce
     Moderator,
-    /// Ban, stop the server
+    /// Stop the server
     Admin,
 }
 

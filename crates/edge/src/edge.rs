@@ -29,6 +29,8 @@ use crate::session::{Sessions, renew};
 use crate::shard::{Adopter, Shard};
 use crate::shared::{Shared, limits_shown};
 
+/// How long sockets that were told to go may take to close.
+const CLOSING_MAX: Duration = Duration::from_secs(3);
 /// How often a drain looks whether everyone has gone.
 const DRAIN_BEAT: Duration = Duration::from_millis(20);
 
@@ -166,6 +168,11 @@ impl EdgeHandle {
             let _ = tokio::time::timeout_at(until.into(), shard.send(ToShard::Drain)).await;
         }
         while !self.shared.sessions.is_empty() && Instant::now() < until {
+            tokio::time::sleep(DRAIN_BEAT).await;
+        }
+        // Those who were told read it and close: cut earlier, they would lose the word of when to come back.
+        let closing = until.min(Instant::now() + CLOSING_MAX);
+        while self.counts().await.connections > 0 && Instant::now() < closing {
             tokio::time::sleep(DRAIN_BEAT).await;
         }
         self.stop.cancel();

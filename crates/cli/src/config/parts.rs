@@ -99,7 +99,10 @@ impl Config {
             registration: self.flag("registration"),
             guests: self.flag("guests"),
             characters_max: self.size("limits.characters_per_account"),
-            sign_ins_per_minute_per_name: self.rate("limits.sign_ins_per_minute_per_address"),
+            // No single address may keep an account's owner out.
+            sign_ins_per_minute_per_name: self
+                .rate("limits.sign_ins_per_minute_per_address")
+                .saturating_mul(10),
             ..tidings_world_service::account::Config::default()
         }
     }

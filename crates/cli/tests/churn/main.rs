@@ -93,7 +93,7 @@ async fn end_inside(player: Player, way: usize) -> Player {
         }
         // What the protocol does not allow, until it is sent away.
         2 => {
-            for _ in 0..8 {
+            for _ in 0..40 {
                 let _ = connection.send_raw("[]").await;
             }
             until_bye(&mut connection, 4007).await;

@@ -9,6 +9,9 @@ use tidings_protocol::ErrorCode;
 
 use crate::harness::{House, Setup};
 
+/// More refused frames within a minute than an edge forgives.
+const MORE_THAN_IS_FORGIVEN: usize = 40;
+
 async fn error_or_bye(connection: &mut Connection) -> Result<ErrorFrame, Bye> {
     loop {
         match connection.next_within(Duration::from_secs(10)).await.unwrap() {
@@ -45,13 +48,15 @@ async fn malformed_frames_are_refused_by_name_and_the_session_goes_on() {
         (ErrorCode::TooLarge, "Too long: at most 2200 characters.")
     );
     assert_eq!(ann.does("say still here").await.unwrap(), "You say: still here");
-    for _ in 0..2 {
-        ann.connection.send_raw("[]").await.unwrap();
+    for _ in 0..MORE_THAN_IS_FORGIVEN {
+        let _ = ann.connection.send_raw("[]").await;
     }
-    for _ in 0..2 {
-        error_or_bye(&mut ann.connection).await.unwrap();
-    }
-    assert_eq!(error_or_bye(&mut ann.connection).await.unwrap_err().code, 4007);
+    let bye = loop {
+        if let Err(bye) = error_or_bye(&mut ann.connection).await {
+            break bye;
+        }
+    };
+    assert_eq!(bye.code, 4007);
 }
 
 #[tokio::test(flavor = "multi_thread")]

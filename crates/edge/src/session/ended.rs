@@ -17,8 +17,9 @@ use crate::shard::{End, Ended, Shard};
 
 /// How long a character whose edge drains has to come back elsewhere.
 const DRAIN_GRACE: Duration = Duration::from_secs(120);
-/// How long others are tried to be told. After it the lease of the session runs out by itself.
-const TELL_DEADLINE: Duration = Duration::from_secs(10);
+/// How long others are tried to be told: nobody else notices that a connection of a living edge is gone, so longer
+/// than a store is full or a zone without an owner. What a newer connection has overtaken ends at once.
+const TELL_DEADLINE: Duration = Duration::from_secs(10 * 60);
 
 /// Where zone hosts say who is where.
 const PRESENCE_BUCKET: &str = "presence";
@@ -57,16 +58,28 @@ async fn lost(shard: &Shard, ended: &Ended, grace: Duration) -> Result<(), CallE
         Err(error) if error.is_retryable() => return Err(error),
         Err(_) => return Ok(()),
     }
-    if shard.shared.sessions.is_newer(ended.session, ended.generation) {
+    if overtaken(shard, ended) {
         return Ok(());
     }
-    let link = Link {
-        session: ended.session.to_string(),
-        character: ended.character.to_string(),
-        kind: link::Kind::Lost.into(),
-        grace_ms: u64::try_from(grace.as_millis()).unwrap_or(0),
+    let link = |kind: link::Kind| {
+        zone_request::Ask::Link(Link {
+            session: ended.session.to_string(),
+            character: ended.character.to_string(),
+            kind: kind.into(),
+            grace_ms: u64::try_from(grace.as_millis()).unwrap_or(0),
+        })
     };
-    zone(shard, ended, zone_request::Ask::Link(link)).await
+    zone(shard, ended, link(link::Kind::Lost)).await?;
+    if overtaken(shard, ended) {
+        // The word of the loss and the return crossed: the return is told last.
+        return zone(shard, ended, link(link::Kind::Back)).await;
+    }
+    Ok(())
+}
+
+/// Whether a newer connection of the session is here.
+fn overtaken(shard: &Shard, ended: &Ended) -> bool {
+    shard.shared.sessions.is_newer(ended.session, ended.generation)
 }
 
 /// The session was revoked: the character leaves.
@@ -82,9 +95,14 @@ async fn zone(shard: &Shard, ended: &Ended, ask: zone_request::Ask) -> Result<()
     let request = ZoneRequest { ask: Some(ask) };
     let deadline = Instant::now() + TELL_DEADLINE;
     let zone = RefCell::new(ended.zone.clone());
+    let of_loss =
+        matches!(&request.ask, Some(zone_request::Ask::Link(link)) if link.kind() == link::Kind::Lost);
     let told = retry::until(deadline, CALL_DEADLINE, |left| {
         let (request, zone) = (request.clone(), &zone);
         async move {
+            if of_loss && overtaken(shard, ended) {
+                return Err(CallError::new(ErrorCode::FailedPrecondition, "The session went on."));
+            }
             let now = zone.borrow().clone();
             let told = shard.shared.caller.zone(&now, request, left).await;
             if told.as_ref().is_err_and(|error| error.code == ErrorCode::Aborted)

@@ -46,7 +46,7 @@ impl Refused {
 
     /// What a failed call means for a client that resumes.
     fn of_resume(error: CallError) -> Self {
-        if error.is_retryable() || error.code == ErrorCode::Internal {
+        if error.is_retryable() || matches!(error.code, ErrorCode::Internal | ErrorCode::PermissionDenied) {
             return Self::of(error);
         }
         Self { bye: Bye::of(CloseCode::ResumeRefused), error: Some(error) }

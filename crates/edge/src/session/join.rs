@@ -11,6 +11,7 @@ use tidings_protocol::proto::world::v1::{
 };
 use tidings_protocol::{AccountId, Audience, CharacterId, CloseCode, ErrorCode, Position, SessionId, ZoneId};
 use tidings_service::CallError;
+use tokio::sync::SemaphorePermit;
 
 use super::identity::{self, Refused};
 use super::resume::{self, Gathered, Plan};
@@ -18,12 +19,15 @@ use super::{CALL_DEADLINE, Hello, JOIN_DEADLINE, frames, retry};
 use crate::fanout::AudienceInfo;
 use crate::shard::{At, Bye, End, Replay, Session, Shard};
 
+/// How long a client may take to read one part of what it missed, before it is a slow reader.
+const REPLAY_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Answers a `hello`.
 pub async fn join(shard: Rc<Shard>, at: At, hello: Box<Hello>) {
-    let Ok(_permit) = shard.joins.acquire().await else { return };
+    let Ok(permit) = shard.joins.acquire().await else { return };
     let started = Instant::now();
-    let outcome =
-        Box::pin(Joining { shard: &shard, at, deadline: started + JOIN_DEADLINE }.run(&hello)).await;
+    let joining = Joining { shard: &shard, at, deadline: started + JOIN_DEADLINE };
+    let outcome = Box::pin(joining.run(&hello, permit)).await;
     match outcome {
         Ok(()) => metrics::histogram!("tidings_edge_join_seconds").record(started.elapsed().as_secs_f64()),
         Err(refused) => {
@@ -57,7 +61,8 @@ fn malformed() -> Refused {
 }
 
 impl Joining<'_> {
-    async fn run(self, hello: &Hello) -> Result<(), Refused> {
+    /// The permit is for asking others; the replay that follows goes at the client's pace.
+    async fn run(self, hello: &Hello, permit: SemaphorePermit<'_>) -> Result<(), Refused> {
         let shared = &self.shard.shared;
         let info = match self.shard.inner.borrow_mut().conn(self.at) {
             Some(conn) => (*conn.info).clone(),
@@ -89,6 +94,7 @@ impl Joining<'_> {
         self.know_mutes(who.account).await?;
         let zone = self.shard.inner.borrow_mut().session(self.at).map(|session| session.zone.clone());
         let view = self.room(zone.unwrap_or_else(|| who.zone.clone()), who.character).await?;
+        drop(permit);
         self.go_live(opened, &who, gathered, &view).await;
         Ok(())
     }
@@ -170,15 +176,18 @@ impl Joining<'_> {
 
     /// Nothing is delivered before the account's mutes are known.
     async fn know_mutes(&self, account: AccountId) -> Result<(), Refused> {
+        let unknown = || Refused::of(CallError::unavailable("Your mutes are not known."));
         let known = |shard: &Shard| shard.inner.borrow().mutes_of(account).is_none_or(|entry| entry.known);
-        if known(self.shard) {
-            return Ok(());
+        let until = self.deadline.min(Instant::now() + crate::shard::UNKNOWN_MAX);
+        // A list that a change has overtaken is not taken: it is fetched again.
+        while !known(self.shard) {
+            if Instant::now() >= until {
+                return Err(unknown());
+            }
+            let changes = self.shard.inner.borrow().mutes_of(account).map_or(0, |entry| entry.changes);
+            let list = fetch_mutes(self.shard, account.as_u128(), until).await.map_err(|_| unknown())?;
+            self.shard.inner.borrow_mut().mutes_loaded(account.as_u128(), &list, changes);
         }
-        let until = Instant::now() + crate::shard::UNKNOWN_MAX;
-        let changes = self.shard.inner.borrow().mutes_of(account).map_or(0, |entry| entry.changes);
-        let list = fetch_mutes(self.shard, account.as_u128(), until.min(self.deadline)).await;
-        let list = list.map_err(|_| Refused::of(CallError::unavailable("Your mutes are not known.")))?;
-        self.shard.inner.borrow_mut().mutes_loaded(account.as_u128(), &list, changes);
         Ok(())
     }
 
@@ -208,10 +217,16 @@ impl Joining<'_> {
             let waits = self.shard.inner.borrow_mut().replay_some(self.at, &mut events, plan.entered);
             self.shard.settle();
             if let Some(drained) = waits {
-                if drained.await.is_err() {
-                    return;
+                match tokio::time::timeout(REPLAY_WAIT, drained).await {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(_)) => return,
+                    Err(_) => {
+                        let bye = Bye::of(CloseCode::SlowReader);
+                        self.shard.inner.borrow_mut().end(self.at, End::Lost("slow"), Some(bye));
+                        self.shard.settle();
+                        return;
+                    }
                 }
-                continue;
             }
             let Some(held) = self.shard.inner.borrow_mut().live_or_held(self.at) else { return };
             let after = held.front().map_or(0, |event| event.seq.saturating_sub(1));

@@ -131,9 +131,13 @@ impl Inner {
 
     /// Puts a session that has an identity into its connection; false where that is gone.
     pub(crate) fn attach(&mut self, at: At, session: Box<Session>) -> bool {
+        let (id, character) = (session.id, session.character);
+        // Of two that join at once the newer goes on, whichever is done first.
+        if self.shared.sessions.is_newer(id, session.generation) {
+            return false;
+        }
         let Some(conn) = self.conn(at) else { return false };
         let Phase::Joining(place) = &mut conn.phase else { return false };
-        let (id, character) = (session.id, session.character);
         *place = Some(session);
         self.figures.sessions.increment(1.0);
         // The older connection of the same character, if it is here, hears nothing more from now on.

@@ -7,7 +7,7 @@ use tidings_protocol::proto::services::v1::{
 use tidings_protocol::{AccountId, CloseCode, ErrorCode};
 use tidings_service::CallError;
 use tidings_storage::names::name_key;
-use tidings_storage::{Account, NewAccount, NewFamily, Role, Rotate, Rotated, Secret, Username};
+use tidings_storage::{Account, Credentials, NewAccount, NewFamily, Role, Rotate, Rotated, Secret, Username};
 
 use super::standing::refuse_banned;
 use super::tokens::{RefreshToken, TOKEN_BYTES_MAX, csrf_hash, hex};
@@ -89,7 +89,23 @@ impl AccountService {
         metrics::counter!("tidings_account_sign_ins_total", "outcome" => "done").increment(1);
         let (family, token) = self.new_family(found.account.id)?;
         self.store().create_family(&family).await.map_err(stored)?;
+        self.still_the_password(&key, &found, &family.id).await?;
         self.tokens(&found.account, &family.id, token)
+    }
+
+    /// A password that was changed while the old one was checked revoked what was there: this sign-in came after.
+    async fn still_the_password(
+        &self,
+        key: &str,
+        checked: &Credentials,
+        family: &str,
+    ) -> Result<(), CallError> {
+        let now = self.store().credentials(key).await.map_err(stored)?.and_then(|found| found.password);
+        if now.as_ref().map(Secret::expose) == checked.password.as_ref().map(Secret::expose) {
+            return Ok(());
+        }
+        self.store().revoke_family(family, self.now()).await.map_err(stored)?;
+        Err(unauthenticated("The username or the password is wrong."))
     }
 
     /// A family that is not stored yet, and its first token.

@@ -197,7 +197,7 @@ fn parse(turn: &mut Turn<'_>, origin: &Origin, me: CharacterId, line: &str, answ
     if word.is_empty() {
         return Err(t("refuse.empty"));
     }
-    let word = word.to_lowercase();
+    let (typed_word, word) = (word, word.to_lowercase());
     let call = Call { me, origin, rest, line, answer };
     let role = turn.person(me).map_or(Role::Player, |person| person.role);
     if let Some(spec) = find(&word) {
@@ -206,7 +206,7 @@ fn parse(turn: &mut Turn<'_>, origin: &Origin, me: CharacterId, line: &str, answ
     if let Some(direction) = Direction::from_name(&word) {
         return go::towards(turn, &call, direction);
     }
-    emote::named(turn, &call, &word).unwrap_or_else(|| Err(no_command(turn, &word, role)))
+    emote::named(turn, &call, &word).unwrap_or_else(|| Err(no_command(turn, typed_word, role)))
 }
 
 /// The command of this word.
@@ -218,7 +218,7 @@ fn no_command(turn: &Turn<'_>, word: &str, role: Role) -> Text {
     let commands = ALL.iter().filter(|spec| role >= spec.role).flat_map(|spec| spec.names.iter().copied());
     let directions = Direction::ALL.iter().map(|direction| direction.names().0);
     let emotes = turn.zone.content.emotes.keys().map(String::as_str);
-    match nearest(word, commands.chain(directions).chain(emotes)) {
+    match nearest(&word.to_lowercase(), commands.chain(directions).chain(emotes)) {
         Some(near) => t1("refuse.no_command_near", "word", shown(word)).with("near", near),
         None => t1("refuse.no_command", "word", shown(word)),
     }

@@ -41,10 +41,15 @@ pub(crate) fn what<'a>(call: &Call<'a>, spec: &Spec) -> Result<What<'a>, Text> {
         return Err(usage(spec));
     }
     let (second, third) = split(rest);
-    if first.eq_ignore_ascii_case("channel") && !second.is_empty() {
+    let half_said = (first.eq_ignore_ascii_case("channel") && second.is_empty())
+        || (second.eq_ignore_ascii_case("on") && third.is_empty());
+    if half_said {
+        return Err(usage(spec));
+    }
+    if first.eq_ignore_ascii_case("channel") {
         return channel_called(second).map(What::Channel);
     }
-    if second.eq_ignore_ascii_case("on") && !third.is_empty() {
+    if second.eq_ignore_ascii_case("on") {
         let channel = channel_called(third)?;
         return Ok(What::Player { name: first, channel: Some(channel), rest: "" });
     }

@@ -1,6 +1,6 @@
 //! `party <text>` speaks to one's party; `party invite|accept|leave|kick|disband|list` runs it.
 
-use super::{Call, Ran, Spec};
+use super::{Call, Ran, Spec, usage};
 use crate::input::Role;
 use crate::names::split;
 use crate::party;
@@ -27,6 +27,8 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
         ("kick", 1) => party::kick(turn, call, rest),
         ("disband", 0) => party::disband(turn, call),
         ("list", 0) => party::list(turn, call),
+        // Half a command is not spoken aloud: `party say` is for text that begins like one.
+        ("invite" | "kick", _) => Err(usage(&SPEC)),
         ("say", 1..) => say(turn, &Call { rest, ..*call }),
         _ => say(turn, call),
     }
