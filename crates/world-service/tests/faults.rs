@@ -182,8 +182,13 @@ async fn a_dead_hosts_zones_are_taken_over() {
     // The client's own attempts take up to half a second beside the lease.
     assert!(killed.elapsed() < LEASE + Duration::from_secs(2), "{:?}", killed.elapsed());
     assert!(b.drain(SOON).await);
-    // A drained host's leases are free at once.
-    assert_eq!(ground.bus.kv("leases").unwrap().keys().await.unwrap(), Vec::<String>::new());
+    // A drained host's leases are free long before they would have lapsed.
+    let leases = ground.bus.kv("leases").unwrap();
+    let free = std::time::Instant::now() + LEASE / 2;
+    while !leases.keys().await.unwrap().is_empty() {
+        assert!(std::time::Instant::now() < free, "{:?}", leases.keys().await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let _c = ground.start("c");
     ann.types("3", "say at once").await;
 }
