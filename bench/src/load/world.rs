@@ -48,9 +48,10 @@ fn zone() -> String {
 }
 
 fn room(text: &mut String, id: &str, to: impl Fn(usize) -> String) {
+    let back = if id == "hall" { "" } else { BACK };
     let _ = write!(
         text,
-        "\n[rooms.{id}]\narea = \"all\"\nname = \"Room {id}\"\ndescription = \"Bare.\"\n{BACK}\n"
+        "\n[rooms.{id}]\narea = \"all\"\nname = \"Room {id}\"\ndescription = \"Bare.\"\n{back}\n"
     );
     for (i, direction) in DIRECTIONS.iter().enumerate() {
         let _ = writeln!(text, "exits.{direction} = {{ to = \"{}\", one_way = true }}", to(i));
