@@ -176,19 +176,25 @@ async fn a_dead_hosts_zones_are_taken_over() {
     let (ann, _) = two(&ground).await;
     let b = ground.start("b");
     ann.types("1", "say before").await;
-    let killed = std::time::Instant::now();
     drop(a);
-    assert_eq!(ann.reads(&ground, "2", "say after").await, "You say: after");
-    // The client's own attempts take up to half a second beside the lease.
-    assert!(killed.elapsed() < LEASE + Duration::from_secs(2), "{:?}", killed.elapsed());
-    assert!(b.drain(SOON).await);
-    // A drained host's leases are free long before they would have lapsed.
+    let killed = std::time::Instant::now();
+    // A dropped host's threads may still answer for a moment: what counts is that the other one does.
     let leases = ground.bus.kv("leases").unwrap();
-    let free = std::time::Instant::now() + LEASE / 2;
-    while !leases.keys().await.unwrap().is_empty() {
-        assert!(std::time::Instant::now() < free, "{:?}", leases.keys().await);
+    let holders = || async {
+        let mut holders = Vec::new();
+        for zone in ["hill", "town"] {
+            holders.push(leases.get(zone).await.unwrap().map(|entry| entry.value));
+        }
+        holders
+    };
+    while holders().await.iter().any(|holder| holder.as_deref() != Some(b"b")) {
+        assert!(killed.elapsed() < LEASE + Duration::from_secs(2), "{:?}", holders().await);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    assert_eq!(ann.reads(&ground, "2", "say after").await, "You say: after");
+    assert!(b.drain(SOON).await);
+    // A drained host gives its leases back: the next one need not wait for them to lapse.
+    assert_eq!(leases.keys().await.unwrap(), Vec::<String>::new());
     let _c = ground.start("c");
     ann.types("3", "say at once").await;
 }

@@ -14,29 +14,37 @@ pub struct Lease {
     kv: Kv,
     zone: String,
     lost: CancellationToken,
-    keeper: AbortOnDropHandle<()>,
-    revision: tokio::sync::watch::Receiver<u64>,
+    enough: CancellationToken,
+    keeper: AbortOnDropHandle<u64>,
 }
 
 impl Lease {
-    /// Waits until the lease of `zone` is free and takes it for `host`. Cancel safe.
-    pub async fn take(kv: &Kv, zone: &str, host: &str, ttl: Duration) -> Self {
-        loop {
+    /// Waits until the lease of `zone` is free and takes it for `host`; `None` once `stop` is cancelled. A lease
+    /// that was asked for is always either held or known not to be had: it stops between two attempts only.
+    pub async fn take(
+        kv: &Kv,
+        zone: &str,
+        host: &str,
+        ttl: Duration,
+        stop: &CancellationToken,
+    ) -> Option<Self> {
+        let pause = (ttl / 8).clamp(Duration::from_millis(5), Duration::from_millis(250));
+        while !stop.is_cancelled() {
             match kv.create(zone, Bytes::copy_from_slice(host.as_bytes()), Some(ttl)).await {
-                Ok(revision) => return Self::held(kv.clone(), zone, host, ttl, revision),
+                Ok(revision) => return Some(Self::held(kv.clone(), zone, host, ttl, revision)),
                 Err(error) if error.kind() == ErrorKind::WrongRevision => {}
                 Err(error) => tracing::warn!(zone, %error, "the lease cannot be asked for"),
             }
-            tokio::time::sleep((ttl / 8).clamp(Duration::from_millis(5), Duration::from_millis(250))).await;
+            stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
+        None
     }
 
     fn held(kv: Kv, zone: &str, host: &str, ttl: Duration, revision: u64) -> Self {
-        let lost = CancellationToken::new();
-        let (told, watch) = tokio::sync::watch::channel(revision);
-        let keeper = Keeper { kv: kv.clone(), zone: zone.into(), host: host.into(), ttl, told };
-        let keeper = AbortOnDropHandle::new(tokio::spawn(keeper.run(lost.clone())));
-        Self { kv, zone: zone.into(), lost, keeper, revision: watch }
+        let (lost, enough) = (CancellationToken::new(), CancellationToken::new());
+        let keeper = Keeper { kv: kv.clone(), zone: zone.into(), host: host.into(), ttl, revision };
+        let keeper = AbortOnDropHandle::new(tokio::spawn(keeper.run(lost.clone(), enough.clone())));
+        Self { kv, zone: zone.into(), lost, enough, keeper }
     }
 
     /// Cancelled when the lease is lost.
@@ -46,9 +54,9 @@ impl Lease {
 
     /// Gives the lease back, so that another host need not wait for it to lapse.
     pub async fn release(self) {
-        self.keeper.abort();
-        let _ = self.keeper.await;
-        let revision = *self.revision.borrow();
+        self.enough.cancel();
+        // The keeper finishes a renewal that is under way: cut off in the middle, it would not know the revision.
+        let Ok(revision) = self.keeper.await else { return };
         if let Err(error) = self.kv.delete_revision(&self.zone, revision).await {
             tracing::debug!(zone = self.zone, %error, "the lease was not given back; it will lapse");
         }
@@ -60,21 +68,23 @@ struct Keeper {
     zone: String,
     host: String,
     ttl: Duration,
-    told: tokio::sync::watch::Sender<u64>,
+    revision: u64,
 }
 
 impl Keeper {
-    /// Renews at a third of the time; gives up when another has it, or when the time has passed without one
-    /// renewal that was answered.
-    async fn run(self, lost: CancellationToken) {
+    /// Renews at a third of the time until `enough`; gives up when another has it, or when the time has passed
+    /// without one renewal that was answered. The last revision known.
+    async fn run(mut self, lost: CancellationToken, enough: CancellationToken) -> u64 {
         let mut renewed = Instant::now();
         loop {
-            tokio::time::sleep(self.ttl / 3).await;
+            if enough.run_until_cancelled(tokio::time::sleep(self.ttl / 3)).await.is_none() {
+                return self.revision;
+            }
             let asked = Instant::now();
             match tokio::time::timeout(self.ttl / 3, self.renew()).await {
                 Ok(Ok(revision)) => {
                     renewed = asked;
-                    self.told.send_replace(revision);
+                    self.revision = revision;
                 }
                 Ok(Err(error)) if error.kind() == ErrorKind::WrongRevision => break,
                 outcome => {
@@ -87,11 +97,11 @@ impl Keeper {
         }
         metrics::counter!("tidings_zone_leases_lost_total").increment(1);
         lost.cancel();
+        self.revision
     }
 
     async fn renew(&self) -> Result<u64, Error> {
-        let revision = *self.told.borrow();
         let host = Bytes::copy_from_slice(self.host.as_bytes());
-        self.kv.update(&self.zone, host, revision, Some(self.ttl)).await
+        self.kv.update(&self.zone, host, self.revision, Some(self.ttl)).await
     }
 }

@@ -96,12 +96,11 @@ async fn wait_for_lease(
     stop: &CancellationToken,
 ) -> Option<Lease> {
     dependency.failed("waiting for the lease");
-    let taken = Lease::take(&shared.leases, zone.as_str(), &shared.config.name, shared.config.lease);
+    let taken = Lease::take(&shared.leases, zone.as_str(), &shared.config.name, shared.config.lease, stop);
     tokio::pin!(taken);
     loop {
         tokio::select! {
-            () = stop.cancelled() => return None,
-            lease = &mut taken => return Some(lease),
+            lease = &mut taken => return lease,
             () = tokio::time::sleep(shared.config.lease * 2) => dependency.remove(),
         }
     }
