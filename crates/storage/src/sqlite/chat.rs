@@ -9,6 +9,29 @@ use crate::Result;
 use crate::backend::{Answer, Chat};
 use crate::types::{ChatLine, ChatQuery};
 
+/// Lines of one statement: each statement is a way to the connection's thread and back, which costs more than a row.
+const LINES_A_STATEMENT: usize = 64;
+
+fn insert_lines<'a>(epoch: &'a str, lines: &'a [ChatLine]) -> QueryBuilder<sqlx::Sqlite> {
+    let mut sql = QueryBuilder::new(
+        "INSERT INTO chat (epoch, seq, audience, channel, time_ms, from_id, from_name, from_account, always, body) ",
+    );
+    sql.push_values(lines, |mut row, line| {
+        row.push_bind(epoch)
+            .push_bind(number(line.seq))
+            .push_bind(line.audience.to_string())
+            .push_bind(&line.channel)
+            .push_bind(line.time_ms)
+            .push_bind(&line.from_id)
+            .push_bind(&line.from_name)
+            .push_bind(&line.from_account)
+            .push_bind(line.always)
+            .push_bind(&line.body);
+    });
+    sql.push(" ON CONFLICT (epoch, seq) DO NOTHING");
+    sql
+}
+
 fn read(row: &SqliteRow) -> Result<ChatLine> {
     Ok(ChatLine {
         seq: sequence(row.try_get("seq")?),
@@ -31,24 +54,11 @@ impl Chat for Sqlite {
         cursors: &'a [(Audience, u64)],
     ) -> Answer<'a, ()> {
         Box::pin(async move {
-            let mut tx = self.begin().await?;
-            for line in lines {
-                sqlx::query(
-                    "INSERT INTO chat (epoch, seq, audience, channel, time_ms, from_id, from_name, from_account, \
-                     always, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (epoch, seq) DO NOTHING",
-                )
-                .bind(epoch)
-                .bind(number(line.seq))
-                .bind(line.audience.to_string())
-                .bind(&line.channel)
-                .bind(line.time_ms)
-                .bind(&line.from_id)
-                .bind(&line.from_name)
-                .bind(&line.from_account)
-                .bind(line.always)
-                .bind(&line.body)
-                .execute(&mut *tx)
-                .await?;
+            // Until a checkpoint is saved, which syncs this too, the log holds the lines.
+            let mut tx = self.begin_relaxed().await?;
+            for lines in lines.chunks(LINES_A_STATEMENT) {
+                let mut insert = insert_lines(epoch, lines);
+                insert.build().persistent(lines.len() == LINES_A_STATEMENT).execute(&mut *tx).await?;
             }
             for (audience, seq) in cursors {
                 sqlx::query(

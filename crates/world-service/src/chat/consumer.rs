@@ -20,8 +20,8 @@ use super::{ChatService, line};
 use crate::failure::stored;
 
 /// Lines of one transaction.
-const LINES_A_WRITE: usize = 256;
-/// How long lines wait for others to be written with: history reads what waits from the log.
+const LINES_A_WRITE: usize = 1024;
+/// How long lines wait for others to be read and written with: history reads what waits from the log.
 const LINES_WAIT: Duration = Duration::from_millis(100);
 /// How long mere progress waits: what a restart would read again.
 const PLACES_WAIT: Duration = Duration::from_secs(5);
@@ -75,11 +75,13 @@ impl ChatService {
         prune.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let due = reader.pending.due.unwrap_or_else(|| Instant::now() + PLACES_WAIT);
-            let full = reader.pending.is_full();
+            // After the first line the log is left alone until the others are due: what is said there costs one
+            // wake in a while, not one a commit.
+            let idle = reader.pending.lines.is_empty();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return reader.write().await,
-                () = sleep_until(due), if reader.pending.due.is_some() => reader.try_write().await,
+                () = sleep_until(due), if reader.pending.due.is_some() => reader.write_ready().await?,
                 event = sessions.next() => match event {
                     Ok(KvEvent::Put(entry)) => reader.player(&entry.key).await?,
                     Ok(_) => {}
@@ -87,8 +89,8 @@ impl ChatService {
                     Err(error) => return Err(error.into()),
                 },
                 _ = prune.tick() => reader.prune().await,
-                next = reader.set.next(), if !full => match next {
-                    Ok(followed) => reader.take(followed).await?,
+                next = reader.set.next(), if idle => match next {
+                    Ok(followed) => reader.record(followed).await?,
                     Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
                     Err(error) => return Err(error.into()),
                 },
@@ -153,18 +155,15 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes a record, and those that are ready behind it.
-    async fn take(&mut self, first: Followed) -> Result<(), CallError> {
-        self.record(first).await?;
+    /// Reads what is there and writes it, a transaction at a time.
+    async fn write_ready(&mut self) -> Result<(), CallError> {
         while !self.pending.is_full() {
             match self.set.try_next() {
                 Some(next) => self.record(next?).await?,
                 None => break,
             }
         }
-        if self.pending.is_full() {
-            self.try_write().await;
-        }
+        self.try_write().await;
         Ok(())
     }
 
