@@ -62,6 +62,12 @@ pub trait Backend: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Vec<LogMessage>, Error>>;
     /// The last message of a log.
     fn last(&self, subject: &Subject) -> BoxFuture<'_, Result<Option<LogMessage>, Error>>;
+    /// Everything of a log after this sequence is retained, or was never there: a reader whose place is before it may
+    /// miss something. A backend that cannot tell says 0.
+    fn retained_after(&self, subject: &Subject) -> BoxFuture<'_, Result<u64, Error>> {
+        let _ = subject;
+        Box::pin(async { Ok(0) })
+    }
     /// Forgets a log's messages up to and with a sequence.
     fn trim(&self, subject: &Subject, through: u64) -> BoxFuture<'_, Result<(), Error>>;
     /// A follower of several logs.

@@ -182,6 +182,13 @@ impl Bus {
         self.counted(self.backend.last(subject).await)
     }
 
+    /// Everything of a log after this sequence is retained, or was never there. A reader whose place is before it may
+    /// miss something, even where `read` gives nothing; 0 where the backend cannot tell.
+    pub async fn retained_after(&self, subject: &Subject) -> Result<u64, Error> {
+        Checks::class(subject.class(), &[Class::Durable], subject.as_str())?;
+        self.counted(self.backend.retained_after(subject).await)
+    }
+
     /// Forgets a log's messages up to and with a sequence.
     pub async fn trim(&self, subject: &Subject, through: u64) -> Result<(), Error> {
         Checks::class(subject.class(), &[Class::Durable], subject.as_str())?;

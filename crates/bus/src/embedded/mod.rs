@@ -232,6 +232,11 @@ impl Backend for Embedded {
         Box::pin(self.read_last(subject.clone()))
     }
 
+    fn retained_after(&self, subject: &Subject) -> BoxFuture<'_, Result<u64, Error>> {
+        let removed = self.shared.view.read().removed(subject);
+        Box::pin(async move { Ok(removed) })
+    }
+
     fn trim(&self, subject: &Subject, through: u64) -> BoxFuture<'_, Result<(), Error>> {
         let record = NewRecord {
             subject: subject.clone(),

@@ -209,6 +209,11 @@ impl View {
         self.id(subject).and_then(|id| self.logs.get(&id)).map_or(0, LogState::last)
     }
 
+    /// The highest sequence of a log that is no longer retained.
+    pub(crate) fn removed(&self, subject: &Subject) -> u64 {
+        self.id(subject).and_then(|id| self.logs.get(&id)).map_or(self.forgotten, |log| log.removed)
+    }
+
     /// Shows a message that is stored.
     pub(crate) fn append(&mut self, message: LogMessage, place: Place) {
         let id = self.ensure(&message.subject);

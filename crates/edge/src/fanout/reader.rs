@@ -77,6 +77,12 @@ impl Reader {
                 break;
             }
         }
+        // Where everything after the place is gone, no message is left to say so; asked last, retention goes on.
+        for subject in &subjects {
+            if self.bus.retained_after(subject).await? > after {
+                return Err(ReadError::TooOld);
+            }
+        }
         Ok(events)
     }
 }
