@@ -21,6 +21,9 @@ const FOLDER_PATIENCE: Duration = Duration::from_secs(5);
 /// Serves until the process is told to stop.
 pub fn run(config: Config) -> anyhow::Result<()> {
     start_log(&config)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     process::raise_descriptors();
     let content = commands::world::load(config.world().as_deref())?;
     let folder = hold(&config)?;

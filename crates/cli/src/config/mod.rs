@@ -76,6 +76,11 @@ impl Config {
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
     }
 
+    /// What may not be meant, a sentence each: said at the start.
+    pub fn warnings(&self) -> Vec<String> {
+        if self.profile() == Profile::Production { production::warnings(self) } else { Vec::new() }
+    }
+
     /// What this version does not have is refused, not left out in silence.
     fn absent_backends(&self, mistakes: &mut Vec<Mistake>) {
         let mut refuse = |key: &str, unless: &str, message: &str| {

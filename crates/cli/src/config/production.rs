@@ -10,6 +10,15 @@ pub fn check(config: &Config, mistakes: &mut Vec<Mistake>) {
     insecure_cookies(config, mistakes);
 }
 
+/// What is allowed and may still not be meant.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let undeclared = config.listen().ip().is_loopback() && config.list("proxy.trusted").is_empty();
+    let warning = "profile production: 'listen' is an address of this machine and 'proxy.trusted' is empty. Where people come \
+                   through a proxy on this machine, name it there (proxy.trusted = [\"127.0.0.1\"]): without that all of them \
+                   share one address, and the limits of one address";
+    undeclared.then(|| warning.to_owned()).into_iter().collect()
+}
+
 fn refuse(config: &Config, mistakes: &mut Vec<Mistake>, key: &str, message: String) {
     mistakes.push(Mistake {
         origin: config.origin(key).clone(),

@@ -137,6 +137,19 @@ fn production_refuses_what_is_not_safe_and_says_what_would_allow_it() {
 }
 
 #[test]
+fn production_on_this_machine_alone_warns_of_a_proxy_that_is_not_named() {
+    let warnings = |settings: &[&str]| Config::load(&set(settings)).expect("it starts").warnings();
+    let found = warnings(&["profile=production"]);
+    assert!(found.len() == 1 && found[0].contains("'proxy.trusted'"), "{found:?}");
+    assert_eq!(warnings(&["profile=production", "proxy.trusted=127.0.0.1"]), [""; 0]);
+    assert_eq!(
+        warnings(&["profile=production", "listen=0.0.0.0:4000", "allow.plaintext_http=true"]),
+        [""; 0]
+    );
+    assert_eq!(warnings(&[]), [""; 0]);
+}
+
+#[test]
 fn no_text_makes_it_panic() {
     use proptest::prelude::*;
     proptest!(|(text in ".{0,200}")| {

@@ -63,8 +63,8 @@ fn within(verdict: Verdict) -> Result<(), Problem> {
 pub async fn register(call: &mut Call) -> Result<Answer, Problem> {
     refuse_foreign(call.headers(), &call.http.config.origins)?;
     let Credentials { username, password } = call.json(false).await?;
-    within(call.http.limits.check_account(call.address))?;
-    let request = RegisterRequest { username, password, address: call.address.to_string() };
+    within(call.http.limits.check_account(call.client.address))?;
+    let request = RegisterRequest { username, password, address: call.client.address.to_string() };
     let account: AccountInfo = ask(call, "register", &request).await?;
     Ok(response::json(StatusCode::CREATED, &json!({ "id": account.id, "username": account.username })))
 }
@@ -73,8 +73,8 @@ pub async fn register(call: &mut Call) -> Result<Answer, Problem> {
 pub async fn sign_in(call: &mut Call) -> Result<Answer, Problem> {
     refuse_foreign(call.headers(), &call.http.config.origins)?;
     let Credentials { username, password } = call.json(false).await?;
-    within(call.http.limits.check_sign_in(call.address))?;
-    let request = SignInRequest { username, password, address: call.address.to_string() };
+    within(call.http.limits.check_sign_in(call.client.address))?;
+    let request = SignInRequest { username, password, address: call.client.address.to_string() };
     signed_in(call, ask(call, "sign-in", &request).await?)
 }
 
@@ -85,8 +85,8 @@ pub async fn guest(call: &mut Call) -> Result<Answer, Problem> {
     if !call.http.config.guests {
         return Err(Problem::forbidden("Guests may not enter this world. Please make an account."));
     }
-    within(call.http.limits.check_account(call.address))?;
-    let request = GuestRequest { address: call.address.to_string() };
+    within(call.http.limits.check_account(call.client.address))?;
+    let request = GuestRequest { address: call.client.address.to_string() };
     signed_in(call, ask(call, "guest", &request).await?)
 }
 

@@ -23,8 +23,8 @@ mod websocket;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tidings_service::{Caller, Health};
@@ -85,6 +85,7 @@ pub struct Http {
     page: Page,
     pending: Arc<Pending>,
     draining: AtomicBool,
+    undeclared_proxy: Once,
 }
 
 impl Http {
@@ -98,12 +99,34 @@ impl Http {
     ) -> Self {
         let page = Page::new(config.web_dir.clone());
         let pending = Arc::new(Pending::new(config.pending));
-        Self { config, limits, caller, health, metrics, page, pending, draining: AtomicBool::new(false) }
+        Self {
+            config,
+            limits,
+            caller,
+            health,
+            metrics,
+            page,
+            pending,
+            draining: AtomicBool::new(false),
+            undeclared_proxy: Once::new(),
+        }
     }
 
     /// From now on `/ready` fails, no WebSocket is taken and no connection is kept alive.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Limits by address count everybody behind such a proxy as one: its operator has to know.
+    fn tell_of_undeclared_proxy(&self, peer: IpAddr) {
+        metrics::counter!("tidings_edge_undeclared_proxy_requests_total").increment(1);
+        self.undeclared_proxy.call_once(|| {
+            tracing::warn!(
+                %peer,
+                "requests come through a proxy that is not named in 'proxy.trusted': all its clients share one address \
+                 and its limits"
+            );
+        });
     }
 
     fn is_draining(&self) -> bool {

@@ -32,10 +32,11 @@ pub async fn ready(call: &mut Call) -> Result<Answer, Problem> {
 }
 
 /// `GET /metrics`, for loopback and the configured networks alone: figures tell strangers what is going on inside.
-/// A request that came through a proxy is its sender's, so a proxy on this machine opens nothing.
+/// A request that came through a proxy is its sender's, so a proxy on this machine opens nothing, declared or not.
 pub async fn metrics(call: &mut Call) -> Result<Answer, Problem> {
-    let allowed = &call.http.config.metrics_allowed;
-    if !call.address.is_loopback() && !allowed.iter().any(|network| network.contains(call.address)) {
+    let (allowed, client) = (&call.http.config.metrics_allowed, call.client);
+    let is_allowed = !client.hidden && allowed.iter().any(|network| network.contains(client.address));
+    if !client.is_here() && !is_allowed {
         return Err(Problem::forbidden("Metrics are for this machine and the configured networks alone."));
     }
     let Some(handle) = &call.http.metrics else {

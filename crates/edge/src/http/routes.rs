@@ -14,7 +14,7 @@ use metrics::counter;
 use serde::de::DeserializeOwned;
 use tidings_protocol::ErrorCode;
 
-use super::client_address::client_address;
+use super::client_address::Client;
 use super::connection::UpgradeSlot;
 use super::problem::Problem;
 use super::response::{self, Answer};
@@ -66,8 +66,8 @@ routes! {
 pub struct Call {
     /// The process's HTTP.
     pub http: Arc<Http>,
-    /// The client's address.
-    pub address: IpAddr,
+    /// Whose request it is.
+    pub client: Client,
     /// The part of the path that is `{id}` in the table.
     pub parameter: Option<String>,
     /// The body, until it is read.
@@ -83,8 +83,11 @@ impl Call {
         let upgrade =
             request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
-        let address = client_address(peer, &parts.headers, &http.config.trusted_proxies);
-        Self { http, address, parameter: None, body: Some(body), parts, upgrade, slot }
+        let client = Client::of(peer, &parts.headers, &http.config.trusted_proxies);
+        if client.hidden {
+            http.tell_of_undeclared_proxy(peer);
+        }
+        Self { http, client, parameter: None, body: Some(body), parts, upgrade, slot }
     }
 
     pub fn headers(&self) -> &HeaderMap {

@@ -28,13 +28,13 @@ pub async fn upgrade(call: &mut Call) -> Result<Answer, Problem> {
         return Err(Problem::new(ErrorCode::Unavailable, detail));
     }
     let accept = accept_key(check_handshake(call)?);
-    if let Verdict::Limited { retry_after } = call.http.limits.check_connect(call.address) {
+    if let Verdict::Limited { retry_after } = call.http.limits.check_connect(call.client.address) {
         return Err(Problem::limited(retry_after));
     }
     let origin = refuse_foreign(call.headers(), &call.http.config.origins)?;
     let named = sub_protocol(call.headers())?;
     let deflate = call.http.config.compression && offers_deflate(call.headers());
-    let info = ConnInfo { address: call.address, origin_present: origin == Origin::Allowed, deflate };
+    let info = ConnInfo { address: call.client.address, origin_present: origin == Origin::Allowed, deflate };
     call.hand_over(info);
 
     let mut answer = response::empty(StatusCode::SWITCHING_PROTOCOLS);

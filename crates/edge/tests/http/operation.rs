@@ -47,6 +47,25 @@ fn metrics_are_for_this_machine_and_the_configured_networks() {
 }
 
 #[test]
+fn an_undeclared_proxy_on_this_machine_opens_nothing() {
+    let mut setup = Setup::default();
+    setup.config.metrics_allowed = vec!["127.0.0.0/8".parse().expect("a network")];
+    with(setup, async |server: &TestServer| {
+        assert_eq!(server.ask(Request::get("/metrics")).await.status, 200);
+        for (name, value) in [
+            ("X-Forwarded-For", "203.0.113.1"),
+            ("X-Forwarded-For", "127.0.0.1"),
+            ("Forwarded", "for=203.0.113.1"),
+            ("Via", "1.1 proxy"),
+            ("X-Real-IP", "203.0.113.1"),
+        ] {
+            let reply = server.ask(Request::get("/metrics").header(name, value)).await;
+            assert_eq!(reply.status, 403, "{name}: {value}");
+        }
+    });
+}
+
+#[test]
 fn what_is_not_there_is_a_problem_too() {
     let cases = [
         ("GET", "/api/v1/nothing", 404, None),
