@@ -195,7 +195,7 @@ fn position_of(frame: &ServerFrame) -> Option<&Position> {
     match frame {
         ServerFrame::Welcome(frame) => Some(&frame.position),
         ServerFrame::State(frame) => Some(&frame.position),
-        ServerFrame::Event(frame) => Some(&frame.position),
+        ServerFrame::Event(frame) => frame.position.as_ref(),
         ServerFrame::Patch(frame) => Some(&frame.position),
         ServerFrame::Reply(frame) => Some(&frame.position),
         _ => None,

@@ -25,7 +25,7 @@ use crate::fanout::{
 };
 use crate::http::{Http, HttpConfig, serve};
 use crate::limits::{Clock, Limits, Rates};
-use crate::session::{Sessions, renew};
+use crate::session::{RecentMutes, Sessions, renew};
 use crate::shard::{Adopter, Shard};
 use crate::shared::{Shared, limits_shown};
 
@@ -110,6 +110,7 @@ impl Edge {
             encoder,
             dispatcher,
             sessions: Sessions::default(),
+            recent_mutes: RecentMutes::default(),
             shards,
             head: Arc::new(AtomicU64::new(0)),
             config,

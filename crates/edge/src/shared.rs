@@ -10,7 +10,7 @@ use tidings_service::Caller;
 use crate::config::EdgeConfig;
 use crate::fanout::{DispatcherQueue, Encoder, Reader, ShardQueue};
 use crate::limits::{Limits, Rates};
-use crate::session::Sessions;
+use crate::session::{RecentMutes, Sessions};
 
 /// What all shards of an edge share.
 pub struct Shared {
@@ -32,6 +32,8 @@ pub struct Shared {
     pub dispatcher: DispatcherQueue,
     /// The sessions of the process.
     pub sessions: Sessions,
+    /// Changes of mutes that storage may not have yet.
+    pub recent_mutes: RecentMutes,
     pub(crate) shards: Vec<ShardQueue>,
     pub(crate) head: Arc<AtomicU64>,
 }

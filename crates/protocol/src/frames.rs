@@ -109,6 +109,13 @@ pub enum ServerFrame {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<String>,
     },
+    /// Hints that a slow reader was not sent: the oldest, before those that follow.
+    Gap {
+        /// The scope of their audience.
+        audience: String,
+        /// How many.
+        missed: u64,
+    },
     /// The last frame before the server closes.
     Bye(Bye),
     /// A type this version does not know.
@@ -165,10 +172,12 @@ pub struct Event {
     pub kind: String,
     /// The scope of the audience: `room`, `area`, `player`, `party`, `world`, `staff`.
     pub audience: String,
-    /// The sequence in the stream.
+    /// The sequence in the stream; 0 and absent: a hint, which may be missed and has no place there.
+    #[serde(default, skip_serializing_if = "is_hint")]
     pub seq: u64,
-    /// Where the session stands after it.
-    pub position: Position,
+    /// Where the session stands after it; absent where it has no place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
     /// The zone's clock at the decision, RFC 3339 with milliseconds, UTC.
     pub time: String,
     /// Who did it, where someone did.
@@ -178,6 +187,11 @@ pub struct Event {
     pub text: String,
     /// Facts of the event, by kind.
     pub data: Value,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it so
+fn is_hint(seq: &u64) -> bool {
+    *seq == 0
 }
 
 /// A change of a document.

@@ -5,7 +5,7 @@ use tidings_bus::{
     Class, EmbeddedConfig, Error, Keep, Pattern, Registry, Retention, SlowReader, Subject, TemplateDef,
 };
 use tidings_protocol::proto::world::v1::Event;
-use tidings_protocol::{Audience, ZoneId};
+use tidings_protocol::{Audience, RoomId, ZoneId};
 
 /// Largest record of a log, in bytes: an outbound frame has to hold it.
 pub const LOG_PAYLOAD_MAX: usize = 64 * 1024;
@@ -74,6 +74,11 @@ impl Subjects<'_> {
             Audience::World(id) => self.0.subject("world.log", &[id.as_str()]),
             Audience::Staff(id) => self.0.subject("staff.log", &[id.as_str()]),
         }
+    }
+
+    /// What may be missed in a room.
+    pub fn hint(&self, room: &RoomId) -> Result<Subject, Error> {
+        self.0.subject("room.hint", &[room.as_str()])
     }
 
     /// Who owns a zone: the fence of its commits.

@@ -11,11 +11,13 @@ use crate::Result;
 use crate::secret::Secret;
 use crate::types::{
     Account, AuditEntry, Ban, Character, ChatLine, ChatQuery, Checkpoint, Credentials, Family, Mute,
-    NewAccount, NewCharacter, NewFamily, Record, Role, Rotate, Rotated, Stamp,
+    MuteMark, NewAccount, NewCharacter, NewFamily, Record, Role, Rotate, Rotated, Stamp,
 };
 
 /// Most rows of one answer: a page that fits a message of the bus, whatever the caller asks for.
 pub const PAGE_MAX: usize = 1_000;
+/// Most mutes of an account that ended and are told of: more than anyone takes back while an edge is behind.
+pub const ENDED_MUTES_MAX: usize = 100;
 
 /// An answer that is on its way.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -104,6 +106,9 @@ pub trait Moderation: Send + Sync + 'static {
     fn apply<'a>(&'a self, stamp: &'a Stamp, records: &'a [Record]) -> Answer<'a, ()>;
     /// An account's mutes that hold at `now_ms`, at most [`PAGE_MAX`].
     fn mutes(&self, account: AccountId, now_ms: i64) -> Answer<'_, Vec<Mute>>;
+    /// What is kept of the mutes of these accounts: of each those that hold at `now_ms`, at most [`PAGE_MAX`], and
+    /// the newest that ended within a day, at most [`ENDED_MUTES_MAX`].
+    fn mute_marks<'a>(&'a self, accounts: &'a [AccountId], now_ms: i64) -> Answer<'a, Vec<MuteMark>>;
     /// Forgets mutes and silences that ended; how many.
     fn prune_mutes(&self, now_ms: i64) -> Answer<'_, u64>;
     /// Adds an entry to the audit log; the same entry twice is one.

@@ -13,7 +13,8 @@ mod store;
 pub mod types;
 
 pub use backend::{
-    Accounts, Answer, Backend, Characters, Chat, Families, Moderation, PAGE_MAX, System, Zones,
+    Accounts, Answer, Backend, Characters, Chat, ENDED_MUTES_MAX, Families, Moderation, PAGE_MAX, System,
+    Zones,
 };
 pub use error::{Error, ErrorKind};
 pub use names::{CharacterName, NameError, Username};

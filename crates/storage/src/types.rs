@@ -261,6 +261,17 @@ pub struct Mute {
     pub reason: String,
 }
 
+/// A mute as it is kept, with the commit that it came by: it may have ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MuteMark {
+    /// The mute.
+    pub mute: Mute,
+    /// It was taken back, or is over.
+    pub ended: bool,
+    /// The commit.
+    pub stamp: Stamp,
+}
+
 /// An entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {

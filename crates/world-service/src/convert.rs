@@ -72,6 +72,7 @@ fn wire_mute(mute: MuteChange) -> wire::MuteChange {
         channel: mute.channel,
         until_ms: mute.until.unwrap_or(0),
         removed: mute.removed,
+        seq: 0,
     }
 }
 
@@ -145,6 +146,7 @@ pub fn arrival(character: wire::Character) -> Result<Arrival, CallError> {
         name: character.name,
         room,
         state: character.state,
+        generation: 0,
         mutes: Vec::new(),
         silenced: None,
     })

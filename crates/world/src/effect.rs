@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId};
 
-use crate::input::{Millis, Role, Traveller};
+use crate::input::{Generation, Millis, Role, Traveller};
 use crate::limits::{DEPARTED_MAX, MOVES_MAX, NPC_LINES_A_MINUTE, Verb};
 use crate::output::{MuteChange, Persist};
 use crate::state::{Invitation, Lost, Outcome, Pending, Person, Settings, State};
@@ -26,6 +26,7 @@ pub(crate) enum Change {
     Lost(CharacterId, Lost),
     Back(CharacterId),
     Session(CharacterId, SessionId),
+    Connected(CharacterId, Generation),
     Pose(CharacterId, String),
     Alias(CharacterId, String, Option<String>),
     Settings(CharacterId, Settings),
@@ -144,6 +145,7 @@ impl State {
             Change::Lost(_, lost) => (person.lost, person.losses) = (Some(*lost), lost.grace),
             Change::Back(_) => person.lost = None,
             Change::Session(_, session) => person.session = *session,
+            Change::Connected(_, generation) => person.generation = *generation,
             Change::Pose(_, pose) => person.kept.pose.clone_from(pose),
             Change::Alias(_, word, Some(text)) => {
                 drop(person.kept.aliases.insert(word.clone(), text.clone()))
@@ -175,6 +177,7 @@ impl Change {
             | Self::Lost(who, _)
             | Self::Back(who)
             | Self::Session(who, _)
+            | Self::Connected(who, _)
             | Self::Pose(who, _)
             | Self::Alias(who, ..)
             | Self::Settings(who, _)

@@ -8,6 +8,9 @@ use crate::output::{MuteChange, RemoteAct};
 /// Milliseconds of Unix time: the zone's clock, handed in.
 pub type Millis = i64;
 
+/// Which of a session's connections: a later one has a greater number. 0: whichever there is.
+pub type Generation = u64;
+
 /// One input of [`step`](crate::zone::step).
 #[derive(Debug, Clone)]
 pub enum Input {
@@ -50,10 +53,11 @@ pub enum Ask {
     Enter(Box<Arrival>),
     /// Leave it; with the close code and the reason for the client where staff or time did it.
     Leave(Option<(u16, String)>),
-    /// The connection is lost: the grace begins, so many milliseconds (`None`: the configured grace).
-    LinkLost(Option<i64>),
-    /// The connection is back.
-    LinkBack,
+    /// This connection of the session is lost: the grace begins, so many milliseconds (`None`: the configured grace).
+    /// Of one that has a later one, or of another session, it is refused.
+    LinkLost(Generation, Option<Millis>),
+    /// The session has this connection.
+    LinkBack(Generation),
 }
 
 /// A character that enters, as storage has it.
@@ -67,6 +71,9 @@ pub struct Arrival {
     pub account: AccountId,
     /// What it may do.
     pub role: Role,
+    /// Which connection of its session it enters by.
+    #[serde(default)]
+    pub generation: Generation,
     /// A guest's character: not kept.
     pub guest: bool,
     /// Where it was; `None`: the world's start.

@@ -4,7 +4,7 @@ use serde_json::json;
 use tidings_protocol::{Audience, CharacterId, CloseCode, RoomId, Text};
 
 use crate::effect::Change;
-use crate::input::{Arrival, Fact, Millis, Origin, Timer};
+use crate::input::{Arrival, Fact, Generation, Millis, Origin, Timer};
 use crate::movement::{self, Story};
 use crate::npc;
 use crate::output::{Act, Event, Output, Reply};
@@ -18,8 +18,10 @@ use crate::zone::BEAT_MS;
 pub(crate) fn enter(turn: &mut Turn<'_>, origin: &Origin, arrival: Arrival) {
     let id = arrival.id;
     match turn.person(id) {
-        Some(person) if person.session == origin.session && person.lost.is_none() => {}
-        Some(_) => take_over(turn, origin, id),
+        Some(person) if person.session == origin.session && person.lost.is_none() => {
+            connected(turn, id, arrival.generation);
+        }
+        Some(_) => take_over(turn, origin, id, arrival.generation),
         None => enter_anew(turn, origin, arrival),
     }
 }
@@ -36,6 +38,7 @@ fn enter_anew(turn: &mut Turn<'_>, origin: &Origin, arrival: Arrival) {
         role: arrival.role,
         guest: arrival.guest,
         session: origin.session,
+        generation: arrival.generation,
         room: room.clone(),
         lost: None,
         losses: 0,
@@ -84,8 +87,9 @@ fn place_for(turn: &Turn<'_>, wished: Option<&RoomId>) -> Option<RoomId> {
 }
 
 /// Another session of a character that is here: no line to the others unless its connection was lost.
-fn take_over(turn: &mut Turn<'_>, origin: &Origin, id: CharacterId) {
+fn take_over(turn: &mut Turn<'_>, origin: &Origin, id: CharacterId, generation: Generation) {
     turn.apply(Change::Session(id, origin.session));
+    turn.apply(Change::Connected(id, generation));
     back(turn, id);
     let Some(person) = turn.person(id) else { return };
     let (own, origin) = (t1("world.welcome", "name", person.name.as_str()), happened_to(person));
@@ -93,9 +97,27 @@ fn take_over(turn: &mut Turn<'_>, origin: &Origin, id: CharacterId) {
     turn.emit(event);
 }
 
+/// The session has this connection now; what is told late of those before it changes nothing.
+fn connected(turn: &mut Turn<'_>, id: CharacterId, generation: Generation) {
+    if turn.person(id).is_some_and(|person| person.generation < generation) {
+        turn.apply(Change::Connected(id, generation));
+    }
+}
+
 /// The connection is lost: the grace begins.
-pub(crate) fn link_lost(turn: &mut Turn<'_>, origin: &Origin, id: CharacterId, grace: Option<Millis>) {
-    let Some(person) = turn.person(id).filter(|person| person.session == origin.session) else { return };
+pub(crate) fn link_lost(
+    turn: &mut Turn<'_>,
+    origin: &Origin,
+    id: CharacterId,
+    generation: Generation,
+    grace: Option<Millis>,
+) {
+    let newest = |person: &&Person| generation == 0 || generation >= person.generation;
+    let ours = turn.person(id).filter(|person| person.session == origin.session).filter(newest);
+    let Some(person) = ours else {
+        let text = t("refuse.session");
+        return turn.out.push(Output::Reply(Reply { origin: origin.clone(), ok: false, text }));
+    };
     let was_lost = person.lost;
     let lost =
         Lost { grace: person.losses + 1, until: turn.now + grace.unwrap_or(turn.zone.config.grace_ms) };
@@ -111,10 +133,12 @@ pub(crate) fn link_lost(turn: &mut Turn<'_>, origin: &Origin, id: CharacterId, g
 }
 
 /// The connection is back.
-pub(crate) fn link_back(turn: &mut Turn<'_>, origin: &Origin, id: CharacterId) {
-    match turn.person(id) {
-        Some(person) if person.session == origin.session => back(turn, id),
-        _ => {}
+pub(crate) fn link_back(turn: &mut Turn<'_>, origin: &Origin, id: CharacterId, generation: Generation) {
+    let newest = |person: &&Person| generation == 0 || generation >= person.generation;
+    let ours = turn.person(id).filter(|person| person.session == origin.session).filter(newest);
+    if ours.is_some() {
+        connected(turn, id, generation);
+        back(turn, id);
     }
 }
 

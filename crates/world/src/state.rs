@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, Text};
 
-use crate::input::{Millis, Origin, Role, Traveller};
+use crate::input::{Generation, Millis, Origin, Role, Traveller};
 use crate::limits::{Flood, OUTCOMES_MAX};
 use crate::output::MuteChange;
 
@@ -50,6 +50,9 @@ pub(crate) struct Person {
     #[serde(default)]
     pub guest: bool,
     pub session: SessionId,
+    /// Which of the session's connections is the newest that was told of.
+    #[serde(default)]
+    pub generation: Generation,
     pub room: RoomId,
     #[serde(default)]
     pub lost: Option<Lost>,

@@ -251,8 +251,8 @@ fn ask(turn: &mut Turn<'_>, command: Command) {
         Ask::Line(line) => commands::line(turn, &origin, character, &line),
         Ask::Enter(arrival) => presence::enter(turn, &origin, *arrival),
         Ask::Leave(why) => presence::leave_asked(turn, &origin, character, why),
-        Ask::LinkLost(grace) => presence::link_lost(turn, &origin, character, grace),
-        Ask::LinkBack => presence::link_back(turn, &origin, character),
+        Ask::LinkLost(generation, grace) => presence::link_lost(turn, &origin, character, generation, grace),
+        Ask::LinkBack(generation) => presence::link_back(turn, &origin, character, generation),
     }
 }
 

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, dead_code)]
 
+#[path = "../edge/between.rs"]
+mod between;
 #[path = "../edge/harness.rs"]
 mod harness;
 

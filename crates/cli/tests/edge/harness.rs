@@ -5,13 +5,16 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_bus::{Bus, Embedded, EmbeddedConfig};
+use prost::Message as _;
+use tidings_bus::{Bus, Embedded, EmbeddedConfig, Subject};
 use tidings_client::Api;
 use tidings_edge::http::HttpConfig;
 use tidings_edge::limits::Rates;
 use tidings_edge::{Edge, EdgeConfig, EdgeHandle, EdgeParts};
+use tidings_protocol::AccountId;
+use tidings_protocol::proto::services::v1::MutesChanged;
 use tidings_protocol::text::Catalogue;
-use tidings_service::{Health, declare, subjects};
+use tidings_service::{Health, Subjects, declare, subjects};
 use tidings_storage::Store;
 use tidings_test_support::Player;
 use tidings_world::{Config as Rules, Content, Limits};
@@ -23,6 +26,8 @@ use tidings_world_service::host::Parts;
 use tidings_world_service::services::{self, Services};
 use tidings_world_service::session;
 use tidings_world_service::{HostConfig, Hosts};
+
+use crate::between::Between;
 
 const WORLD: &str = r#"
 id = "test"
@@ -64,7 +69,11 @@ exits.down = "foot"
 
 /// A whole world.
 pub struct House {
+    /// What services and zones use.
     pub bus: Bus,
+    /// What stands between the edges and that.
+    pub between: Arc<Between>,
+    pub store: Store,
     pub edge: Option<EdgeHandle>,
     pub api: Api,
     _services: Services,
@@ -99,7 +108,10 @@ impl House {
 
     pub async fn with(setup: Setup) -> Self {
         let config = declare(EmbeddedConfig::default());
-        let bus = Bus::new(Embedded::open(config).unwrap(), Arc::new(subjects::registry(None).unwrap()));
+        let registry = Arc::new(subjects::registry(None).unwrap());
+        let backend = Embedded::open(config).unwrap();
+        let between = Between::new(Arc::clone(&backend));
+        let bus = Bus::new(backend, Arc::clone(&registry));
         let store = Store::memory().await.unwrap();
         let health = Health::new();
         let files = [("world.toml", WORLD), ("zones/town.toml", TOWN), ("zones/hill.toml", HILL)];
@@ -131,9 +143,9 @@ impl House {
         let config = services::Config { account, session, chat: chat::Config::default() };
         let services =
             Services::start(store.clone(), bus.clone(), clock::wall_clock(), config, &health).await.unwrap();
-        let edge = start_edge(&bus, &health, &setup);
+        let edge = start_edge(Bus::new(Arc::clone(&between) as _, registry), &health, &setup);
         let api = Api::new(edge.address());
-        Self { bus, edge: Some(edge), api, _services: services, _hosts: hosts }
+        Self { bus, between, store, edge: Some(edge), api, _services: services, _hosts: hosts }
     }
 
     /// A player of this name, in the world.
@@ -144,9 +156,33 @@ impl House {
     /// Another edge of the same world.
     pub fn another_edge(&self, name: &str) -> (EdgeHandle, Api) {
         let config = EdgeConfig { edge: name.to_owned(), shards: 1, ..EdgeConfig::default() };
-        let edge = start_edge(&self.bus, &Health::new(), &Setup { config, ..Setup::default() });
+        let edge = start_edge(self.edge_bus(), &Health::new(), &Setup { config, ..Setup::default() });
         let api = Api::new(edge.address());
         (edge, api)
+    }
+
+    fn edge_bus(&self) -> Bus {
+        Bus::new(Arc::clone(&self.between) as _, Arc::new(subjects::registry(None).unwrap()))
+    }
+
+    /// A room's log.
+    pub fn room_log(&self, room: &str) -> Subject {
+        let audience = format!("room.{room}").parse().unwrap();
+        Subjects(self.bus.registry()).log(&audience).unwrap()
+    }
+
+    /// Tells edges that an account's mutes changed elsewhere.
+    pub async fn mutes_changed(&self, account: &str) {
+        let topic = Subjects(self.bus.registry()).control("mutes").unwrap();
+        let changed = MutesChanged { account: account.to_owned() }.encode_to_vec();
+        self.bus.publish(&topic, changed.into(), Vec::new()).await.unwrap();
+    }
+
+    /// The account of a player made here.
+    pub async fn account(&self, name: &str) -> AccountId {
+        let username = format!("{}-account", name.to_lowercase());
+        let accounts = self.store.accounts("", 100).await.unwrap();
+        accounts.into_iter().find(|account| account.username.as_str() == username).unwrap().id
     }
 
     pub fn edge(&self) -> &EdgeHandle {
@@ -154,12 +190,12 @@ impl House {
     }
 }
 
-fn start_edge(bus: &Bus, health: &Health, setup: &Setup) -> EdgeHandle {
+fn start_edge(bus: Bus, health: &Health, setup: &Setup) -> EdgeHandle {
     let parts = EdgeParts {
         config: setup.config.clone(),
         http: HttpConfig { guests: true, ..HttpConfig::default() },
         rates: setup.rates.clone(),
-        bus: bus.clone(),
+        bus,
         catalogue: Catalogue::builtin(),
         health: health.clone(),
         metrics: None,

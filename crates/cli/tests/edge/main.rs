@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod between;
 mod border;
 mod compression;
 mod drain;
 mod evening;
 mod harness;
+mod hints;
+mod holding;
+mod lookups;
+mod mutes;
 mod refusals;
 mod resume;

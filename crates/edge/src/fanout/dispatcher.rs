@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::encode::{Encoded, Encoder};
+use super::hints::Hints;
 use super::interner::{AudienceId, AudienceInfo};
 use super::open::Open;
 use super::ring::Ring;
@@ -27,6 +28,9 @@ const LINGER: Duration = Duration::from_secs(30);
 const SWEEP: Duration = Duration::from_secs(5);
 /// How long a round waits for logs that catch up, so that events leave in the order of the stream.
 const CATCH_UP_MAX: Duration = Duration::from_millis(250);
+/// Events that wait for a log that is behind: minutes of a busy world, some 50 MB. A log that stays behind for longer is
+/// given up, and its members come anew.
+const WAITING_MAX: usize = 65_536;
 /// How often what shards wait for is looked at, while they wait.
 const NEED_BEAT: Duration = Duration::from_millis(1);
 /// Pause after the bus reported a fault that is not the end.
@@ -45,6 +49,7 @@ pub struct Dispatcher {
     round: Vec<Arc<Encoded>>,
     holes: Vec<AudienceId>,
     needs: Vec<(usize, u64)>,
+    hints: Hints,
     through: u64,
     head: Arc<AtomicU64>,
     events: Counter,
@@ -55,6 +60,7 @@ impl Dispatcher {
     /// A dispatcher that follows nothing yet.
     pub fn new(bus: Bus, encoder: Arc<Encoder>, shards: Vec<ShardQueue>, head: Arc<AtomicU64>) -> Self {
         let follow = bus.follow_set();
+        let hints = Hints::new(bus.clone(), Arc::clone(&encoder), shards.clone());
         Self {
             bus,
             encoder,
@@ -65,6 +71,7 @@ impl Dispatcher {
             round: Vec::with_capacity(ROUND_MAX),
             holes: Vec::new(),
             needs: Vec::new(),
+            hints,
             through: 0,
             head,
             events: counter!("tidings_edge_events_total"),
@@ -121,9 +128,33 @@ impl Dispatcher {
             }
         }
         self.catch_up().await;
-        self.through = self.through.max(self.follow.position().0);
+        self.through = self.through.max(self.whole());
         self.head.store(self.through, Ordering::Relaxed);
         self.hand_out().await;
+    }
+
+    /// Up to where every log was delivered. What comes after it waits: a position says that everything before it was
+    /// told. A log that is too far behind is given up.
+    fn whole(&mut self) -> u64 {
+        let (through, behind) = self.follow.position();
+        if behind.is_empty() {
+            return through;
+        }
+        counter!("tidings_edge_rounds_behind_total").increment(1);
+        if self.round.len() < WAITING_MAX {
+            return behind.iter().map(|(_, place)| *place).min().unwrap_or(through).min(through);
+        }
+        for (subject, place) in behind {
+            tracing::error!(%subject, place, through, "a log stays behind and is given up");
+            self.follow.add(subject.clone(), From::After(through));
+            if let Some(id) = self.by_subject.get(&subject) {
+                self.holes.push(*id);
+                if let Some(open) = self.open.get_mut(id) {
+                    open.ring = Ring::new(through);
+                }
+            }
+        }
+        through
     }
 
     /// Waits for the logs that were opened behind the others.
@@ -189,7 +220,8 @@ impl Dispatcher {
             };
             let after = self.start(&subject, after);
             self.by_subject.insert(subject.clone(), info.id);
-            let open = Open::new(Arc::clone(info), subject, self.shards.len(), after);
+            let hints = self.hints.follow(info);
+            let open = Open::new(Arc::clone(info), subject, self.shards.len(), after, hints);
             self.open.insert(info.id, open);
             self.audiences.set(self.open.len() as f64);
         }
@@ -219,6 +251,7 @@ impl Dispatcher {
         if !round.is_sorted_by_key(|event| event.seq) {
             round.sort_by_key(|event| event.seq);
         }
+        let waiting = round.split_off(round.partition_point(|event| event.seq <= self.through));
         self.events.increment(round.len() as u64);
         let mut shares: Vec<Vec<Arc<Encoded>>> = self.shards.iter().map(|_| Vec::new()).collect();
         for event in round.drain(..) {
@@ -228,6 +261,8 @@ impl Dispatcher {
             }
             open.ring.push(event);
         }
+        // Its room is kept for the next round.
+        round.extend(waiting);
         self.round = round;
         let through = self.through;
         for (shard, events) in shares.into_iter().enumerate() {

@@ -19,7 +19,7 @@ use crate::ws;
 /// One event, ready for every receiver.
 #[derive(Debug)]
 pub struct Encoded {
-    /// Its place in the stream.
+    /// Its place in the stream; 0: a hint, which has none.
     pub seq: u64,
     /// Whose log.
     pub audience: Arc<AudienceInfo>,
@@ -96,6 +96,25 @@ pub struct Mute {
     pub until_ms: i64,
     /// It ends.
     pub removed: bool,
+    /// Its place in the stream; 0: before everything in it.
+    pub seq: u64,
+}
+
+impl Mute {
+    /// As a log says it, at its place there.
+    pub fn logged(mute: &wire::MuteChange, seq: u64) -> Self {
+        Self { seq, ..Self::from(mute) }
+    }
+
+    /// Whether both are of the same target and channel.
+    pub fn is_about(&self, other: &Self) -> bool {
+        self.target == other.target && self.channel == other.channel
+    }
+
+    /// Whether both have the same outcome.
+    pub fn does_what(&self, other: &Self) -> bool {
+        self.removed == other.removed && (self.removed || self.until_ms == other.until_ms)
+    }
 }
 
 impl From<&wire::MuteChange> for Mute {
@@ -106,6 +125,7 @@ impl From<&wire::MuteChange> for Mute {
             channel: mute.channel.as_str().into(),
             until_ms: mute.until_ms,
             removed: mute.removed,
+            seq: mute.seq,
         }
     }
 }
@@ -180,6 +200,21 @@ impl Encoder {
         })
     }
 
+    /// What may be missed: an event without a place in the flow. `None` where it cannot be decoded or shows nothing.
+    pub fn hint(&self, audience: &Arc<AudienceInfo>, payload: Bytes) -> Option<Encoded> {
+        let event = wire::Event::decode(payload).ok()?;
+        let frame = self.event_frame(audience, &event, event.text.clone()?, 0);
+        Some(Encoded {
+            seq: 0,
+            audience: Arc::clone(audience),
+            frame,
+            author: event.from.as_ref().map_or(0, |from| hex(&from.account)),
+            channel: event.channel.as_str().into(),
+            always: event.always,
+            special: self.special(audience, &event, 0),
+        })
+    }
+
     /// A text in the server's voice.
     pub fn render(&self, text: wire::Text) -> String {
         self.catalogue.render(&Text::from(text), &self.locale)
@@ -217,10 +252,13 @@ impl Encoder {
             json_string(out, &event.kind);
             out.extend_from_slice(br#","audience":""#);
             out.extend_from_slice(audience.audience.scope().as_bytes());
-            out.extend_from_slice(br#"","seq":"#);
-            write_number(out, seq);
-            out.extend_from_slice(br#","position":"#);
-            self.position(seq).write(out);
+            out.push(b'"');
+            if seq != 0 {
+                out.extend_from_slice(br#","seq":"#);
+                write_number(out, seq);
+                out.extend_from_slice(br#","position":"#);
+                self.position(seq).write(out);
+            }
             out.extend_from_slice(br#","time":""#);
             out.extend_from_slice(iso8601(event.time_ms).as_bytes());
             out.push(b'"');
@@ -278,7 +316,7 @@ impl Encoder {
             except: ids(&event.except),
             border: border(event),
             change: event.audiences.as_ref().map(|sets| self.change(sets)),
-            mute: event.mute.as_ref().map(Mute::from),
+            mute: event.mute.as_ref().map(|mute| Mute::logged(mute, seq)),
             bye: event.bye.as_ref().map(|bye| (u16::try_from(bye.code).unwrap_or(4000), bye.reason.clone())),
         };
         let empty = special.origin.is_none()

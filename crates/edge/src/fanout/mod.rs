@@ -6,6 +6,7 @@
 
 mod dispatcher;
 mod encode;
+mod hints;
 mod interner;
 mod open;
 mod reader;
@@ -74,6 +75,8 @@ pub enum ToShard {
     Opened(Opened),
     /// Messages of an audience are no longer retained: its members have to come anew.
     Hole(AudienceId),
+    /// What may be missed, for those who hear its room.
+    Hint(Arc<Encoded>),
     /// Acts on open sockets.
     Sessions(Arc<SessionControl>),
     /// An account's mutes changed elsewhere.

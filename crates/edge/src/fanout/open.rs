@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidings_bus::Subject;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::interner::AudienceInfo;
 use super::ring::Ring;
@@ -18,13 +19,21 @@ pub struct Open {
     pub ring: Ring,
     holds: Box<[u32]>,
     idle_since: Option<Instant>,
+    /// Hears the hints beside the log.
+    _hints: Option<AbortOnDropHandle<()>>,
 }
 
 impl Open {
     /// Followed after a sequence, held by nobody yet.
-    pub fn new(info: Arc<AudienceInfo>, subject: Subject, shards: usize, after: u64) -> Self {
+    pub fn new(
+        info: Arc<AudienceInfo>,
+        subject: Subject,
+        shards: usize,
+        after: u64,
+        hints: Option<AbortOnDropHandle<()>>,
+    ) -> Self {
         let holds = vec![0; shards].into_boxed_slice();
-        Self { info, subject, ring: Ring::new(after), holds, idle_since: Some(Instant::now()) }
+        Self { info, subject, ring: Ring::new(after), holds, idle_since: Some(Instant::now()), _hints: hints }
     }
 
     /// The shards that hold it.

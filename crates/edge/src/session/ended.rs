@@ -51,7 +51,8 @@ async fn call(shard: &Shard, ended: &Ended, method: &str) -> Result<Empty, CallE
     retry::until(deadline, CALL_DEADLINE, |left| caller.call("session", method, &request, left)).await
 }
 
-/// The connection is lost. Where the session went on elsewhere meanwhile, the zone is told nothing.
+/// The connection is lost. Where the session went on meanwhile, the service refuses this, and the zone is told
+/// nothing; where it goes on after that, the zone refuses it, since it was told of a later generation.
 async fn lost(shard: &Shard, ended: &Ended, grace: Duration) -> Result<(), CallError> {
     match call(shard, ended, "lost").await {
         Ok(_) => {}
@@ -61,20 +62,14 @@ async fn lost(shard: &Shard, ended: &Ended, grace: Duration) -> Result<(), CallE
     if overtaken(shard, ended) {
         return Ok(());
     }
-    let link = |kind: link::Kind| {
-        zone_request::Ask::Link(Link {
-            session: ended.session.to_string(),
-            character: ended.character.to_string(),
-            kind: kind.into(),
-            grace_ms: u64::try_from(grace.as_millis()).unwrap_or(0),
-        })
+    let link = Link {
+        session: ended.session.to_string(),
+        character: ended.character.to_string(),
+        kind: link::Kind::Lost.into(),
+        grace_ms: u64::try_from(grace.as_millis()).unwrap_or(0),
+        generation: ended.generation,
     };
-    zone(shard, ended, link(link::Kind::Lost)).await?;
-    if overtaken(shard, ended) {
-        // The word of the loss and the return crossed: the return is told last.
-        return zone(shard, ended, link(link::Kind::Back)).await;
-    }
-    Ok(())
+    zone(shard, ended, zone_request::Ask::Link(link)).await
 }
 
 /// Whether a newer connection of the session is here.

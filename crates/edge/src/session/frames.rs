@@ -29,6 +29,11 @@ pub fn pong(id: Option<&str>) -> Bytes {
     frame(&ServerFrame::Pong { id: id.map(str::to_owned) })
 }
 
+/// `gap`: so many frames that may be missed were.
+pub fn gap(audience: &str, missed: u64) -> Bytes {
+    frame(&ServerFrame::Gap { audience: audience.to_owned(), missed })
+}
+
 /// `bye`.
 pub fn bye(bye: &Bye) -> Bytes {
     let reconnect = bye.code >= 4500;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tidings_protocol::frames::{NamedId, Welcome};
-use tidings_protocol::proto::services::v1::{AccountRequest, MuteList, OpenSession};
+use tidings_protocol::proto::services::v1::OpenSession;
 use tidings_protocol::proto::world::v1::{
     Enter, Entered, Link, StateQuery, StateView, ZoneRequest, link, zone_reply, zone_request,
 };
@@ -15,9 +15,9 @@ use tokio::sync::SemaphorePermit;
 
 use super::identity::{self, Refused};
 use super::resume::{self, Gathered, Plan};
-use super::{CALL_DEADLINE, Hello, JOIN_DEADLINE, frames, retry};
+use super::{CALL_DEADLINE, Hello, JOIN_DEADLINE, frames, mutes, retry};
 use crate::fanout::AudienceInfo;
-use crate::shard::{At, Bye, End, Replay, Session, Shard};
+use crate::shard::{At, Bye, End, Replay, Session, Shard, UNKNOWN_MAX};
 
 /// How long a client may take to read one part of what it missed, before it is a slow reader.
 const REPLAY_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
@@ -91,7 +91,8 @@ impl Joining<'_> {
             return Ok(());
         }
         let gathered = Gathered::gather(self.shard, self.at, plan, &entered, &own).await?;
-        self.know_mutes(who.account).await?;
+        self.shard.inner.borrow_mut().note_missed_mutes(who.account.as_u128(), &gathered.events);
+        self.know_mutes(&who).await?;
         let zone = self.shard.inner.borrow_mut().session(self.at).map(|session| session.zone.clone());
         let view = self.room(zone.unwrap_or_else(|| who.zone.clone()), who.character).await?;
         drop(permit);
@@ -101,11 +102,15 @@ impl Joining<'_> {
 
     /// Enters the world, or comes back to it. The zone that is asked may know that the character is elsewhere.
     async fn enter(&self, opened: &OpenSession, who: &Who, resumes: bool) -> Result<Entered, CallError> {
-        let session = opened.session.clone();
+        let (session, generation) = (opened.session.clone(), opened.generation);
         if resumes {
-            let character = who.character.to_string();
-            let link =
-                Link { session: session.clone(), character, kind: link::Kind::Back.into(), grace_ms: 0 };
+            let link = Link {
+                session: session.clone(),
+                character: who.character.to_string(),
+                kind: link::Kind::Back.into(),
+                grace_ms: 0,
+                generation,
+            };
             let back = ZoneRequest { ask: Some(zone_request::Ask::Link(link)) };
             // Asked once: a zone that has the character no more says so at once, and `Enter` finds it.
             let caller = &self.shard.shared.caller;
@@ -115,7 +120,7 @@ impl Joining<'_> {
                 Err(error) => return Err(error),
             }
         }
-        let enter = Enter { session, character: opened.character.clone() };
+        let enter = Enter { session, character: opened.character.clone(), generation };
         let request = ZoneRequest { ask: Some(zone_request::Ask::Enter(enter)) };
         match self.ask(&who.zone, request).await? {
             zone_reply::Answer::Entered(entered) => Ok(entered),
@@ -161,6 +166,7 @@ impl Joining<'_> {
             muting,
             replay: Some(Box::new(replay)),
             gate: None,
+            hints: None,
             inflight: None,
             queue: Default::default(),
             state_seq: 0,
@@ -175,20 +181,10 @@ impl Joining<'_> {
     }
 
     /// Nothing is delivered before the account's mutes are known.
-    async fn know_mutes(&self, account: AccountId) -> Result<(), Refused> {
-        let unknown = || Refused::of(CallError::unavailable("Your mutes are not known."));
-        let known = |shard: &Shard| shard.inner.borrow().mutes_of(account).is_none_or(|entry| entry.known);
-        let until = self.deadline.min(Instant::now() + crate::shard::UNKNOWN_MAX);
-        // A list that a change has overtaken is not taken: it is fetched again.
-        while !known(self.shard) {
-            if Instant::now() >= until {
-                return Err(unknown());
-            }
-            let changes = self.shard.inner.borrow().mutes_of(account).map_or(0, |entry| entry.changes);
-            let list = fetch_mutes(self.shard, account.as_u128(), until).await.map_err(|_| unknown())?;
-            self.shard.inner.borrow_mut().mutes_loaded(account.as_u128(), &list, changes);
-        }
-        Ok(())
+    async fn know_mutes(&self, who: &Who) -> Result<(), Refused> {
+        let until = self.deadline.min(Instant::now() + UNKNOWN_MAX);
+        let known = mutes::known(self.shard, who.account.as_u128(), until).await;
+        known.then_some(()).ok_or_else(|| Refused::of(CallError::unavailable("Your mutes are not known.")))
     }
 
     async fn room(&self, zone: ZoneId, character: CharacterId) -> Result<StateView, Refused> {
@@ -214,6 +210,12 @@ impl Joining<'_> {
         let state = frames::state(&shared.encoder, "room", &view.body, plan.after);
         self.shard.inner.borrow_mut().welcome(self.at, [welcome, state], plan.after, view.seq);
         loop {
+            // They may have changed while the client was reading: what comes is judged by the newest.
+            if !mutes::known(self.shard, who.account.as_u128(), Instant::now() + UNKNOWN_MAX).await {
+                let bye = Bye::of(CloseCode::Unavailable);
+                self.shard.inner.borrow_mut().end(self.at, End::Lost("mutes_unknown"), Some(bye));
+                return self.shard.settle();
+            }
             let waits = self.shard.inner.borrow_mut().replay_some(self.at, &mut events, plan.entered);
             self.shard.settle();
             if let Some(drained) = waits {
@@ -265,34 +267,4 @@ fn who(opened: &OpenSession) -> Option<Who> {
         account: character.account.parse().ok()?,
         zone: character.zone.parse().ok()?,
     })
-}
-
-async fn fetch_mutes(shard: &Shard, account: u128, deadline: Instant) -> Result<MuteList, CallError> {
-    let request = AccountRequest { account: AccountId::from_u128(account).to_string() };
-    let caller = &shard.shared.caller;
-    retry::until(deadline, CALL_DEADLINE, |left| caller.call("moderation", "mutes", &request, left)).await
-}
-
-/// Loads the mutes of an account again. Where that fails they stay as they are; where they are not known any more,
-/// the sessions that wait end by their own deadline.
-pub async fn load_mutes(shard: Rc<Shard>, account: u128) {
-    let changes = {
-        let mut inner = shard.inner.borrow_mut();
-        let Some(entry) = inner.mutes.get_mut(&account) else { return };
-        entry.loading = true;
-        entry.changes
-    };
-    let loaded = fetch_mutes(&shard, account, Instant::now() + CALL_DEADLINE).await;
-    let mut inner = shard.inner.borrow_mut();
-    match loaded {
-        Ok(list) => inner.mutes_loaded(account, &list, changes),
-        Err(error) => {
-            tracing::warn!(%error, "mutes could not be loaded again");
-            if let Some(entry) = inner.mutes.get_mut(&account) {
-                entry.loading = false;
-            }
-        }
-    }
-    drop(inner);
-    shard.settle();
 }

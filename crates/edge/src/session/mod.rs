@@ -8,6 +8,8 @@ mod ended;
 pub mod frames;
 mod identity;
 mod join;
+mod mutes;
+mod recent_mutes;
 mod renew;
 mod resume;
 mod retry;
@@ -19,7 +21,9 @@ use tidings_protocol::frames::{Resume, What};
 
 pub use commands::{Answered, command, reread};
 pub use ended::ended;
-pub use join::{join, load_mutes};
+pub use join::join;
+pub use mutes::load_mutes;
+pub use recent_mutes::RecentMutes;
 pub use renew::{Sessions, renew};
 pub use views::state;
 

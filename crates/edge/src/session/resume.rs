@@ -50,7 +50,7 @@ impl Plan {
         let fresh = |reason| Self::fresh(shared, entered, own, reason);
         let Some(resume) = resume else { return Ok(fresh(None)) };
         let Some(position) = &resume.position else { return Ok(fresh(Some("no_position"))) };
-        let after = position.behind.values().copied().chain([position.seq]).min().unwrap_or(0);
+        let after = position.seq;
         if position.epoch != shared.encoder.epoch || position.seq > entered.seq.max(shared.head()) {
             return Ok(fresh(Some("epoch")));
         }

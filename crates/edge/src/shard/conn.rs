@@ -268,6 +268,7 @@ impl Inner {
         {
             let _ = waiting.send(());
         }
+        self.release_hints(at);
     }
 
     /// Takes a connection out of the table: its socket closes.

@@ -236,7 +236,7 @@ impl Inner {
     }
 
     /// Whether a member may perceive an event at all.
-    fn perceives(&self, key: u32, event: &Encoded, special: Option<&Special>) -> bool {
+    pub(crate) fn perceives(&self, key: u32, event: &Encoded, special: Option<&Special>) -> bool {
         let Some(session) = self.conns[key as usize].session_ref() else { return false };
         if let Some(special) = special {
             let me = session.character;

@@ -7,8 +7,10 @@
 mod conn;
 mod deliver;
 mod end;
+mod hints;
 mod input;
 mod members;
+mod mute_set;
 mod mutes;
 mod outbox;
 mod replay;
@@ -27,9 +29,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use metrics::{Counter, Gauge, counter, gauge};
 use slab::Slab;
-use tidings_protocol::{AccountId, CharacterId, SessionId};
+use tidings_protocol::{CharacterId, SessionId};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -79,6 +81,12 @@ pub struct Inner {
     pub(crate) by_session: HashMap<SessionId, u32>,
     pub(crate) by_character: HashMap<CharacterId, u32>,
     pub(crate) mutes: HashMap<u128, mutes::Entry>,
+    /// Accounts whose mutes are to be loaded; each once.
+    pub(crate) unloaded: Vec<u128>,
+    pub(crate) mutes_loading: bool,
+    pub(crate) mute_changes: u64,
+    /// Told whenever some mutes are known.
+    pub(crate) mutes_known: Rc<Notify>,
     pub(crate) openings: HashMap<u64, (At, oneshot::Sender<Opened>)>,
     pub(crate) waiting: Vec<table::WaitingReply>,
     pub(crate) dirty: Vec<u32>,
@@ -119,8 +127,8 @@ pub enum Todo {
     Release(Arc<crate::fanout::AudienceInfo>, u32),
     /// A reply waits for this sequence.
     Need(u64),
-    /// The mutes of an account are to be loaded again.
-    LoadMutes(u128),
+    /// There are mutes to be loaded.
+    LoadMutes,
 }
 
 impl Shard {
@@ -174,6 +182,7 @@ impl Shard {
             ToShard::Batch { events, through } => inner.batch(&events, through),
             ToShard::Opened(opened) => inner.opened(opened),
             ToShard::Hole(audience) => inner.hole(audience),
+            ToShard::Hint(hint) => inner.hint(&hint),
             ToShard::Sessions(control) => inner.control(&control),
             ToShard::Mutes(account) => inner.mutes_changed(account),
             ToShard::Drain => inner.drain(),
@@ -223,6 +232,10 @@ impl Inner {
             by_session: HashMap::new(),
             by_character: HashMap::new(),
             mutes: HashMap::new(),
+            unloaded: Vec::new(),
+            mutes_loading: false,
+            mute_changes: 0,
+            mutes_known: Rc::default(),
             openings: HashMap::new(),
             waiting: Vec::new(),
             dirty: Vec::new(),
@@ -265,10 +278,6 @@ impl Inner {
     /// The session of a connection, if it is still there.
     pub(crate) fn session(&mut self, at: At) -> Option<&mut Session> {
         self.conn(at).and_then(Conn::session)
-    }
-
-    pub(crate) fn mutes_of(&self, account: AccountId) -> Option<&mutes::Entry> {
-        self.mutes.get(&account.as_u128())
     }
 }
 

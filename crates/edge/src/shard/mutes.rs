@@ -1,18 +1,20 @@
-//! Whom an account does not hear: one set for all its sessions in this shard, known before anything is delivered.
+//! One set of mutes for all sessions of an account in this shard, known before anything is delivered; the gate that
+//! holds back what comes while it is not.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tidings_protocol::CloseCode;
 use tidings_protocol::proto::services::v1::MuteList;
 
 use super::conn::At;
 use super::end::{Bye, End};
+use super::mute_set::MuteSet;
 use super::outbox::Frame;
 use super::table::Gate;
-use super::{Inner, Todo, ticks};
+use super::{Held, Inner, Todo, ticks};
 use crate::fanout::{Encoded, Mute};
 
 /// What waits behind a state that was asked for, in bytes: as much as an outbox.
@@ -21,13 +23,8 @@ const GATE_BYTES_MAX: usize = 1024 * 1024;
 const UNKNOWN_BYTES_MAX: usize = 64 * 1024;
 /// How long it may.
 pub(crate) const UNKNOWN_MAX: std::time::Duration = std::time::Duration::from_secs(2);
-
-/// Whom an account does not hear.
-#[derive(Debug, Default)]
-pub struct MuteSet {
-    /// By target and channel, until then; 0: without end. No target: the channel; no channel: everywhere.
-    mutes: HashMap<(u128, Box<str>), i64>,
-}
+/// Accounts whose mutes are asked for by one call: as many as the service answers at once.
+pub(crate) const MUTES_A_CALL_MAX: usize = 64;
 
 /// The set of an account with sessions here.
 #[derive(Debug)]
@@ -40,60 +37,24 @@ pub struct Entry {
     pub known: bool,
     /// When it was loaded, in ticks.
     pub loaded: u32,
-    /// It is being loaded.
+    /// It is in the list of those to be loaded, or under way.
     pub loading: bool,
-    /// How often it changed: what was asked for before a change does not replace it.
-    pub changes: u32,
-}
-
-impl MuteSet {
-    /// Whether a line of this author on this channel is not heard.
-    pub fn silences(&self, author: u128, channel: &str, now_ms: i64) -> bool {
-        if self.mutes.is_empty() {
-            return false;
-        }
-        let holds = |target: u128, channel: &str| {
-            self.mutes.get(&(target, channel.into())).is_some_and(|until| *until == 0 || *until > now_ms)
-        };
-        let speech = !channel.is_empty();
-        (author != 0 && (holds(author, "") || (speech && holds(author, channel))))
-            || (speech && holds(0, channel))
-    }
-
-    /// One mute more or less.
-    pub fn change(&mut self, mute: &Mute) {
-        let key = (mute.target, mute.channel.clone());
-        if mute.removed {
-            self.mutes.remove(&key);
-        } else {
-            self.mutes.insert(key, mute.until_ms);
-        }
-    }
-
-    /// All of them anew.
-    pub fn replace(&mut self, list: &MuteList) {
-        self.mutes.clear();
-        for mute in &list.mutes {
-            self.change(&Mute::from(mute));
-        }
-    }
-
-    /// Whether nobody is muted.
-    pub fn is_empty(&self) -> bool {
-        self.mutes.is_empty()
-    }
+    /// Which change of any set of the shard was the last one here: what was asked for before it does not replace it.
+    pub changes: u64,
 }
 
 impl Inner {
     /// The set of an account, used by one session more. It may have to be loaded.
     pub(crate) fn use_mutes(&mut self, account: u128) -> Rc<RefCell<MuteSet>> {
+        self.mute_changes += 1;
+        let changes = self.mute_changes;
         let entry = self.mutes.entry(account).or_insert_with(|| Entry {
             set: Rc::default(),
             users: 0,
             known: false,
             loaded: 0,
             loading: false,
-            changes: 0,
+            changes,
         });
         entry.users += 1;
         Rc::clone(&entry.set)
@@ -112,18 +73,27 @@ impl Inner {
     /// A mute of the session's own account, from its character's log.
     pub(crate) fn apply_mute(&mut self, key: u32, mute: &Mute) {
         let Some(session) = self.conns.get(key as usize).and_then(|conn| conn.session_ref()) else { return };
-        // The set was loaded as it stands now: what the past says of it is in it already.
-        if session.account.as_u128() != mute.account
-            || session.replay.as_ref().is_some_and(|r| r.replaying_past)
-        {
+        if session.account.as_u128() != mute.account {
             return;
         }
-        let set = Rc::clone(&session.mutes);
-        set.borrow_mut().change(mute);
-        if let Some(entry) = self.mutes.get_mut(&mute.account) {
-            entry.changes += 1;
-        }
+        // While it is not known that storage has it, it is laid over what is loaded.
+        self.shared.recent_mutes.note(mute, Instant::now());
+        session.mutes.borrow_mut().change(mute);
         self.count_muting(mute.account);
+    }
+
+    /// What a joining session missed may say more of its mutes than storage knows yet: then they are loaded again
+    /// before anything is judged by them.
+    pub(crate) fn note_missed_mutes(&mut self, account: u128, missed: &Held) {
+        let changes = missed.iter().filter_map(|event| event.special.as_ref()?.mute.as_ref());
+        let mut changed = false;
+        for mute in changes.filter(|mute| mute.account == account) {
+            self.shared.recent_mutes.note(mute, Instant::now());
+            changed = true;
+        }
+        if changed {
+            self.mutes_unknown(account);
+        }
     }
 
     /// Makes the members' counts say who mutes anybody.
@@ -145,12 +115,13 @@ impl Inner {
         }
     }
 
-    /// The mutes of an account changed elsewhere: until they are known again, its sessions wait.
+    /// The mutes of an account changed elsewhere: until they are known again, its sessions wait. One that joins waits
+    /// before its replay goes on.
     pub(crate) fn mutes_changed(&mut self, account: u128) {
-        let Some(entry) = self.mutes.get_mut(&account) else { return };
-        entry.known = false;
-        entry.changes += 1;
-        self.todo.push(Todo::LoadMutes(account));
+        if !self.mutes_unknown(account) {
+            return;
+        }
+        self.want_mutes(account);
         let tick = self.tick;
         for at in self.live_of(account) {
             let seq = self.conn(at).map_or(0, |conn| conn.seq);
@@ -170,17 +141,58 @@ impl Inner {
         live.map(|(key, conn)| At { key: key as u32, id: conn.id }).collect()
     }
 
-    /// The mutes of an account are known.
-    pub(crate) fn mutes_loaded(&mut self, account: u128, list: &MuteList, changes: u32) {
+    /// What is known of an account's mutes is not all; whether it has sessions here.
+    fn mutes_unknown(&mut self, account: u128) -> bool {
+        let Some(entry) = self.mutes.get_mut(&account) else { return false };
+        self.mute_changes += 1;
+        (entry.known, entry.changes) = (false, self.mute_changes);
+        true
+    }
+
+    /// The mutes of an account are to be loaded, with those of others.
+    pub(crate) fn want_mutes(&mut self, account: u128) {
+        let Some(entry) = self.mutes.get_mut(&account) else { return };
+        if std::mem::replace(&mut entry.loading, true) {
+            return;
+        }
+        self.unloaded.push(account);
+        if !self.mutes_loading {
+            self.mutes_loading = true;
+            self.todo.push(Todo::LoadMutes);
+        }
+    }
+
+    /// The accounts of the next call, each with its last change before; none: nothing is to be loaded.
+    pub(crate) fn mutes_to_load(&mut self) -> Vec<(u128, u64)> {
+        let here = &self.mutes;
+        self.unloaded.retain(|account| here.contains_key(account));
+        let many = self.unloaded.len().min(MUTES_A_CALL_MAX);
+        self.mutes_loading = many > 0;
+        self.unloaded.drain(..many).map(|account| (account, here[&account].changes)).collect()
+    }
+
+    /// The mutes of an account could not be loaded: where sessions wait for them they end by their own deadline.
+    pub(crate) fn mutes_not_loaded(&mut self, account: u128) {
+        let Some(entry) = self.mutes.get_mut(&account) else { return };
+        entry.loading = false;
+        if !entry.known {
+            self.want_mutes(account);
+        }
+    }
+
+    /// The mutes of an account are known. A list that a change elsewhere has overtaken is fetched again.
+    pub(crate) fn mutes_loaded(&mut self, account: u128, list: &MuteList, changes: u64) {
         let tick = self.tick;
         let Some(entry) = self.mutes.get_mut(&account) else { return };
+        entry.loading = false;
         if entry.changes != changes {
-            entry.loading = false;
-            return self.todo.push(Todo::LoadMutes(account));
+            return self.want_mutes(account);
         }
-        (entry.known, entry.loading, entry.loaded) = (true, false, tick);
-        entry.set.borrow_mut().replace(list);
+        (entry.known, entry.loaded) = (true, tick);
+        let recent = self.shared.recent_mutes.missing(account, list, Instant::now());
+        entry.set.borrow_mut().replace(list, &recent);
         self.count_muting(account);
+        self.mutes_known.notify_waiters();
         for at in self.live_of(account) {
             self.open_gate(at, |gate| gate.mutes_since = None);
         }
@@ -212,6 +224,7 @@ impl Inner {
                 self.push_frame(at.key, frame, event.as_ref());
             }
         }
+        self.release_hints(at);
     }
 
     fn muted_now(&mut self, at: At, event: &Arc<Encoded>, now: i64) -> bool {
@@ -244,7 +257,9 @@ impl Inner {
             .map(|(account, _)| *account)
             .take(at_once)
             .collect();
-        self.todo.extend(due.into_iter().map(Todo::LoadMutes));
+        for account in due {
+            self.want_mutes(account);
+        }
         let since = |conn: &super::Conn| conn.session_ref()?.gate.as_ref()?.mutes_since;
         let late: Vec<At> = self
             .conns
@@ -258,39 +273,5 @@ impl Inner {
         for at in late {
             self.end(at, End::Lost("mutes_unknown"), Some(Bye::of(CloseCode::Unavailable)));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mute(target: u128, channel: &str, until_ms: i64, removed: bool) -> Mute {
-        Mute { account: 1, target, channel: channel.into(), until_ms, removed }
-    }
-
-    #[test]
-    fn a_mute_holds_everywhere_or_on_its_channel_until_its_time() {
-        let mut set = MuteSet::default();
-        assert!(!set.silences(7, "say", 0));
-        for change in [mute(7, "", 0, false), mute(8, "global", 0, false), mute(0, "local", 500, false)] {
-            set.change(&change);
-        }
-        let cases = [
-            (7, "say", 0, true),
-            (7, "", 0, true),
-            (8, "global", 0, true),
-            (8, "say", 0, false),
-            (8, "", 0, false),
-            (9, "local", 499, true),
-            (9, "local", 500, false),
-            (0, "local", 0, true),
-            (0, "", 0, false),
-        ];
-        for (author, channel, now, expected) in cases {
-            assert_eq!(set.silences(author, channel, now), expected, "{author} on '{channel}' at {now}");
-        }
-        set.change(&mute(7, "", 0, true));
-        assert!(!set.silences(7, "say", 0));
     }
 }

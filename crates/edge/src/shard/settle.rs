@@ -49,7 +49,7 @@ impl Shard {
             Todo::State(at, ask) => drop(self.tasks.spawn_local(session::state(shard, at, ask))),
             Todo::Reread(at, seq) => drop(self.tasks.spawn_local(session::reread(shard, at, seq))),
             Todo::Ended(ended) => drop(self.tasks.spawn_local(session::ended(shard, ended))),
-            Todo::LoadMutes(account) => drop(self.tasks.spawn_local(session::load_mutes(shard, account))),
+            Todo::LoadMutes => drop(self.tasks.spawn_local(session::load_mutes(shard))),
             Todo::Release(audience, holds) => {
                 self.tell_dispatcher(ToDispatcher::Release { shard: self.index, audience, holds });
             }

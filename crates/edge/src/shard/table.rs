@@ -9,7 +9,8 @@ use bytes::Bytes;
 use tidings_protocol::{AccountId, CharacterId, SessionId, ZoneId};
 
 use super::conn::At;
-use super::mutes::MuteSet;
+use super::hints::Hints;
+use super::mute_set::MuteSet;
 use super::outbox::Frame;
 use super::replay::Replay;
 use crate::fanout::{AudienceInfo, Encoded};
@@ -37,6 +38,8 @@ pub struct Session {
     pub replay: Option<Box<Replay>>,
     /// What waits behind a state that was asked for, or behind mutes that are not known.
     pub gate: Option<Box<Gate>>,
+    /// Hints that wait until the socket takes more.
+    pub hints: Option<Box<Hints>>,
     /// The command in flight.
     pub inflight: Option<Inflight>,
     /// The commands that wait.

@@ -9,8 +9,8 @@ use tidings_protocol::{AccountId, CharacterId, RoomId};
 
 use super::{Sqlite, page, parsed, until};
 use crate::Result;
-use crate::backend::{Answer, Moderation, PAGE_MAX};
-use crate::types::{AuditEntry, Mute, Record, Stamp};
+use crate::backend::{Answer, ENDED_MUTES_MAX, Moderation, PAGE_MAX};
+use crate::types::{AuditEntry, Mute, MuteMark, Record, Stamp};
 
 /// Ended mutes and silences are kept this long: longer than a zone's log reaches back to its checkpoint.
 const TOMBSTONE_MS: i64 = 24 * 60 * 60 * 1000;
@@ -25,6 +25,12 @@ fn read_mute(row: &SqliteRow) -> Result<Mute> {
         until_ms: until(row.try_get("until_ms")?),
         reason: row.try_get("reason")?,
     })
+}
+
+fn read_mark(row: &SqliteRow) -> Result<MuteMark> {
+    let seq: i64 = row.try_get("seq")?;
+    let stamp = Stamp { epoch: row.try_get("epoch")?, seq: u64::try_from(seq).unwrap_or(0) };
+    Ok(MuteMark { mute: read_mute(row)?, ended: row.try_get("over")?, stamp })
 }
 
 async fn place(
@@ -154,6 +160,26 @@ impl Moderation for Sqlite {
             .fetch_all(&self.reader)
             .await?;
             rows.iter().map(read_mute).collect()
+        })
+    }
+
+    fn mute_marks<'a>(&'a self, accounts: &'a [AccountId], now_ms: i64) -> Answer<'a, Vec<MuteMark>> {
+        Box::pin(async move {
+            let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(
+                "SELECT * FROM ( \
+                 SELECT *, ROW_NUMBER() OVER (PARTITION BY account, over ORDER BY seq DESC) AS place FROM ( \
+                 SELECT account, target, channel, name, until_ms, reason, epoch, seq, \
+                 (ended <> 0 OR (until_ms <> 0 AND until_ms <= ",
+            );
+            query.push_bind(now_ms).push(")) AS over FROM mutes WHERE account IN (");
+            let mut ids = query.separated(", ");
+            for account in accounts {
+                ids.push_bind(account.to_string());
+            }
+            query.push("))) WHERE place <= CASE over WHEN 0 THEN ");
+            query.push_bind(page(PAGE_MAX)).push(" ELSE ").push_bind(page(ENDED_MUTES_MAX)).push(" END");
+            let rows = query.build().fetch_all(&self.reader).await?;
+            rows.iter().map(read_mark).collect()
         })
     }
 

@@ -60,7 +60,8 @@ macro_rules! backend_suite {
                     a_later_reuse_revokes_the_family, a_revoked_family_gives_nothing, families_end;
                 characters: a_name_is_taken_once, an_account_has_so_many, a_place_is_kept,
                     an_older_commit_changes_nothing, ids_come_in_pages, only_the_owner_deletes;
-                moderation: mutes_are_made_and_end, a_replay_does_not_bring_a_mute_back, sanctions_hold_and_end,
+                moderation: mutes_are_made_and_end, what_is_known_of_the_mutes_of_many_accounts_is_told_at_once,
+                    a_replay_does_not_bring_a_mute_back, sanctions_hold_and_end,
                     the_same_entry_is_audited_once, records_of_what_is_gone_are_left_out;
                 chat: a_line_is_kept_once, the_newest_lines_come_oldest_first, muted_authors_are_left_out,
                     a_place_never_moves_back, history_is_pruned;

@@ -1,6 +1,6 @@
 //! Mutes, sanctions and the audit log.
 
-use tidings_storage::{AuditEntry, Ban, Mute, Record, Stamp, Store};
+use tidings_storage::{AuditEntry, Ban, ENDED_MUTES_MAX, Mute, MuteMark, Record, Stamp, Store};
 
 use super::{NOW, account_id, character_id, with_account};
 
@@ -45,6 +45,32 @@ pub async fn mutes_are_made_and_end(store: &Store) {
     assert_eq!(store.prune_mutes(NOW + 10).await.expect("a number"), 0);
     assert_eq!(store.mutes(ann, NOW).await.expect("mutes"), expected[..2]);
     assert!(store.mutes(account_id(9), NOW).await.expect("mutes").is_empty());
+}
+
+pub async fn what_is_known_of_the_mutes_of_many_accounts_is_told_at_once(store: &Store) {
+    let (ann, ben) = (with_account(store, 1, "ann").await, with_account(store, 2, "ben").await);
+    let bens = Mute { account: ben, ..mute(3, "", None) };
+    store.apply(&at(1), &[made(mute(2, "", None)), made(bens.clone())]).await.expect("kept");
+    store.apply(&at(2), &[made(mute(3, "", Some(NOW + 10)))]).await.expect("kept");
+    store.apply(&at(3), &[ended(mute(2, "", None))]).await.expect("kept");
+    let marks = |now| async move {
+        let mut marks = store.mute_marks(&[ann, ben, account_id(9)], now).await.expect("marks");
+        marks.sort_by_key(|mark| mark.stamp.seq);
+        marks
+    };
+    let mark = |mute: Mute, ended, seq| MuteMark { mute, ended, stamp: at(seq) };
+    let until = mute(3, "", Some(NOW + 10));
+    let expected =
+        [mark(bens.clone(), false, 1), mark(until.clone(), false, 2), mark(mute(2, "", None), true, 3)];
+    assert_eq!(marks(NOW).await, expected);
+    assert!(marks(NOW + 10).await[1].ended, "over by its time");
+    assert_eq!(store.mute_marks(&[], NOW).await.expect("marks"), []);
+    // Of those that ended the newest are told.
+    let many: Vec<Record> =
+        (10..).take(ENDED_MUTES_MAX).map(|target| ended(mute(target, "", None))).collect();
+    store.apply(&at(4), &many).await.expect("kept");
+    let ended = marks(NOW).await.into_iter().filter(|mark| mark.ended);
+    assert!(ended.map(|mark| mark.stamp.seq).eq(std::iter::repeat_n(4, ENDED_MUTES_MAX)));
 }
 
 pub async fn a_replay_does_not_bring_a_mute_back(store: &Store) {

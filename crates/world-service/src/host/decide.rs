@@ -124,7 +124,11 @@ impl OwnedZone {
                 batch.due.push((message, Due::Left(place, seen.kept.unwrap_or_default())));
             }
             Kind::Link => {
-                self.step(Input::Command(command), batch);
+                if self.step(Input::Command(command), batch).refused {
+                    let text = "The character has a later connection.";
+                    let error = CallError::new(ErrorCode::FailedPrecondition, text);
+                    return drop(message.respond(requests::refusal(error)));
+                }
                 batch.due.push((message, Due::Done));
             }
         }

@@ -56,7 +56,8 @@ pub fn read(payload: Bytes) -> Result<Request, CallError> {
         zone_request::Ask::Command(command) => line(command),
         zone_request::Ask::Enter(enter) => {
             let character = enter.character.ok_or_else(malformed)?;
-            Ok(Request::Enter(no_command(&enter.session)?, Box::new(convert::arrival(character)?)))
+            let arrival = Arrival { generation: enter.generation, ..convert::arrival(character)? };
+            Ok(Request::Enter(no_command(&enter.session)?, Box::new(arrival)))
         }
         zone_request::Ask::Leave(leave) => {
             let origin = convert::origin(leave.origin)?;
@@ -67,9 +68,9 @@ pub fn read(payload: Bytes) -> Result<Request, CallError> {
             let ask_for = match link.kind() {
                 link::Kind::Lost => {
                     let grace = i64::try_from(link.grace_ms).unwrap_or(i64::MAX);
-                    Ask::LinkLost((grace > 0).then_some(grace))
+                    Ask::LinkLost(link.generation, (grace > 0).then_some(grace))
                 }
-                link::Kind::Back => Ask::LinkBack,
+                link::Kind::Back => Ask::LinkBack(link.generation),
             };
             ask(Kind::Link, no_command(&link.session)?, &link.character, ask_for)
         }

@@ -5,12 +5,16 @@
 
 use std::time::Duration;
 
+use prost::Message as _;
 use tidings_bus::Bus;
-use tidings_protocol::AccountId;
-use tidings_protocol::proto::services::v1::{AccountRequest, AuditEntry as WireEntry, Empty, MuteList};
+use tidings_protocol::proto::services::v1::{
+    AuditEntry as WireEntry, Empty, MuteList, MutesReply, MutesRequest,
+};
 use tidings_protocol::proto::world::v1::MuteChange;
+use tidings_protocol::{AccountId, ErrorCode};
+use tidings_service::subjects::CALL_PAYLOAD_MAX;
 use tidings_service::{CallError, Server};
-use tidings_storage::{AuditEntry, Mute, Store};
+use tidings_storage::{AuditEntry, MuteMark, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -20,6 +24,10 @@ use crate::failure::{id, stored};
 const BEAT: Duration = Duration::from_secs(60);
 /// Longest field of an audit entry, in bytes: a sentence of detail.
 const AUDIT_BYTES_MAX: usize = 2_000;
+/// Most accounts of one question: as many as an edge asks for at once.
+pub const MUTES_ACCOUNTS_MAX: usize = 64;
+/// Bytes of an answer's lists: one account's fit in any case, and the envelope beside them.
+const MUTES_BYTES_MAX: usize = CALL_PAYLOAD_MAX / 2;
 
 /// The service: cheap to clone.
 #[derive(Clone)]
@@ -49,13 +57,32 @@ impl ModerationService {
             })
     }
 
-    /// An account's mutes that hold now. `version` is when they were read: a later answer knows more.
-    pub async fn mutes(self, request: AccountRequest) -> Result<MuteList, CallError> {
-        let account: AccountId = id(&request.account, "an account")?;
-        let now = (self.clock)();
-        let mutes = self.store.mutes(account, now).await.map_err(stored)?;
-        let version = u64::try_from(now).unwrap_or(0);
-        Ok(MuteList { mutes: mutes.into_iter().map(wire).collect(), version })
+    /// What storage knows of the mutes of these accounts, by one look-up, each mute with the sequence of its commit: an
+    /// edge that heard of a later change keeps that. Where an answer would be too large, the last are left out.
+    pub async fn mutes(self, request: MutesRequest) -> Result<MutesReply, CallError> {
+        if request.accounts.len() > MUTES_ACCOUNTS_MAX {
+            let text = format!("At most {MUTES_ACCOUNTS_MAX} accounts at once.");
+            return Err(CallError::new(ErrorCode::InvalidArgument, text));
+        }
+        let accounts: Vec<AccountId> =
+            request.accounts.iter().map(|account| id(account, "an account")).collect::<Result<_, _>>()?;
+        let marks = self.store.mute_marks(&accounts, (self.clock)()).await.map_err(stored)?;
+        let epoch = self.bus.epoch();
+        let mut lists: Vec<MuteList> =
+            request.accounts.into_iter().map(|account| MuteList { account, mutes: Vec::new() }).collect();
+        for mark in marks {
+            if let Some(at) = accounts.iter().position(|account| *account == mark.mute.account) {
+                lists[at].mutes.push(wire(mark, &epoch));
+            }
+        }
+        let mut bytes = 0;
+        let fit = lists.iter().take_while(|list| {
+            bytes += list.encoded_len();
+            bytes <= MUTES_BYTES_MAX
+        });
+        let fit = fit.count().max(1);
+        lists.truncate(fit);
+        Ok(MutesReply { lists })
     }
 
     /// Adds an entry to the audit log.
@@ -95,20 +122,23 @@ fn short(mut text: String) -> String {
     text
 }
 
-fn wire(mute: Mute) -> MuteChange {
+/// As an edge needs it: without the name, which is for showing.
+fn wire(mark: MuteMark, epoch: &str) -> MuteChange {
+    let MuteMark { mute, ended, stamp } = mark;
     MuteChange {
         account: mute.account.to_string(),
         target_account: mute.target.map(|target| target.to_string()).unwrap_or_default(),
-        name: mute.name,
+        name: String::new(),
         channel: mute.channel,
         until_ms: mute.until_ms.unwrap_or(0),
-        removed: false,
+        removed: ended,
+        seq: if stamp.epoch == epoch { stamp.seq } else { 0 },
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tidings_storage::{Record, Stamp};
+    use tidings_storage::{Mute, Record, Stamp};
 
     use super::*;
     use crate::testing;
@@ -125,16 +155,23 @@ mod tests {
             until_ms: Some(world.now() + 1_000),
             reason: String::new(),
         };
-        let stamp = Stamp { epoch: "e".into(), seq: 1 };
+        let stamp = Stamp { epoch: world.bus.epoch(), seq: 7 };
         world.store.apply(&stamp, &[Record::Mute { mute, removed: false }]).await.expect("kept");
         let service = ModerationService::new(world.store.clone(), world.bus.clone(), world.clock());
-        let ask = || AccountRequest { account: ann.to_string() };
-        let list = service.clone().mutes(ask()).await.expect("an answer");
-        assert_eq!((list.mutes.len(), list.mutes[0].channel.as_str()), (1, "global"));
+        let ben = world.account("ben").await;
+        let accounts = vec![ben.to_string(), ann.to_string()];
+        let ask = || MutesRequest { accounts: accounts.clone() };
+        let lists = service.clone().mutes(ask()).await.expect("an answer").lists;
+        assert_eq!(lists.iter().map(|list| list.mutes.len()).collect::<Vec<_>>(), [0, 1]);
+        let told = &lists[1].mutes[0];
+        assert_eq!((told.channel.as_str(), told.removed, told.seq), ("global", false, 7));
         world.pass(1_000);
-        assert!(service.clone().mutes(ask()).await.expect("an answer").mutes.is_empty());
-        let error = service.mutes(AccountRequest { account: "x".into() }).await.expect_err("refused");
-        assert_eq!(error.code, tidings_protocol::ErrorCode::InvalidArgument);
+        let lists = service.clone().mutes(ask()).await.expect("an answer").lists;
+        assert!(lists[1].mutes[0].removed, "it is over");
+        for accounts in [vec!["x".to_owned()], vec![ann.to_string(); MUTES_ACCOUNTS_MAX + 1]] {
+            let error = service.clone().mutes(MutesRequest { accounts }).await.expect_err("refused");
+            assert_eq!(error.code, ErrorCode::InvalidArgument);
+        }
     }
 
     #[tokio::test]

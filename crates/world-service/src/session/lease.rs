@@ -179,6 +179,7 @@ impl SessionService {
                 character: record.character.clone(),
                 kind: link::Kind::Lost.into(),
                 grace_ms,
+                generation: record.generation,
             };
             self.ask_zone(&record, zone_request::Ask::Link(link)).await
         };

@@ -11,14 +11,15 @@ use super::bucket::Change;
 use crate::failure::{id, stored};
 
 impl SessionService {
-    /// The socket is gone: the session waits for its character to come back. Of an older socket: nothing.
+    /// The socket is gone: the session waits for its character to come back. Of a session that went on by a later
+    /// socket, or ended, it is refused, and nothing changes: nobody else may be told that it is lost.
     pub async fn lost(self, request: SessionRequest) -> Result<Empty, CallError> {
         let now = self.now();
         let lost = self.inner.records.change(&request.character, |before| {
-            let ours = before.filter(|record| is_of(record, &request) && record.lost_ms == 0);
-            Ok(match ours {
-                None => (Change::Keep, None),
-                Some(before) => {
+            let ours = before.filter(|record| is_of(record, &request));
+            Ok(match ours.ok_or_else(went_on)? {
+                before if before.lost_ms != 0 => (Change::Keep, None),
+                before => {
                     let record = SessionRecord { lost_ms: now, ..before };
                     (Change::Put(Box::new(record.clone()), None), Some(record))
                 }
@@ -194,6 +195,10 @@ impl SessionService {
     pub(super) fn character_id(record: &SessionRecord) -> Option<CharacterId> {
         record.character.parse().ok()
     }
+}
+
+fn went_on() -> CallError {
+    CallError::new(ErrorCode::FailedPrecondition, "The session went on by a later connection, or ended.")
 }
 
 /// Whether a record is the session and the socket that the request speaks of.

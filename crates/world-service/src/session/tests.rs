@@ -179,8 +179,9 @@ async fn a_second_sign_in_takes_over() {
     let message = control(&mut heard).await;
     assert_eq!((message.session, message.code), (first.session.clone(), 4001));
     assert_eq!(refused(resume(&at, &first.resume_secret, "e1").await), ErrorCode::Unauthenticated);
-    // What comes late of the first changes nothing.
-    lost(&at, of(&first)).await;
+    // What comes late of the first changes nothing, and says so.
+    let late: Result<Empty, _> = at.call("session", "lost", &of(&first)).await;
+    assert_eq!(refused(late), ErrorCode::FailedPrecondition);
     close(&at, of(&first)).await;
     at.world.pass(6_000);
     assert_eq!(renew(&at, "e1", &[&first]).await, [(first.session.clone(), 4003)]);
@@ -200,6 +201,11 @@ async fn a_secret_is_replaced_and_the_one_before_is_good_until_then() {
     assert_eq!((message.session, message.below_generation, message.code), (first.session.clone(), 2, 4001));
     // The answer was lost: the client comes with the first one again.
     let third = resume(&at, &first.resume_secret, "e2").await.expect("back again");
+    // The word of the second's loss comes late: refused, and the third is not lost.
+    let late: Result<Empty, _> = at.call("session", "lost", &of(&second)).await;
+    assert_eq!(refused(late), ErrorCode::FailedPrecondition);
+    lost(&at, of(&third)).await;
+    lost(&at, of(&third)).await; // told twice: once
     let fourth = resume(&at, &third.resume_secret, "e1").await.expect("by the newest");
     for stale in [&first, &second] {
         assert_eq!(refused(resume(&at, &stale.resume_secret, "e1").await), ErrorCode::Unauthenticated);

@@ -85,7 +85,8 @@ impl Player {
             state: stored.state,
             guest: false,
         };
-        let enter = wire::Enter { session: self.session.to_string(), character: Some(character) };
+        let enter =
+            wire::Enter { session: self.session.to_string(), character: Some(character), generation: 0 };
         match self.ask(zone_request::Ask::Enter(enter)).await {
             Ok(zone_reply::Answer::Entered(entered)) => entered,
             other => panic!("{} does not enter: {other:?}", self.name),
@@ -151,6 +152,7 @@ impl Player {
             character: self.id.to_string(),
             kind: kind.into(),
             grace_ms,
+            generation: 0,
         };
         let done = self.ask(zone_request::Ask::Link(link)).await;
         assert!(matches!(done, Ok(zone_reply::Answer::Done(_))), "{done:?}");

@@ -187,6 +187,7 @@ pub fn arrival(n: u128, name: &str, role: Role) -> Arrival {
         name: name.to_owned(),
         account: account(n),
         role,
+        generation: 0,
         guest: false,
         room: None,
         state: String::new(),

@@ -42,10 +42,31 @@ fn another_session_takes_over_without_a_line_to_others() {
     let character = table.id("Ann");
     let say = Command { origin: stale.clone(), character, ask: Ask::Line("say hi".to_owned()) };
     assert_eq!(table.input(Input::Command(say)), ["?! This session has ended."]);
-    for ask in [Ask::LinkLost(None), Ask::LinkBack, Ask::Leave(None)] {
+    for (ask, told) in [
+        (Ask::LinkLost(0, None), "?! This session has ended."),
+        (Ask::LinkBack(0), ""),
+        (Ask::Leave(None), ""),
+    ] {
         let command = Command { origin: stale.clone(), character, ask };
-        assert!(table.input(Input::Command(command)).is_empty() && table.effects() == 0);
+        assert_eq!((table.input(Input::Command(command)).concat(), table.effects()), (told.to_owned(), 0));
     }
+}
+
+#[test]
+fn what_is_told_late_of_an_older_connection_changes_nothing() {
+    let mut table = Table::new();
+    table.enter("Ann", Role::Player);
+    table.enter("Ben", Role::Player);
+    assert_eq!(table.ask("Ann", Ask::LinkLost(1, None)), ["Ben: Ann's connection is lost."]);
+    assert_eq!(table.ask("Ann", Ask::LinkBack(2)), ["Ben: Ann is back."]);
+    // The word of the loss before comes again, and late: refused, and the character stays.
+    assert_eq!(table.ask("Ann", Ask::LinkLost(1, None)), ["Ann! This session has ended."]);
+    assert_eq!(table.effects(), 0);
+    assert_eq!(table.ask("Ann", Ask::LinkLost(2, None)), ["Ben: Ann's connection is lost."]);
+    // So does the word of a return that was overtaken.
+    table.ask("Ann", Ask::LinkBack(4));
+    table.ask("Ann", Ask::LinkLost(4, None));
+    assert!(table.ask("Ann", Ask::LinkBack(3)).is_empty() && table.effects() == 0);
 }
 
 #[test]
@@ -53,7 +74,7 @@ fn a_lost_connection_has_its_grace() {
     let mut table = Table::new();
     table.enter("Ann", Role::Player);
     table.enter("Ben", Role::Player);
-    assert_eq!(table.ask("Ann", Ask::LinkLost(None)), ["Ben: Ann's connection is lost."]);
+    assert_eq!(table.ask("Ann", Ask::LinkLost(0, None)), ["Ben: Ann's connection is lost."]);
     let grace = table.last.iter().find_map(|output| match output {
         Output::SetTimer(timer @ Timer::Grace(..), Some(at)) => Some((timer.clone(), *at - table.now)),
         _ => None,
@@ -62,9 +83,9 @@ fn a_lost_connection_has_its_grace() {
     assert_eq!(after, 30_000);
     assert_eq!(table.types("Ben", "who ann"), ["Ben> Online: 1\nAnn - Main Hall (link lost)"]);
     assert_eq!(table.types("Ben", "look ann"), ["Ben> Ann is here, but the connection is lost."]);
-    assert_eq!(table.ask("Ann", Ask::LinkBack), ["Ben: Ann is back."]);
+    assert_eq!(table.ask("Ann", Ask::LinkBack(0)), ["Ben: Ann is back."]);
     assert!(table.timer(timer.clone()).is_empty(), "a grace that ended is no grace");
-    table.ask("Ann", Ask::LinkLost(Some(120_000)));
+    table.ask("Ann", Ask::LinkLost(0, Some(120_000)));
     assert!(table.timer(timer).is_empty(), "nor is the one before");
     table.input(Input::Fact(Fact::Draining(true)));
     assert!(

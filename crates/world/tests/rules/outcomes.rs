@@ -112,7 +112,7 @@ fn a_new_owner_has_the_same_state() {
             _ => None,
         }));
     }
-    table.ask("Ann", Ask::LinkLost(None));
+    table.ask("Ann", Ask::LinkLost(0, None));
     log.extend(table.last.iter().filter_map(|output| match output {
         Output::Effect(effect) => Some(serde_json::to_value(effect).expect("JSON")),
         _ => None,

@@ -132,8 +132,8 @@ impl Sim {
             match self.rng.random_range(0..100) {
                 0..60 => self.types(player),
                 60..68 => self.repeats(player),
-                68..71 => self.link(player, Ask::LinkLost(None)),
-                71..75 => self.link(player, Ask::LinkBack),
+                68..71 => self.link(player, Ask::LinkLost(0, None)),
+                71..75 => self.link(player, Ask::LinkBack(0)),
                 75..78 => self.enters(player),
                 78..80 => self.link(player, Ask::Leave(None)),
                 80..88 => self.time_passes(),

@@ -1,0 +1,124 @@
+//! Mutes hold from their confirmation on, whatever storage knows of them, and replays are judged by the newest.
+
+use std::time::Duration;
+
+use tidings_client::Connection;
+use tidings_client::frames::What;
+use tidings_storage::{Mute, Record, Stamp};
+use tidings_test_support::Player;
+
+use crate::harness::House;
+
+/// What the edge asks for mutes.
+const MUTES: &str = "svc.moderation.v1.mutes";
+
+async fn two() -> (House, Player, Player) {
+    let house = House::new().await;
+    let mut ann = house.player("Ann").await;
+    let ben = house.player("Ben").await;
+    ann.hears("Ben has joined the world.").await.unwrap();
+    (house, ann, ben)
+}
+
+fn said(lines: Vec<String>) -> Vec<String> {
+    lines.into_iter().filter(|line| line.contains(" says: ")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mute_that_storage_does_not_have_yet_outlives_a_reload_and_a_reconnect() {
+    let (house, mut ann, mut ben) = two().await;
+    let account = house.account("Ann").await.to_string();
+    house.between.freeze(MUTES);
+    house.mutes_changed(&account).await;
+    house.between.frozen(MUTES).await; // what is known now is what storage says from here on
+    assert_eq!(ann.does("mute Ben").await.unwrap(), "You have muted Ben.");
+    house.mutes_changed(&account).await;
+    // Answered after the list that was asked for.
+    ann.connection.state(What::Room, None).await.unwrap();
+    ben.does("say one").await.unwrap();
+    assert_eq!(said(ann.lines().await), Vec::<String>::new());
+    let mut ann = ann.reconnect().await.unwrap();
+    ben.does("say two").await.unwrap();
+    assert_eq!(said(ann.lines().await), Vec::<String>::new());
+    // Taken back, it is taken back at once, though storage says nothing of that either.
+    assert_eq!(ann.does("unmute Ben").await.unwrap(), "You have unmuted Ben.");
+    house.mutes_changed(&account).await;
+    ben.does("say three").await.unwrap();
+    ann.hears("Ben says: three").await.unwrap();
+    house.between.thaw(MUTES);
+    house.mutes_changed(&account).await;
+    ben.does("say four").await.unwrap();
+    ann.hears("Ben says: four").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mute_whose_confirmation_was_missed_holds_at_another_edge() {
+    let (house, mut ann, mut ben) = two().await;
+    let (_edge, api) = house.another_edge("edge-2");
+    let (_, secret, position) = ann.connection.resume_point();
+    // The other edge hears what storage says now, and nothing later.
+    house.between.freeze(MUTES);
+    house.mutes_changed(&house.account("Ann").await.to_string()).await;
+    house.between.frozen(MUTES).await;
+    ann.does("mute Ben").await.unwrap();
+    ben.does("say unheard").await.unwrap();
+    let Player { name, session, connection, state } = ann;
+    drop(connection);
+    let connection = Connection::resume(api.address(), &secret, Some(position)).await.unwrap();
+    assert!(connection.welcome().recovered);
+    let mut ann = Player { name, session, connection, state };
+    ben.does("say unheard too").await.unwrap();
+    let lines = ann.lines().await;
+    assert!(lines.contains(&"You have muted Ben.".to_owned()), "{lines:?}");
+    assert_eq!(said(lines), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mute_made_while_a_session_joins_holds_for_what_it_missed() {
+    let (house, ann, mut ben) = two().await;
+    let (ann_id, ben_id) = (house.account("Ann").await, house.account("Ben").await);
+    let (address, secret, position) = ann.connection.resume_point();
+    let Player { name, session, connection, state } = ann;
+    drop(connection);
+    ben.hears("Ann's connection is lost.").await.unwrap();
+    ben.does("say missed").await.unwrap();
+    // Ann's mutes are loaded; the room's state, which is asked for after them, keeps her waiting.
+    house.between.asked();
+    house.between.silence("cmd.zone.town", true);
+    let joining =
+        tokio::spawn(async move { Connection::resume(address, &secret, Some(position)).await.unwrap() });
+    while house.between.asked().get("svc.session.v1.resume").is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    house.between.silence("cmd.zone.town", false);
+    loop {
+        // Entered, and the mutes asked for: what is asked of the zone next is the room.
+        let asked = house.between.asked();
+        if asked.contains_key(MUTES) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    house.between.silence("cmd.zone.town", true);
+    let mute = Mute {
+        account: ann_id,
+        target: Some(ben_id),
+        channel: String::new(),
+        name: "Ben".into(),
+        until_ms: None,
+        reason: String::new(),
+    };
+    let stamp = Stamp { epoch: house.bus.epoch(), seq: u64::from(u32::MAX) };
+    house.store.apply(&stamp, &[Record::Mute { mute, removed: false }]).await.unwrap();
+    house.between.silence(MUTES, true);
+    house.mutes_changed(&ann_id.to_string()).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    house.between.silence("cmd.zone.town", false);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    house.between.silence(MUTES, false);
+    let connection = joining.await.unwrap();
+    assert!(connection.welcome().recovered);
+    let mut ann = Player { name, session, connection, state };
+    ben.does("local the end").await.unwrap();
+    assert_eq!(said(ann.lines().await), Vec::<String>::new());
+}
