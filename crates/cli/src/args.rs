@@ -48,6 +48,8 @@ pub enum Verb {
     /// Print what is in force and where each value came from
     #[command(after_help = SETTINGS)]
     Config(ShowArgs),
+    /// List who went over a limit of the running server, the newest first
+    Violations(FolderArgs),
 }
 
 /// Where the configuration comes from.

@@ -52,6 +52,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::User(verb) => commands::user::run(verb),
         Verb::World(verb) => commands::world::run(&verb),
         Verb::Config(args) => commands::config::run(&args),
+        Verb::Violations(folder) => commands::violations::run(&folder),
     }
 }
 

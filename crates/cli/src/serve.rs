@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands;
 use crate::config::Config;
-use crate::control::{Control, Verbs};
+use crate::control::{Control, Running, Verbs};
 use crate::data::{DataFolder, Held};
 use crate::server::Server;
 use crate::{output, process};
@@ -33,7 +33,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         let _upkeep = process::keep_up(metrics.clone());
         let store = Store::sqlite(&folder.database()).await.context("the database")?;
         let server = Server::start(&config, content, &folder, store.clone(), Some(metrics)).await?;
-        let verbs = Verbs::new(store.clone(), Some(server.caller()), config.report())?;
+        let running = Running { caller: server.caller(), config: config.report(), limits: server.limits() };
+        let verbs = Verbs::new(store.clone(), Some(running))?;
         let control = Control::start(&folder, verbs).context("the control socket")?;
         output::say(&format!("Tidings is running: http://{}", server.address()));
         told_to_stop(&server.shutdown_wanted()).await?;

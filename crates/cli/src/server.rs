@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tidings_bus::Bus;
 use tidings_bus::embedded::{Embedded, EmbeddedConfig, Retention};
+use tidings_edge::limits::Limits;
 use tidings_edge::{Edge, EdgeHandle, EdgeParts};
 use tidings_protocol::text::Catalogue;
 use tidings_service::subjects::registry;
@@ -88,6 +89,11 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.edge.address()
+    }
+
+    /// The limits of its edge.
+    pub fn limits(&self) -> Arc<Limits> {
+        self.edge.limits()
     }
 
     /// Calls to its services.

@@ -150,6 +150,11 @@ impl EdgeHandle {
         all
     }
 
+    /// Its limits, and who went over them.
+    pub fn limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.shared.limits)
+    }
+
     /// The sessions that are open here.
     pub fn sessions(&self) -> usize {
         self.shared.sessions.len()

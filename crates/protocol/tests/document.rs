@@ -50,7 +50,7 @@ fn every_server_frame_has_an_example_that_reads() {
         assert_eq!(written.expect("json"), shown.expect("json"), "nothing unknown in it");
         types.insert(type_of(example));
     }
-    let all = ["bye", "error", "event", "patch", "pong", "reply", "state", "welcome"];
+    let all = ["bye", "error", "event", "gap", "patch", "pong", "reply", "state", "welcome"];
     assert_eq!(types.into_iter().collect::<Vec<_>>(), all);
 }
 

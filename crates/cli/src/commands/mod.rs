@@ -2,4 +2,5 @@
 
 pub mod config;
 pub mod user;
+pub mod violations;
 pub mod world;

@@ -17,7 +17,7 @@ use tidings_storage::Store;
 use crate::data::{DataFolder, Held};
 
 pub use server::Control;
-pub use verbs::{Request, Response, Verbs};
+pub use verbs::{Request, Response, Running, Verbs};
 
 /// The socket's name in the data folder.
 const SOCKET: &str = "control.sock";
@@ -78,7 +78,7 @@ impl Access {
         let store = runtime
             .block_on(Store::sqlite(&database))
             .with_context(|| format!("the database {}", database.display()))?;
-        let verbs = Verbs::new(store.clone(), None, serde_json::Value::Null)?;
+        let verbs = Verbs::new(store.clone(), None)?;
         Ok(Self::Folder { verbs, store, runtime, _folder: folder })
     }
 

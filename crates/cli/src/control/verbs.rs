@@ -1,14 +1,23 @@
 //! What can be asked, and doing it.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tidings_edge::limits::Limits;
 use tidings_protocol::proto::services::v1::AccountInfo;
+use tidings_protocol::{AccountId, ErrorCode};
 use tidings_service::{CallError, Caller};
 use tidings_storage::{Ban, Store};
 use tidings_world_service::account::admin::Admin;
 use tidings_world_service::clock::wall_clock;
 
 use crate::args::Role;
+
+/// Violations of one answer: a few screens, the newest.
+const VIOLATIONS_SHOWN_MAX: usize = 200;
 
 /// What is asked. Never printed: it may hold a password.
 #[derive(Serialize, Deserialize)]
@@ -17,6 +26,8 @@ use crate::args::Role;
 pub enum Request {
     /// What is in force in the server.
     Config {},
+    /// Who went over a limit of the server.
+    Violations {},
     UserAdd {
         name: String,
         role: Role,
@@ -60,13 +71,25 @@ pub enum Response {
 /// Does what is asked.
 pub struct Verbs {
     admin: Admin,
-    config: Value,
+    store: Store,
+    server: Option<Running>,
+}
+
+/// What only a running server knows.
+pub struct Running {
+    /// The calls of its services.
+    pub caller: Caller,
+    /// Its configuration's report.
+    pub config: Value,
+    /// Its edge's limits.
+    pub limits: Arc<Limits>,
 }
 
 impl Verbs {
-    /// Over a store; with the calls of the running server where one runs, and its configuration's report.
-    pub fn new(store: Store, caller: Option<Caller>, config: Value) -> Result<Self, CallError> {
-        Ok(Self { admin: Admin::new(store, caller, wall_clock())?, config })
+    /// Over a store, and the running server where one runs.
+    pub fn new(store: Store, server: Option<Running>) -> Result<Self, CallError> {
+        let caller = server.as_ref().map(|server| server.caller.clone());
+        Ok(Self { admin: Admin::new(store.clone(), caller, wall_clock())?, store, server })
     }
 
     /// Does it.
@@ -80,7 +103,8 @@ impl Verbs {
     async fn try_run(&self, request: Request) -> Result<Value, CallError> {
         let done = json!({});
         match request {
-            Request::Config {} => Ok(self.config.clone()),
+            Request::Config {} => Ok(self.running()?.config.clone()),
+            Request::Violations {} => self.violations().await,
             Request::UserAdd { name, role, password } => {
                 Ok(account(&self.admin.add(&name, role.into(), password.as_deref()).await?))
             }
@@ -98,6 +122,35 @@ impl Verbs {
             Request::UserUnban { name } => self.admin.ban(&name, None).await.map(|()| done),
             Request::UserRemove { name } => self.admin.remove(&name).await.map(|()| done),
         }
+    }
+}
+
+impl Verbs {
+    fn running(&self) -> Result<&Running, CallError> {
+        let none = || CallError::new(ErrorCode::FailedPrecondition, "No server runs here.");
+        self.server.as_ref().ok_or_else(none)
+    }
+
+    /// The newest violations; accounts by their names.
+    async fn violations(&self) -> Result<Value, CallError> {
+        let mut names: HashMap<AccountId, Option<String>> = HashMap::new();
+        let mut list = Vec::new();
+        for one in self.running()?.limits.violations().into_iter().take(VIOLATIONS_SHOWN_MAX) {
+            let mut entry = json!(one);
+            if let Ok(id) = one.who.parse::<AccountId>() {
+                if let Entry::Vacant(unknown) = names.entry(id) {
+                    let account = self
+                        .store
+                        .account(id)
+                        .await
+                        .map_err(|error| CallError::new(ErrorCode::Unavailable, error.to_string()))?;
+                    unknown.insert(account.map(|account| account.username.to_string()));
+                }
+                entry["username"] = json!(names[&id]);
+            }
+            list.push(entry);
+        }
+        Ok(json!({ "violations": list }))
     }
 }
 

@@ -8,4 +8,5 @@ mod socket;
 mod tour;
 mod usage;
 mod user;
+mod violations;
 mod world;

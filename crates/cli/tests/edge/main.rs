@@ -12,5 +12,6 @@ mod hints;
 mod holding;
 mod lookups;
 mod mutes;
+mod races;
 mod refusals;
 mod resume;

@@ -128,3 +128,33 @@ async fn one_who_does_not_read_is_sent_away_and_the_others_hear_everything() {
     assert_eq!(listening.await.unwrap(), said);
     drop(stuck);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_frames_ends_the_connection() {
+    let house = House::new().await;
+    let mut ann = house.player("Ann").await;
+    for _ in 0..3_000 {
+        if ann.connection.send_raw(r#"{"type":"ping"}"#).await.is_err() {
+            break;
+        }
+    }
+    let bye = loop {
+        match ann.connection.next_within(Duration::from_secs(10)).await.unwrap() {
+            ServerFrame::Bye(bye) => break bye,
+            _ => {}
+        }
+    };
+    assert_eq!((bye.code, bye.reconnect), (4008, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn welcome_names_the_limits_as_the_configuration_does() {
+    let house = House::new().await;
+    let ann = house.player("Ann").await;
+    let page = include_str!("../../../../docs/configuration.md");
+    let limits = &ann.connection.welcome().limits;
+    assert!(limits.contains_key("frame_bytes") && limits.contains_key("command_chars"));
+    for (name, value) in limits {
+        assert!(value.is_u64() && page.contains(&format!("| `limits.{name}` |")), "{name}: {value}");
+    }
+}

@@ -13,8 +13,8 @@ use super::encode::Encoder;
 use super::interner::AudienceInfo;
 use super::{ShardQueue, ToShard};
 
-/// Hints of one room that wait here: a few seconds of ambience. The oldest give way.
-const HINTS_A_ROOM_MAX: usize = 16;
+/// Hints of one room that wait here: many seconds of ambience. The oldest give way.
+const HINTS_A_ROOM_MAX: usize = 64;
 /// Pause before subscribing again where that failed.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -67,12 +67,16 @@ impl Hearing {
     async fn hear(&self) -> Result<(), Error> {
         let subject = Subjects(self.bus.registry()).hint(&self.room)?;
         let mut messages = self.bus.subscribe(&Pattern::from(&subject), HINTS_A_ROOM_MAX).await?;
+        let mut missed = vec![0; self.shards.len()];
         while let Some(message) = messages.next().await {
             let Some(hint) = self.encoder.hint(&self.info, message.payload.clone()) else { continue };
             let hint = Arc::new(hint);
-            for shard in &self.shards {
+            for (shard, missed) in self.shards.iter().zip(&mut missed) {
                 // A shard with a full queue has what may not be missed to do.
-                if shard.try_send(ToShard::Hint(Arc::clone(&hint))).is_err() {
+                if shard.try_send(ToShard::Hint(Arc::clone(&hint), *missed)).is_ok() {
+                    *missed = 0;
+                } else {
+                    *missed += 1;
                     metrics::counter!("tidings_edge_hints_dropped_total").increment(1);
                 }
             }

@@ -75,8 +75,8 @@ pub enum ToShard {
     Opened(Opened),
     /// Messages of an audience are no longer retained: its members have to come anew.
     Hole(AudienceId),
-    /// What may be missed, for those who hear its room.
-    Hint(Arc<Encoded>),
+    /// What may be missed, for those who hear its room; and how many before it were.
+    Hint(Arc<Encoded>, u64),
     /// Acts on open sockets.
     Sessions(Arc<SessionControl>),
     /// An account's mutes changed elsewhere.

@@ -68,13 +68,14 @@ impl Joining<'_> {
             Some(conn) => (*conn.info).clone(),
             None => return Ok(()),
         };
+        let since = self.shard.inner.borrow().controls_heard;
         let opened = identity::open(shared, &info, hello, self.deadline).await?;
         let who = who(&opened).ok_or_else(malformed)?;
         shared.sessions.add(who.session, opened.generation);
         let entered = match self.enter(&opened, &who, hello.resume.is_some()).await {
             Ok(entered) => entered,
             Err(error) => {
-                self.give_up(&opened, &who);
+                self.give_up(&opened, &who, End::Lost("not_joined"));
                 return Err(Refused::of(error));
             }
         };
@@ -82,13 +83,13 @@ impl Joining<'_> {
         let plan = match Plan::make(shared, hello.resume.as_ref(), &entered, &own).await {
             Ok(plan) => plan,
             Err(refused) => {
-                self.give_up(&opened, &who);
+                self.give_up(&opened, &who, End::Lost("not_joined"));
                 return Err(refused);
             }
         };
-        if !self.attach(&opened, &who, &entered, &plan, &own) {
-            self.give_up(&opened, &who);
-            return Ok(());
+        if let Err((end, bye)) = self.attach(&opened, &who, &entered, &plan, &own, since) {
+            self.give_up(&opened, &who, end);
+            return Err(Refused { error: None, bye });
         }
         let gathered = Gathered::gather(self.shard, self.at, plan, &entered, &own).await?;
         self.shard.inner.borrow_mut().note_missed_mutes(who.account.as_u128(), &gathered.events);
@@ -133,11 +134,11 @@ impl Joining<'_> {
         retry::until(self.deadline, CALL_DEADLINE, |left| caller.zone(zone, request.clone(), left)).await
     }
 
-    /// The session was opened for nobody: others are told that its connection is lost.
-    fn give_up(&self, opened: &OpenSession, who: &Who) {
+    /// The session was opened for nobody: others are told how it ended.
+    fn give_up(&self, opened: &OpenSession, who: &Who, end: End) {
         let mut inner = self.shard.inner.borrow_mut();
         inner.shared.sessions.remove(who.session, opened.generation);
-        inner.todo_ended(who.session, opened.generation, who.character, who.zone.clone());
+        inner.todo_ended(end, who.session, opened.generation, who.character, who.zone.clone());
     }
 
     fn attach(
@@ -147,11 +148,9 @@ impl Joining<'_> {
         entered: &Entered,
         plan: &Plan,
         own: &Arc<AudienceInfo>,
-    ) -> bool {
+        since: u64,
+    ) -> Result<(), (End, Bye)> {
         let mut inner = self.shard.inner.borrow_mut();
-        if inner.conn(self.at).is_none() {
-            return false;
-        }
         let replay = Replay { after: plan.after, virtual_set: plan.start(own), ..Replay::default() };
         let mutes = inner.use_mutes(who.account.as_u128());
         let muting = !mutes.borrow().is_empty();
@@ -173,8 +172,8 @@ impl Joining<'_> {
             views: 0,
             refused: (0, 0),
         };
-        let attached = inner.attach(self.at, Box::new(session));
-        if !attached {
+        let attached = inner.attach(self.at, Box::new(session), since);
+        if attached.is_err() {
             inner.release_mutes(who.account.as_u128());
         }
         attached

@@ -1,17 +1,22 @@
 //! The end of a connection: one way out for every way to end, walked once.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tidings_protocol::proto::services::v1::SessionControl;
 use tidings_protocol::{CharacterId, CloseCode, SessionId, ZoneId};
 
 use super::conn::{At, Phase};
-use super::{Inner, Todo, ticks};
+use super::{Inner, Session, Todo, ticks};
 use crate::session::frames;
 use crate::ws;
 
 /// How long a client has to take its last frames and close.
 const CLOSING: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// Control messages remembered for sessions that are joining: a revocation of a few hundred accounts one by one in the
+/// time that a join takes. Who joined before the oldest of them has to come again.
+const CONTROLS_KEPT_MAX: usize = 1024;
 
 /// Why a connection ends, by what others are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,33 +168,34 @@ impl Inner {
         self.todo.push(Todo::Ended(Box::new(ended)));
     }
 
-    /// Acts on open sockets as the session service says.
-    pub(crate) fn control(&mut self, control: &SessionControl) {
-        let code = u16::try_from(control.code).unwrap_or(CloseCode::Revoked.code());
-        let session: Option<SessionId> = control.session.parse().ok();
-        let account = crate::fanout::hex(&control.account);
+    /// Acts on open sockets as the session service says, and on those that are joining once they are known.
+    pub(crate) fn control(&mut self, control: &Arc<SessionControl>) {
+        if self.controls.len() == CONTROLS_KEPT_MAX {
+            self.controls.pop_front();
+        }
+        self.controls.push_back(Arc::clone(control));
+        self.controls_heard += 1;
         let meant: Vec<At> = self
             .conns
             .iter()
-            .filter_map(|(key, conn)| {
-                let open = conn.session_ref()?;
-                let by_session = session == Some(open.id)
-                    && (control.below_generation == 0 || open.generation < control.below_generation);
-                let by_account = account != 0 && open.account.as_u128() == account;
-                (by_session || by_account || control.all).then_some(At { key: key as u32, id: conn.id })
-            })
+            .filter(|(_, conn)| conn.session_ref().is_some_and(|open| means(control, open)))
+            .map(|(key, conn)| At { key: key as u32, id: conn.id })
             .collect();
-        let known = CloseCode::ALL.iter().find(|known| known.code() == code).copied();
-        let known = known.unwrap_or(CloseCode::Revoked);
-        let end = match known {
-            CloseCode::TakenOver => End::TakenOver,
-            code if code.reconnects() => End::Lost("lapsed"),
-            _ => End::Revoked,
-        };
         for at in meant {
-            let reason = if control.reason.is_empty() { known.reason() } else { &control.reason };
-            self.end(at, end, Some(Bye { code, ..Bye::saying(known, reason) }));
+            let (end, bye) = end_by(control);
+            self.end(at, end, Some(bye));
         }
+    }
+
+    /// How a session ends that was ended while it joined: its socket was not known by its name yet. Where that is not
+    /// remembered as far back, it has to come again.
+    pub(crate) fn ended_since(&self, session: &Session, since: u64) -> Option<(End, Bye)> {
+        let new = usize::try_from(self.controls_heard - since).unwrap_or(usize::MAX);
+        if new > self.controls.len() {
+            return Some((End::Lost("unknown"), Bye::of(CloseCode::Unavailable)));
+        }
+        let mut heard = self.controls.iter().rev().take(new);
+        heard.find(|control| means(control, session)).map(|control| end_by(control))
     }
 
     /// Sends everybody away, spread over a while, to come back elsewhere.
@@ -212,4 +218,27 @@ impl Inner {
             self.remove(at);
         }
     }
+}
+
+/// Whether a control message is about this session.
+fn means(control: &SessionControl, open: &Session) -> bool {
+    let session: Option<SessionId> = control.session.parse().ok();
+    let by_session = session == Some(open.id)
+        && (control.below_generation == 0 || open.generation < control.below_generation);
+    let account = crate::fanout::hex(&control.account);
+    by_session || (account != 0 && open.account.as_u128() == account) || control.all
+}
+
+/// The end that a control message brings.
+fn end_by(control: &SessionControl) -> (End, Bye) {
+    let code = u16::try_from(control.code).unwrap_or(CloseCode::Revoked.code());
+    let known = CloseCode::ALL.iter().find(|known| known.code() == code).copied();
+    let known = known.unwrap_or(CloseCode::Revoked);
+    let end = match known {
+        CloseCode::TakenOver => End::TakenOver,
+        code if code.reconnects() => End::Lost("lapsed"),
+        _ => End::Revoked,
+    };
+    let reason = if control.reason.is_empty() { known.reason() } else { &control.reason };
+    (end, Bye { code, ..Bye::saying(known, reason) })
 }

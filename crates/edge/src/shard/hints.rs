@@ -35,23 +35,21 @@ impl Hints {
 }
 
 impl Inner {
-    /// A hint for those who hear its room and may perceive it.
-    pub(crate) fn hint(&mut self, event: &Arc<Encoded>) {
+    /// A hint for those who hear its room and may perceive it; so many before it were lost on the way here.
+    pub(crate) fn hint(&mut self, event: &Arc<Encoded>, missed: u64) {
         let Some(members) = self.audiences.get(&event.audience.id) else { return };
         let heard = members.list.iter().filter(|member| member.hearing == Hearing::Heard);
         let keys: Vec<u32> = heard.map(|member| member.key).collect();
         let frame: Frame = Rc::new(event.frame.clone());
-        for key in keys {
-            if !self.perceives(key, event, event.special.as_deref()) {
+        for at in keys.into_iter().filter_map(|key| self.at(key)).collect::<Vec<_>>() {
+            if !self.perceives(at.key, event, event.special.as_deref()) {
                 continue;
             }
-            let Some(conn) = self.conns.get_mut(key as usize) else { continue };
-            let waits = conn.gated || conn.blocked;
-            match conn.session() {
-                Some(session) if waits => session.hints.get_or_insert_default().push(Rc::clone(&frame)),
-                Some(_) => self.push_frame(key, Rc::clone(&frame), None),
-                None => {}
-            }
+            let Some(session) = self.session(at) else { continue };
+            let hints = session.hints.get_or_insert_default();
+            hints.missed += missed;
+            hints.push(Rc::clone(&frame));
+            self.release_hints(at);
         }
     }
 

@@ -216,7 +216,11 @@ impl Inner {
         self.tell(at, id, code, message, None);
         let tick = self.tick;
         let Some(session) = self.session(at) else {
-            return self.end(at, End::Lost("protocol"), Some(Bye::of(CloseCode::BadProtocol)));
+            // Who says more than `hello` before the answer may go on; how much is bounded by the frames of a tick.
+            if self.conn(at).is_some_and(|conn| !matches!(conn.phase, Phase::Joining(_))) {
+                self.end(at, End::Lost("protocol"), Some(Bye::of(CloseCode::BadProtocol)));
+            }
+            return;
         };
         let (count, since) = session.refused;
         let fresh = count == 0 || tick.wrapping_sub(since) > REFUSED_TICKS;

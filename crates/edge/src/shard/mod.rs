@@ -20,7 +20,7 @@ mod sweep;
 mod table;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,6 +29,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use metrics::{Counter, Gauge, counter, gauge};
 use slab::Slab;
+use tidings_protocol::proto::services::v1::SessionControl;
 use tidings_protocol::{CharacterId, SessionId};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
@@ -89,6 +90,10 @@ pub struct Inner {
     pub(crate) mutes_known: Rc<Notify>,
     pub(crate) openings: HashMap<u64, (At, oneshot::Sender<Opened>)>,
     pub(crate) waiting: Vec<table::WaitingReply>,
+    /// The last control messages, the newest at the end.
+    pub(crate) controls: VecDeque<Arc<SessionControl>>,
+    /// How many there have been.
+    pub(crate) controls_heard: u64,
     pub(crate) dirty: Vec<u32>,
     pub(crate) todo: Vec<Todo>,
     pub(crate) through: u64,
@@ -182,7 +187,7 @@ impl Shard {
             ToShard::Batch { events, through } => inner.batch(&events, through),
             ToShard::Opened(opened) => inner.opened(opened),
             ToShard::Hole(audience) => inner.hole(audience),
-            ToShard::Hint(hint) => inner.hint(&hint),
+            ToShard::Hint(hint, missed) => inner.hint(&hint, missed),
             ToShard::Sessions(control) => inner.control(&control),
             ToShard::Mutes(account) => inner.mutes_changed(account),
             ToShard::Drain => inner.drain(),
@@ -238,6 +243,8 @@ impl Inner {
             mutes_known: Rc::default(),
             openings: HashMap::new(),
             waiting: Vec::new(),
+            controls: VecDeque::new(),
+            controls_heard: 0,
             dirty: Vec::new(),
             todo: Vec::new(),
             through: 0,

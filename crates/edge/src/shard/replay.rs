@@ -129,25 +129,34 @@ impl Inner {
         }
     }
 
-    /// Puts a session that has an identity into its connection; false where that is gone.
-    pub(crate) fn attach(&mut self, at: At, session: Box<Session>) -> bool {
-        let (id, character) = (session.id, session.character);
-        // Of two that join at once the newer goes on, whichever is done first.
-        if self.shared.sessions.is_newer(id, session.generation) {
-            return false;
+    /// Puts a session that has an identity into its connection. What was said of it since its `hello` counts: then
+    /// this is how it ends instead.
+    pub(crate) fn attach(&mut self, at: At, session: Box<Session>, since: u64) -> Result<(), (End, Bye)> {
+        let (id, character, generation) = (session.id, session.character, session.generation);
+        let taken_over = || (End::TakenOver, Bye::of(CloseCode::TakenOver));
+        if let Some(end) = self.ended_since(&session, since) {
+            return Err(end);
         }
-        let Some(conn) = self.conn(at) else { return false };
-        let Phase::Joining(place) = &mut conn.phase else { return false };
-        *place = Some(session);
+        // Of two that join at once the newer goes on, whichever is done first; generations are the character's.
+        let other = self.by_character.get(&character).copied().filter(|other| *other != at.key);
+        let other = other.and_then(|key| self.at(key));
+        let newer = other.and_then(|other| self.session(other)).is_some_and(|it| it.generation > generation);
+        if newer || self.shared.sessions.is_newer(id, generation) {
+            return Err(taken_over());
+        }
+        match self.conn(at).map(|conn| &mut conn.phase) {
+            Some(Phase::Joining(place)) => *place = Some(session),
+            _ => return Err((End::Lost("gone"), Bye::of(CloseCode::Fault))),
+        }
         self.figures.sessions.increment(1.0);
         // The older connection of the same character, if it is here, hears nothing more from now on.
-        let older = self.by_character.insert(character, at.key);
-        if let Some(older) = older.filter(|older| *older != at.key).and_then(|key| self.at(key)) {
-            self.end(older, End::TakenOver, Some(Bye::of(CloseCode::TakenOver)));
+        if let Some(older) = other {
+            let (end, bye) = taken_over();
+            self.end(older, end, Some(bye));
         }
         self.by_character.insert(character, at.key);
         self.by_session.insert(id, at.key);
-        true
+        Ok(())
     }
 
     /// Goes through events until enough is queued; answers whether to go on once the socket has taken it.

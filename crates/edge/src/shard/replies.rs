@@ -113,12 +113,13 @@ impl Inner {
     /// A session that ended before it had a connection.
     pub(crate) fn todo_ended(
         &mut self,
+        end: End,
         session: SessionId,
         generation: u64,
         character: CharacterId,
         zone: ZoneId,
     ) {
-        let ended = Ended { end: End::Lost("not_joined"), session, generation, character, zone, bye: None };
+        let ended = Ended { end, session, generation, character, zone, bye: None };
         self.todo.push(Todo::Ended(Box::new(ended)));
     }
 }

@@ -20,7 +20,7 @@ impl Inner {
             match conn.phase {
                 Phase::Hello(until) if tick >= until => ends.push((at, Some(CloseCode::NoHello))),
                 Phase::Closing(until, _) if tick >= until => ends.push((at, None)),
-                Phase::Live(_) if tick.wrapping_sub(conn.heard) > stale_ticks => {
+                Phase::Live(_) | Phase::Joining(_) if tick.wrapping_sub(conn.heard) > stale_ticks => {
                     ends.push((at, Some(CloseCode::Stale)));
                 }
                 _ => {}
