@@ -29,6 +29,9 @@ struct Args {
     /// Fewer and shorter rounds: shows that it works, not how fast it is.
     #[arg(long)]
     quick: bool,
+    /// Interleaved rounds.
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
 }
 
 /// How much is measured.
@@ -315,11 +318,13 @@ fn round(size: Size, figures: &mut Figures) -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    let size = if Args::parse().quick {
+    let args = Args::parse();
+    let mut size = if args.quick {
         Size { messages: 100_000, requests: 10_000, commits: 20_480, single_syncs: 200, rounds: 1 }
     } else {
         Size { messages: 2_000_000, requests: 200_000, commits: 204_800, single_syncs: 1_000, rounds: 3 }
     };
+    size.rounds = args.rounds.unwrap_or(size.rounds).max(1);
     let mut figures = Figures::default();
     for number in 1..=size.rounds {
         println!("round {number} of {}", size.rounds);

@@ -32,9 +32,9 @@ pub fn frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
 }
 
 /// The handshake's request.
-pub fn handshake(address: std::net::SocketAddr) -> String {
+pub fn handshake(address: std::net::SocketAddr, path: &str) -> String {
     format!(
-        "GET /ws HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::frames;
 
@@ -14,6 +14,8 @@ use super::frames;
 const READ_BYTES: usize = 64 * 1024;
 /// How long one expected frame may take.
 const WAIT: Duration = Duration::from_secs(20);
+/// Where Tidings and the references take WebSockets.
+const WEBSOCKET_PATH: &str = "/ws";
 
 /// A connection. Everything takes `&self`: who sends and who reads share it on one thread.
 pub struct Connection {
@@ -25,10 +27,19 @@ pub struct Connection {
 impl Connection {
     /// Connects and upgrades.
     pub async fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).await.context("connecting")?;
+        Self::open_at(address, WEBSOCKET_PATH, None).await
+    }
+
+    /// Connects and upgrades at this path; with so small a buffer for what it does not read.
+    pub async fn open_at(address: SocketAddr, path: &str, receive_buffer: Option<u32>) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        if let Some(bytes) = receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        let stream = socket.connect(address).await.context("connecting")?;
         stream.set_nodelay(true)?;
         let connection = Self { stream, pending: RefCell::default() };
-        connection.write(frames::handshake(address).as_bytes()).await?;
+        connection.write(frames::handshake(address, path).as_bytes()).await?;
         loop {
             connection.fill().await?;
             let mut pending = connection.pending.borrow_mut();
