@@ -25,6 +25,8 @@ const JOINING: usize = 32;
 const SETTLE: Duration = Duration::from_millis(300);
 /// How long what is in flight may take to arrive after a load.
 const ARRIVAL: Duration = Duration::from_secs(10);
+/// How often an open loop looks what is due.
+const BEAT: Duration = Duration::from_millis(1);
 /// A prime: consecutive lines come from connections far apart, so from different rooms.
 const SPREAD: usize = 7919;
 
@@ -52,6 +54,8 @@ pub struct OpenLoop {
     pub deliveries_per_second: f64,
     /// The server's processor time a delivery, in microseconds.
     pub cpu_micros_per_delivery: f64,
+    /// How late the load itself woke, at its 99th percentile, in microseconds: what the machine adds to every figure.
+    pub late_micros: f64,
 }
 
 /// Connections that are read for as long as this lives. Lives within a `LocalSet`.
@@ -284,6 +288,7 @@ impl Crowd {
             let begun = Instant::now();
             let mut said = 0_usize;
             let mut started = None;
+            let mut late = Latencies::default();
             while begun.elapsed() < warm_up + measured {
                 if started.is_none() && begun.elapsed() >= warm_up {
                     shared.measuring.set(true);
@@ -295,16 +300,19 @@ impl Crowd {
                     say(target, number, shared, &connections[number])?;
                     said += 1;
                 }
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                let slept = Instant::now();
+                tokio::time::sleep(BEAT).await;
+                late.record(slept.elapsed().saturating_sub(BEAT).as_micros() as u64);
             }
             shared.measuring.set(false);
             let (at, cpu) = started.context("the run was shorter than its warm-up")?;
             let spent = target.process.cpu()?.saturating_sub(cpu).as_micros() as f64;
             let lines = shared.lines.get() as f64;
-            Ok((lines / at.elapsed().as_secs_f64(), spent / lines.max(1.0)))
+            Ok((lines / at.elapsed().as_secs_f64(), spent / lines.max(1.0), late.percentile(0.99)))
         };
-        let (deliveries_per_second, cpu_micros_per_delivery) = Self::drive(readers, script).await?;
+        let (deliveries_per_second, cpu_micros_per_delivery, late_micros) =
+            Self::drive(readers, script).await?;
         let latencies = self.shared.latencies.take();
-        Ok(OpenLoop { latencies, deliveries_per_second, cpu_micros_per_delivery })
+        Ok(OpenLoop { latencies, deliveries_per_second, cpu_micros_per_delivery, late_micros })
     }
 }

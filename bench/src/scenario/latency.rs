@@ -19,6 +19,7 @@ pub async fn run(bench: &mut Bench<'_>, rate: u64) -> Result<()> {
     let (mut p50, mut p99) = (bench.row(what("p50"), "us"), bench.row(what("p99"), "us"));
     let mut cpu = bench.row(format!("processor time a delivery at {rate}/s"), "us");
     let mut came = bench.row("deliveries that came", "a second");
+    let mut late = bench.lateness();
     let plan = bench.plan;
     let measured = plan.measured * if rate <= SLOW { LONGER } else { 1 };
     for round in 0..plan.rounds {
@@ -30,6 +31,7 @@ pub async fn run(bench: &mut Bench<'_>, rate: u64) -> Result<()> {
             p50.add(kind.name(), gave.latencies.percentile(0.5));
             p99.add(kind.name(), gave.latencies.percentile(0.99));
             cpu.add(kind.name(), gave.cpu_micros_per_delivery);
+            late.add(kind.name(), gave.late_micros);
             came.add(kind.name(), gave.deliveries_per_second);
         }
     }
@@ -39,12 +41,13 @@ pub async fn run(bench: &mut Bench<'_>, rate: u64) -> Result<()> {
     for (row, i) in [(p50, 0), (p99, 1)] {
         let target = Target::at_most(floors[i], goals[i]);
         let row = row.judge_ratio(unstored, bare, target).judge_over(durable, bare, target, twice);
-        bench.report.row(&row)?;
+        bench.report.row(&Bench::unless_late(row, &late, &[unstored, durable, bare]))?;
     }
     if rate <= SLOW {
         let target = Target::at_most(1.3, 0.85);
         cpu = cpu.judge_ratio(unstored, bare, target).judge_ratio(durable, bare, target);
     }
     bench.report.row(&cpu)?;
-    bench.report.row(&came)
+    bench.report.row(&came)?;
+    bench.report.row(&late)
 }

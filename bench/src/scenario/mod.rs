@@ -24,6 +24,9 @@ const IN_FLIGHT: usize = 16;
 /// Connections of a load.
 const CONNECTIONS: usize = 1000;
 
+/// A load that woke later than this says more about the machine than about a server.
+const LATE_MAX_MICROS: f64 = 5_000.0;
+
 /// Something to measure.
 #[derive(Debug, Clone, Copy)]
 pub enum Scenario {
@@ -120,6 +123,20 @@ impl<'a> Bench<'a> {
             }
         }
         Ok(target)
+    }
+
+    /// The load's own lateness in an open loop: to be reported after the figures it is part of.
+    fn lateness(&self) -> Row {
+        self.row("how late the load itself woke, p99", "us")
+    }
+
+    /// Judgements of latency mean nothing where the load did not get its core.
+    fn unless_late(row: Row, late: &Row, names: &[&str]) -> Row {
+        let worst = names.iter().map(|name| late.median(name)).fold(0.0, f64::max);
+        if worst <= LATE_MAX_MICROS {
+            return row;
+        }
+        row.void(&format!("the load itself woke {:.1} ms late: the machine is busy", worst / 1e3))
     }
 
     /// The median fdatasync of this scenario's rounds in microseconds; prints its row.

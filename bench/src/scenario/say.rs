@@ -19,6 +19,7 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<()> {
         format!("say to everyone in a room of {MEMBERS}, {} people, a line a second each", ROOMS * MEMBERS);
     let (mut p50, mut p99) =
         (bench.row(format!("{figure}, p50"), "us"), bench.row(format!("{figure}, p99"), "us"));
+    let mut late = bench.lateness();
     let plan = bench.plan;
     for round in 0..plan.rounds {
         let mut crowd = Crowd::new(bench.start(round, Kind::DURABLE)?);
@@ -26,10 +27,13 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<()> {
         let load = crowd.open_loop(MEMBERS, RATE, plan.warm_up, plan.measured * LONGER);
         let mut gave = load.await.context("saying")?;
         p50.add(Kind::DURABLE.name(), gave.latencies.percentile(0.5));
+        late.add(Kind::DURABLE.name(), gave.late_micros);
         p99.add(Kind::DURABLE.name(), gave.latencies.percentile(0.99));
     }
     let sync = bench.fdatasync()?;
     bench.report.row(&p50)?;
     let target = Target::at_most(4.0 * sync + 5_000.0, 2.0 * sync + 1_000.0);
-    bench.report.row(&p99.judge(Kind::DURABLE.name(), target))
+    let p99 = p99.judge(Kind::DURABLE.name(), target);
+    bench.report.row(&Bench::unless_late(p99, &late, &[Kind::DURABLE.name()]))?;
+    bench.report.row(&late)
 }

@@ -22,6 +22,7 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let what =
         |p: &str| format!("a room of {CONNECTIONS} at {RATE} deliveries/s, nothing stored, the others' {p}");
     let (mut p50, mut p99) = (bench.row(what("p50"), "us"), bench.row(what("p99"), "us"));
+    let mut late = bench.lateness();
     let plan = bench.plan;
     for round in 0..plan.rounds {
         let order = if round % 2 == 0 { [WITH, WITHOUT] } else { [WITHOUT, WITH] };
@@ -42,10 +43,13 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<()> {
             };
             let load = crowd.open_loop(CONNECTIONS, RATE, plan.warm_up, plan.measured * 2);
             let mut gave = load.await.context(name)?;
+            late.add(name, gave.late_micros);
             p50.add(name, gave.latencies.percentile(0.5));
             p99.add(name, gave.latencies.percentile(0.99));
         }
     }
     bench.report.row(&p50)?;
-    bench.report.row(&p99.judge_ratio(WITH, WITHOUT, Target::at_most(1.2, 1.0)))
+    let p99 = p99.judge_ratio(WITH, WITHOUT, Target::at_most(1.2, 1.0));
+    bench.report.row(&Bench::unless_late(p99, &late, &[WITH, WITHOUT]))?;
+    bench.report.row(&late)
 }
