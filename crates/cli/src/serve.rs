@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tidings_storage::Store;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::commands;
@@ -30,6 +31,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("threads")?;
     runtime.block_on(async {
+        // Heard from the first moment on: whoever sees the socket or the address may stop the server.
+        let mut stops = Stops::new()?;
         let _upkeep = process::keep_up(metrics.clone());
         let store = Store::sqlite(&folder.database()).await.context("the database")?;
         let server = Server::start(&config, content, &folder, store.clone(), Some(metrics)).await?;
@@ -37,7 +40,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         let verbs = Verbs::new(store.clone(), Some(running))?;
         let control = Control::start(&folder, verbs).context("the control socket")?;
         output::say(&format!("Tidings is running: http://{}", server.address()));
-        told_to_stop(&server.shutdown_wanted()).await?;
+        stops.told(&server.shutdown_wanted()).await;
         output::say("Stopping; what is under way is finished first.");
         server.drain(config.drain()).await;
         control.close(config.drain()).await;
@@ -70,12 +73,23 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn told_to_stop(shutdown: &CancellationToken) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        () = shutdown.cancelled() => Ok(()),
-        stopped = tokio::signal::ctrl_c() => stopped.context("signals"),
+/// The ways to be told to stop.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    fn new() -> anyhow::Result<Self> {
+        let hear = |kind| signal(kind).context("signals");
+        Ok(Self { terminate: hear(SignalKind::terminate())?, interrupt: hear(SignalKind::interrupt())? })
+    }
+
+    async fn told(&mut self, shutdown: &CancellationToken) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            () = shutdown.cancelled() => {}
+        }
     }
 }

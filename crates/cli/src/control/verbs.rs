@@ -72,7 +72,7 @@ pub enum Response {
 pub struct Verbs {
     admin: Admin,
     store: Store,
-    server: Option<Running>,
+    server: Option<Box<Running>>,
 }
 
 /// What only a running server knows.
@@ -89,7 +89,11 @@ impl Verbs {
     /// Over a store, and the running server where one runs.
     pub fn new(store: Store, server: Option<Running>) -> Result<Self, CallError> {
         let caller = server.as_ref().map(|server| server.caller.clone());
-        Ok(Self { admin: Admin::new(store.clone(), caller, wall_clock())?, store, server })
+        Ok(Self {
+            admin: Admin::new(store.clone(), caller, wall_clock())?,
+            store,
+            server: server.map(Box::new),
+        })
     }
 
     /// Does it.
@@ -128,7 +132,7 @@ impl Verbs {
 impl Verbs {
     fn running(&self) -> Result<&Running, CallError> {
         let none = || CallError::new(ErrorCode::FailedPrecondition, "No server runs here.");
-        self.server.as_ref().ok_or_else(none)
+        self.server.as_deref().ok_or_else(none)
     }
 
     /// The newest violations; accounts by their names.

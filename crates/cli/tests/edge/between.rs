@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use prost::Message as _;
 use tidings_bus::backend::{Backend, Outcome};
 use tidings_bus::kv::KvBackend;
 use tidings_bus::log::FollowSetBackend;
@@ -15,6 +16,7 @@ use tidings_bus::{
     Append, Committed, DrainReport, Embedded, Error, ErrorKind, Fence, Followed, From, Headers, LogMessage,
     Pattern, Subject, Subscription,
 };
+use tidings_protocol::proto::world::v1::{ZoneRequest, zone_request};
 use tokio::sync::Notify;
 
 /// What the edge's messaging goes through.
@@ -43,7 +45,7 @@ impl Between {
         std::mem::take(&mut *self.state.asked.lock())
     }
 
-    /// Requests of this subject get no answer, until they get one again.
+    /// Requests of this subject get no answer, until they get one again; `cmd.zone.<zone> view`: those for a view.
     pub fn silence(&self, subject: &str, silent: bool) {
         if silent {
             self.state.silent.lock().insert(subject.to_owned());
@@ -59,6 +61,15 @@ impl Between {
     }
 
     /// Whether there is an answer that will be given again.
+    /// Waits until the edge asks for this.
+    pub async fn until_asked(&self, what: &str) {
+        let until = Instant::now() + Duration::from_secs(10);
+        while !self.asked().contains_key(what) {
+            assert!(Instant::now() < until, "{what} was not asked");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     fn is_frozen(&self, subject: &str) -> bool {
         self.state.stale.lock().get(subject).is_some_and(Option::is_some)
     }
@@ -161,8 +172,19 @@ impl Backend for Between {
     ) -> BoxFuture<'_, Result<Bytes, Error>> {
         let subject = subject.clone();
         self.state.count(subject.as_str());
+        // Views are told from what else a zone is asked.
+        let is_view = subject.as_str().starts_with("cmd.zone.")
+            && ZoneRequest::decode(payload.clone())
+                .is_ok_and(|request| matches!(request.ask, Some(zone_request::Ask::State(_))));
+        let view = if is_view { format!("{subject} view") } else { String::new() };
+        if is_view {
+            self.state.count(&view);
+        }
         Box::pin(async move {
-            let heard = self.state.until_heard(subject.as_str());
+            let heard = async {
+                self.state.until_heard(&view).await;
+                self.state.until_heard(subject.as_str()).await;
+            };
             if tokio::time::timeout(deadline, heard).await.is_err() {
                 return Err(Error::new(ErrorKind::Timeout, "nobody answers"));
             }

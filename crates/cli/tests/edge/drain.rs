@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tidings_client::Connection;
 use tidings_client::frames::ServerFrame;
+use tidings_edge::EdgeConfig;
 use tidings_edge::limits::Rates;
 use tidings_protocol::ErrorCode;
 use tidings_test_support::Player;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{House, Setup};
 
@@ -36,6 +38,46 @@ async fn who_is_sent_away_comes_back_on_another_edge_and_has_missed_nothing() {
     ann.hears("Ben says: while you were away").await.unwrap();
     ben.hears("Ann is back.").await.unwrap();
     drop(other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_are_sent_away_come_back_spread_over_a_while() {
+    let mut house = House::new().await;
+    let spread = EdgeConfig::default().session.drain_spread;
+    let mut crowd = Vec::new();
+    for _ in 0..16 {
+        crowd.push(Player::guest(&house.api).await.unwrap());
+    }
+    // A socket that has not said who it is goes too.
+    let mut silent = tokio::net::TcpStream::connect(house.api.address()).await.unwrap();
+    let head = format!(
+        "GET /ws HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        house.api.address()
+    );
+    silent.write_all(head.as_bytes()).await.unwrap();
+    let mut bytes = [0; 4096];
+    assert!(silent.read(&mut bytes).await.unwrap() > 0, "101");
+    let draining = tokio::spawn(house.edge.take().unwrap().drain(Duration::from_secs(10)));
+    let mut waits = Vec::new();
+    for player in &mut crowd {
+        let bye = |frame: &ServerFrame| matches!(frame, ServerFrame::Bye(_));
+        match player.connection.find(bye, Duration::from_secs(10)).await.unwrap() {
+            ServerFrame::Bye(bye) => {
+                assert_eq!((bye.code, bye.reconnect), (4500, true));
+                waits.push(Duration::from_millis(bye.after_ms));
+            }
+            _ => unreachable!(),
+        }
+    }
+    drop(crowd);
+    waits.sort_unstable();
+    assert!(waits[waits.len() - 1] < spread && waits[waits.len() / 2] > spread / 4, "{waits:?}");
+    assert!(waits.windows(2).filter(|pair| pair[0] == pair[1]).count() <= waits.len() / 2, "{waits:?}");
+    let count = silent.read(&mut bytes).await.unwrap();
+    assert!(String::from_utf8_lossy(&bytes[..count]).contains(r#""code":4500"#));
+    drop(silent);
+    draining.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

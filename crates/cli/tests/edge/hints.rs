@@ -7,15 +7,32 @@ use tidings_client::Connection;
 use tidings_client::frames::{Event, ServerFrame};
 use tidings_protocol::proto::world::v1 as wire;
 use tidings_service::Subjects;
+use tidings_test_support::Player;
 
 use crate::harness::House;
 
 /// Publishes a hint in a room of the test's world.
 async fn hint(house: &House, room: &str, number: usize, bytes: usize) {
+    publish(house, room, "event.ambience", number, bytes).await;
+}
+
+/// Waits until the edge follows the hints of the room that the player is in: it begins to a moment after the log.
+async fn followed(house: &House, room: &str, player: &mut Player) {
+    let warm = |frame: &ServerFrame| matches!(frame, ServerFrame::Event(e) if e.kind == "event.warm");
+    for _ in 0..100 {
+        publish(house, room, "event.warm", 0, 0).await;
+        if player.connection.find(warm, Duration::from_millis(100)).await.is_ok() {
+            return;
+        }
+    }
+    panic!("{room} has no hints");
+}
+
+async fn publish(house: &House, room: &str, kind: &str, number: usize, bytes: usize) {
     let subject = Subjects(house.bus.registry()).hint(&room.parse().unwrap()).unwrap();
     let text =
         wire::Text { key: format!("A gull cries. {number} {}", "x".repeat(bytes)), ..wire::Text::default() };
-    let event = wire::Event { kind: "event.ambience".into(), text: Some(text), ..wire::Event::default() };
+    let event = wire::Event { kind: kind.into(), text: Some(text), ..wire::Event::default() };
     house.bus.publish(&subject, event.encode_to_vec().into(), Vec::new()).await.unwrap();
 }
 
@@ -38,6 +55,8 @@ async fn hints_reach_those_in_the_room_and_have_no_place_in_the_flow() {
     let mut ben = house.player("Ben").await;
     ben.does("go east").await.unwrap();
     ann.hears("Ben leaves to the east.").await.unwrap();
+    followed(&house, "town_hall", &mut ann).await;
+    followed(&house, "town_gate", &mut ben).await;
     let position = ann.connection.position().clone();
     hint(&house, "town_hall", 1, 0).await;
     hint(&house, "town_gate", 2, 0).await;
@@ -60,6 +79,7 @@ async fn a_slow_reader_misses_the_oldest_hints_and_is_told_how_many() {
     let house = House::new().await;
     let mut ann = house.player("Ann").await;
     let mut ben = house.player("Ben").await;
+    followed(&house, "town_hall", &mut ben).await;
     // Many times what sockets hold: Ann reads nothing meanwhile, and Ben each of them.
     for sent in 0..HINTS {
         hint(&house, "town_hall", sent, 30_000).await;

@@ -93,15 +93,12 @@ async fn who_is_revoked_while_it_joins_does_not_come_in() {
     let ann = house.player("Ann").await;
     let account = house.account("Ann").await.to_string();
     let (address, secret, position) = ann.connection.resume_point();
-    drop(ann);
     house.between.asked();
     house.between.silence("cmd.zone.town", true);
     let joining =
         tokio::spawn(async move { Connection::resume(address, &secret, Some(position)).await.map(drop) });
     // The session is open again, and the zone is asked for the character.
-    while !house.between.asked().contains_key("cmd.zone.town") {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    house.between.until_asked("cmd.zone.town").await;
     let revoke = RevokeRequest { account, ..RevokeRequest::default() };
     let caller = Caller::new(house.bus.clone());
     let revoked: RevokeReply =
@@ -113,6 +110,7 @@ async fn who_is_revoked_while_it_joins_does_not_come_in() {
         Err(other) => panic!("{other}"),
         Ok(()) => panic!("it was let in"),
     }
+    drop(ann); // whose socket was taken over
     sockets(&house, 0).await;
 }
 

@@ -200,6 +200,7 @@ impl Inner {
 
     /// Sends everybody away, spread over a while, to come back elsewhere.
     pub(crate) fn drain(&mut self) {
+        self.draining = true;
         let all: Vec<At> = self.conns.iter().map(|(key, conn)| At { key: key as u32, id: conn.id }).collect();
         let spread = self.shared.config.session.drain_spread.as_millis() as u64;
         let count = all.len().max(1) as u64;

@@ -101,6 +101,8 @@ pub struct Inner {
     pub(crate) now_ms: i64,
     pub(crate) figures: Figures,
     pub(crate) deflater: Deflater,
+    /// Everybody is sent away.
+    draining: bool,
     next_id: u64,
     next_ticket: u64,
 }
@@ -252,6 +254,7 @@ impl Inner {
             now_ms: crate::time::now_ms(),
             figures: Figures::new(),
             deflater: Deflater::new(),
+            draining: false,
             next_id: 0,
             next_ticket: 0,
         }

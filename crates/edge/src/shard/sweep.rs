@@ -20,6 +20,8 @@ impl Inner {
             match conn.phase {
                 Phase::Hello(until) if tick >= until => ends.push((at, Some(CloseCode::NoHello))),
                 Phase::Closing(until, _) if tick >= until => ends.push((at, None)),
+                // A handshake that was under way when the others were told.
+                Phase::Hello(_) if self.draining => ends.push((at, Some(CloseCode::Draining))),
                 Phase::Live(_) | Phase::Joining(_) if tick.wrapping_sub(conn.heard) > stale_ticks => {
                     ends.push((at, Some(CloseCode::Stale)));
                 }
@@ -29,8 +31,12 @@ impl Inner {
         for (at, code) in ends {
             match code {
                 Some(code) => {
-                    let why = if code == CloseCode::Stale { "stale" } else { "no_hello" };
-                    self.end(at, End::Lost(why), Some(Bye::of(code)));
+                    let end = match code {
+                        CloseCode::Stale => End::Lost("stale"),
+                        CloseCode::Draining => End::Drained,
+                        _ => End::Lost("no_hello"),
+                    };
+                    self.end(at, end, Some(Bye::of(code)));
                 }
                 None => self.remove(at),
             }
