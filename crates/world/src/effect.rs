@@ -2,11 +2,11 @@
 //! Applying one is total and needs neither time nor chance.
 
 use serde::{Deserialize, Serialize};
-use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId};
+use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, ZoneId};
 
-use crate::input::{Generation, Millis, Role, Traveller};
+use crate::input::{Fact, Generation, Millis, Plan, Role, Traveller};
 use crate::limits::{DEPARTED_MAX, MOVES_MAX, NPC_LINES_A_MINUTE, Verb};
-use crate::output::{MuteChange, Persist};
+use crate::output::{MuteChange, Persist, RemoteAct};
 use crate::state::{Invitation, Lost, Outcome, Pending, Person, Settings, State};
 
 /// A change of a zone's state; opaque outside of the rules.
@@ -46,7 +46,15 @@ pub(crate) enum Change {
     NpcLine(RoomId, Millis),
     Weather(String),
     Hour(i64),
-    Shutdown(Option<Millis>),
+    Shutdown(Plan),
+    /// A letter to another zone, by its number.
+    Posted(u64, ZoneId, Box<Fact>),
+    /// The zone has this one's letters up to this number.
+    Delivered(ZoneId, u64),
+    /// This zone has the letters of that one up to this number.
+    Heard(ZoneId, u64),
+    /// Something came for a character on its way.
+    Behind(CharacterId, RemoteAct),
     /// Nothing changes here; storage is told again after a replay.
     Persist(Persist),
 }
@@ -71,10 +79,10 @@ impl State {
                 }
             }
             Change::Silenced(account, until) => {
-                self.people.values_mut().filter(|p| p.account == *account).for_each(|p| p.silenced = *until);
+                self.here(*account).for_each(|person| person.silenced = *until);
             }
             Change::Role(account, role) => {
-                self.people.values_mut().filter(|p| p.account == *account).for_each(|p| p.role = *role);
+                self.here(*account).for_each(|person| person.role = *role);
             }
             Change::Party(party, members) if members.is_empty() => drop(self.parties.remove(party)),
             Change::Party(party, members) => drop(self.parties.insert(*party, members.clone())),
@@ -84,11 +92,23 @@ impl State {
             Change::Pending(key, None) => drop(self.invitations.remove(key)),
             Change::Weather(condition) => self.weather.clone_from(condition),
             Change::Hour(hour) => self.hour = *hour,
-            Change::Shutdown(at) => self.shutdown = *at,
+            Change::Shutdown(plan) => self.shutdown = Some(plan.clone()),
+            Change::Posted(number, to, fact) => {
+                self.posted = *number;
+                self.outbox.insert(*number, (to.clone(), fact.as_ref().clone()));
+            }
+            Change::Delivered(to, number) => self.outbox.retain(|at, (zone, _)| zone != to || at > number),
+            Change::Heard(from, number) => drop(self.heard.insert(from.clone(), *number)),
             Change::Persist(_) => {}
             Change::NpcAt(..) | Change::NpcBound(..) | Change::NpcLine(..) => self.apply_npc(change),
             _ => self.apply_person(change),
         }
+    }
+
+    /// The characters of an account, but those on their way: of them, what is decided later is the target's.
+    fn here(&mut self, account: AccountId) -> impl Iterator<Item = &mut Person> {
+        let here = move |person: &&mut Person| person.account == account && person.frozen.is_none();
+        self.people.values_mut().filter(here)
     }
 
     fn enter(&mut self, person: &Person) {
@@ -154,7 +174,11 @@ impl State {
             Change::Settings(_, settings) => person.kept.settings = settings.clone(),
             Change::Mute(_, mute) => person.mute(mute),
             Change::ReplyTo(_, name) => person.kept.reply_to.clone_from(name),
-            Change::Frozen(_, traveller) => person.frozen.clone_from(traveller),
+            Change::Frozen(_, traveller) => {
+                person.frozen.clone_from(traveller);
+                person.behind.clear();
+            }
+            Change::Behind(_, act) => person.fall_behind(act),
             Change::Joined(_, party) => person.party = *party,
             Change::Invited(_, invitation) => {
                 person
@@ -184,6 +208,7 @@ impl Change {
             | Self::Mute(who, _)
             | Self::ReplyTo(who, _)
             | Self::Frozen(who, _)
+            | Self::Behind(who, _)
             | Self::Joined(who, _)
             | Self::Invited(who, _)
             | Self::Uninvited(who, _) => Some(*who),

@@ -116,7 +116,7 @@ pub enum Timer {
 }
 
 /// Something the zone must know from elsewhere.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     /// Who is in the world and where; replaces what was known of the character.
     Present(Present),
@@ -130,12 +130,39 @@ pub enum Fact {
     Silenced(AccountId, Option<Millis>),
     /// A party's members, in the order they joined, the leader first; empty: it was disbanded.
     Party(PartyId, Vec<CharacterId>),
-    /// Whether anybody may be told of an account's mutes: the accounts that this account muted everywhere.
-    Mutes(AccountId, Vec<AccountId>),
+    /// When the server goes down, or that it does not.
+    Shutdown(Plan),
     /// The host drains: characters stay, timers of grace stop.
     Draining(bool),
-    /// What another zone does to a character of this one: `Act::Send`, delivered.
-    Act(CharacterId, RemoteAct),
+    /// What another zone does to a character, and how often it was sent on because the character had gone on.
+    Act(CharacterId, RemoteAct, u8),
+    /// What another zone posted to this one: [`Output::Post`](crate::Output::Post), in its order. What is here
+    /// already, or comes before what it follows, changes nothing.
+    Letters(ZoneId, Vec<Letter>),
+    /// Another zone has this zone's letters up to this number.
+    Delivered(ZoneId, u64),
+}
+
+/// A fact for another zone, part of the sender's state until the other zone has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// Its number among all of the sender's letters: growing, and never given out again.
+    pub number: u64,
+    /// The letter to the same zone that it follows, where that one is not known to have come; else 0.
+    pub after: u64,
+    /// What it says.
+    pub fact: Fact,
+}
+
+/// When the server goes down, as far as a zone knows. Of two that were made, the later counts, everywhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// When it was made: by the clock of the zone that made it.
+    pub made: Millis,
+    /// The zone that made it: it reminds everyone.
+    pub by: ZoneId,
+    /// When the server goes down; `None`: not at all.
+    pub at: Option<Millis>,
 }
 
 /// Who is in the world and where.
@@ -160,7 +187,7 @@ pub struct Present {
 }
 
 /// The answer to a query.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// The player called so, whether in the world or not; `None`: there is no such player.
     Player(Option<KnownPlayer>),
@@ -206,8 +233,13 @@ pub enum Handover {
         /// The character's new zone.
         zone: ZoneId,
     },
-    /// To the source: the target refused, or never heard of it and the move is given up.
+    /// To the source: the target refused.
     Refused {
+        /// The move.
+        move_id: String,
+    },
+    /// To the source: the target did not answer, the log does not have the arrival, and never will.
+    Unanswered {
         /// The move.
         move_id: String,
     },

@@ -23,6 +23,10 @@ pub const OUTCOMES_MAX: usize = 64;
 pub const DEPARTED_MAX: usize = 256;
 /// Moves a target remembers: those of far longer than a source repeats one.
 pub const MOVES_MAX: usize = 4_096;
+/// Letters that wait for other zones: an hour of a busy zone's, while one is away.
+pub const OUTBOX_MAX: usize = 4_096;
+/// Acts that wait for a character on its way between zones: more than a few seconds bring.
+pub const BEHIND_MAX: usize = 64;
 /// Aliases of a character: more is a mistake of a script.
 pub const ALIASES_MAX: usize = 100;
 /// Longest text of an alias, in characters.
@@ -39,7 +43,7 @@ pub const WHO_LINES_MAX: usize = 300;
 pub const LOOK_NAMES_MAX: usize = 50;
 /// Occupants a page of a view.
 pub const OCCUPANTS_A_PAGE: usize = 50;
-/// Lines of a history, and without a number.
+/// Lines of a history at most.
 pub const HISTORY_LINES_MAX: u32 = 500;
 /// Lines of a history that nobody counted.
 pub const HISTORY_LINES: u32 = 20;

@@ -2,14 +2,17 @@
 //! commit holds both ends; between zones the source freezes the character and the target's commit decides.
 
 use serde::{Deserialize, Serialize};
-use tidings_protocol::{Audience, CharacterId, PartyId, RoomId, Text};
+use tidings_protocol::{Audience, CharacterId, PartyId, RoomId, Text, ZoneId};
 
 use crate::content::model::Direction;
 use crate::effect::Change;
-use crate::input::{Handover, Origin, Timer, Traveller};
+use crate::input::{Fact, Handover, Origin, Timer, Traveller};
 use crate::npc;
 use crate::output::{Event, Output};
+use crate::party;
+use crate::post;
 use crate::presence::audiences_event;
+use crate::remote;
 use crate::state::{Outcome, Person};
 use crate::text::{t, t1, way};
 use crate::turn::Turn;
@@ -180,12 +183,13 @@ fn frozen_as<'a>(person: &'a Person, move_id: &str) -> Option<&'a Traveller> {
     person.frozen.as_deref().filter(|traveller| traveller.move_id == move_id)
 }
 
-/// The three inputs of a move between zones.
+/// The inputs of a move between zones.
 pub(crate) fn handover(turn: &mut Turn<'_>, handover: Handover) {
     match handover {
         Handover::Arrive(traveller) => arrive(turn, traveller),
-        Handover::Arrived { move_id, .. } => arrived(turn, &move_id),
-        Handover::Refused { move_id } => refused(turn, &move_id),
+        Handover::Arrived { move_id, zone } => arrived(turn, &move_id, &zone),
+        Handover::Refused { move_id } => stays(turn, &move_id, "refuse.no_way"),
+        Handover::Unanswered { move_id } => stays(turn, &move_id, "refuse.way_silent"),
     }
 }
 
@@ -224,24 +228,39 @@ fn arrive(turn: &mut Turn<'_>, traveller: Traveller) {
     announce(turn, id, &from, before, &story, origin.as_ref());
 }
 
-fn arrived(turn: &mut Turn<'_>, move_id: &str) {
-    let moved = turn.zone.state.people.values().find(|person| frozen_as(person, move_id).is_some());
-    let Some(id) = moved.map(|person| person.id) else { return };
+fn arrived(turn: &mut Turn<'_>, move_id: &str, zone: &ZoneId) {
+    let Some(person) = on_its_way(turn, move_id) else { return };
+    let (id, behind) = (person.id, person.behind.clone());
     turn.timer(Timer::Move(move_id.to_owned()), None);
     turn.apply(Change::Left(id, None));
+    for act in behind {
+        post::post(turn, zone, Fact::Act(id, act, 0));
+    }
 }
 
-fn refused(turn: &mut Turn<'_>, move_id: &str) {
-    let moved =
-        turn.zone.state.people.values().find_map(|p| frozen_as(p, move_id).map(|f| (p.id, f.origin.clone())));
-    let Some((id, origin)) = moved else { return };
+/// The character stays where it is, and reads why.
+fn stays(turn: &mut Turn<'_>, move_id: &str, why: &str) {
+    let Some(person) = on_its_way(turn, move_id) else { return };
+    let (id, behind) = (person.id, person.behind.clone());
+    let origin = person.frozen.as_deref().and_then(|traveller| traveller.origin.clone());
     turn.timer(Timer::Move(move_id.to_owned()), None);
     turn.apply(Change::Frozen(id, None));
-    if let Some(origin) = origin.filter(|origin| !origin.id.is_empty()) {
-        turn.answer(id, Outcome { origin, ok: false, text: t("refuse.no_way") }, true);
+    match origin {
+        Some(origin) if !origin.id.is_empty() => {
+            turn.answer(id, Outcome { origin, ok: false, text: t(why) }, true);
+        }
+        _ => {}
     }
     // The grace may have ended while the character was away.
     if let Some(lost) = turn.person(id).and_then(|person| person.lost) {
         turn.timer(Timer::Grace(id, lost.grace), Some(lost.until.max(turn.now)));
     }
+    party::stays(turn, id);
+    for act in behind {
+        remote::done_to(turn, id, act, 0);
+    }
+}
+
+fn on_its_way<'a>(turn: &'a Turn<'_>, move_id: &str) -> Option<&'a Person> {
+    turn.zone.state.people.values().find(|person| frozen_as(person, move_id).is_some())
 }

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidings_protocol::{AccountId, Audience, CharacterId, PartyId, RoomId, Text, ZoneId};
 
+use crate::content::model::Direction;
 use crate::effect::Effect;
-use crate::input::{Millis, Origin, Present, Timer, Traveller};
+use crate::input::{Letter, Millis, Origin, Present, Role, Timer, Traveller};
 
 /// One output of [`step`](crate::zone::step). The host commits effects and events as one batch, in order, and
 /// acts on the others after the commit.
@@ -28,6 +29,13 @@ pub enum Output {
     Handover(ZoneId, Box<Traveller>),
     /// To a traveller that cannot be let in.
     HandoverRefused(String),
+    /// A letter to another zone, after the commit that has it. The state keeps it, and [`Zone::wake`] puts it out
+    /// again, until [`Fact::Delivered`](crate::input::Fact::Delivered).
+    ///
+    /// [`Zone::wake`]: crate::Zone::wake
+    Post(ZoneId, Letter),
+    /// A letter to another zone that was not posted: too many wait already.
+    NotPosted(ZoneId),
     /// Who is where, for every other zone and for `who`; after the commit.
     Present(Present),
     /// No longer in the world; after the commit.
@@ -175,27 +183,15 @@ pub enum Act {
     Revoke(AccountId, u16, String),
     /// Bans an account until then (`None`: without end), with a reason.
     Ban(AccountId, Option<Millis>, String),
-    /// Moves a character that is in another zone: that zone is asked.
-    Send(CharacterId, ZoneId, RemoteAct),
-    /// Tells every zone a fact: a sanction, a party.
-    Tell(Box<crate::input::Fact>),
     /// The process is to stop.
     Shutdown,
 }
 
-// `crate::input::Fact` is compared by its serialised form alone.
-impl PartialEq for crate::input::Fact {
-    fn eq(&self, other: &Self) -> bool {
-        serde_json::to_string(self).ok() == serde_json::to_string(other).ok()
-    }
-}
-impl Eq for crate::input::Fact {}
-
-/// What staff does to a character in another zone.
+/// What is done to a character wherever it is: by another zone, or once it has ended its way between zones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RemoteAct {
-    /// Move it to a room; it reads the text.
-    Teleport(RoomId, Text),
+    /// Move it to a room; it reads the text. With the direction it was sent in, where there was one.
+    Teleport(RoomId, Text, Option<Direction>),
     /// It leaves the world with a close code and a reason.
     Kick(u16, String),
     /// It was whispered to by the player called so: whom `reply` answers.
@@ -211,4 +207,10 @@ pub enum RemoteAct {
         /// How long the invitation holds.
         until: Millis,
     },
+    /// Its account's role changed.
+    Role(Role),
+    /// Its account may not speak until then; `None`: it may again.
+    Silenced(Option<Millis>),
+    /// Its account muted somebody or something.
+    Mute(MuteChange),
 }

@@ -8,8 +8,10 @@ use crate::effect::Change;
 use crate::input::{Fact, Present, Timer};
 use crate::limits::{INVITATION_MS, PARTY_MEMBERS_MAX};
 use crate::names::same;
-use crate::output::{Act, Event, RemoteAct};
+use crate::output::{Event, RemoteAct};
+use crate::post;
 use crate::presence;
+use crate::remote;
 use crate::state::{Invitation, Pending};
 use crate::text::{plain, seconds, t, t1};
 use crate::turn::Turn;
@@ -27,7 +29,7 @@ fn mine(turn: &Turn<'_>, who: CharacterId) -> Option<(PartyId, Vec<CharacterId>)
 
 /// Sets the members here and tells every other zone.
 fn set(turn: &mut Turn<'_>, party: PartyId, members: Vec<CharacterId>) {
-    turn.act(Act::Tell(Box::new(Fact::Party(party, members.clone()))));
+    post::post_to_all(turn, &Fact::Party(party, members.clone()));
     told(turn, party, members);
 }
 
@@ -95,7 +97,9 @@ pub(crate) fn invite(turn: &mut Turn<'_>, call: &Call<'_>, name: &str) -> Ran {
     let pending = Pending { party, by: call.me, whom: target.id, name: target.name.clone(), until };
     turn.apply(Change::Pending(invitation_key(party, target.id), Some(pending)));
     turn.timer(Timer::Invitation(party, target.id), Some(until));
-    deliver(turn, call, &target, &my_name, party, until);
+    // Those who muted the inviter hear nothing of it: the line has an author.
+    let account = turn.person(call.me).map(|me| me.account);
+    remote::reach(turn, &target, RemoteAct::Invited { party, by: my_name, account, until });
     let own = t1("party.invite_sent", "name", target.name.as_str());
     Ok(teleport::done(turn, call, own))
 }
@@ -122,31 +126,7 @@ fn may_invite(
     Ok(())
 }
 
-/// Brings the invitation to where the target is. Those who muted the inviter hear nothing of it: the line has an
-/// author; those who want no invitations get none.
-fn deliver(
-    turn: &mut Turn<'_>,
-    call: &Call<'_>,
-    target: &Present,
-    my_name: &str,
-    party: PartyId,
-    until: i64,
-) {
-    let from = turn.actor(call.me);
-    if turn.person(target.id).is_some_and(|person| person.frozen.is_none()) {
-        invited(turn, target.id, from, my_name, party, until);
-    } else {
-        let act = RemoteAct::Invited {
-            party,
-            by: my_name.to_owned(),
-            account: from.and_then(|a| a.account),
-            until,
-        };
-        turn.act(Act::Send(target.id, target.zone.clone(), act));
-    }
-}
-
-/// Somebody of this zone is invited.
+/// Somebody of this zone is invited. Those who want no invitations get none.
 pub(crate) fn invited(
     turn: &mut Turn<'_>,
     whom: CharacterId,
@@ -164,6 +144,13 @@ pub(crate) fn invited(
     turn.apply(Change::Invited(whom, Invitation { party, by: by.to_owned(), until }));
     let text = t1("party.invited", "name", by).with("time", seconds(until - turn.now));
     turn.tell(whom, "event.party_invitation", from, text);
+}
+
+/// A character stays that was to go: what its party became meanwhile is so for it too.
+pub(crate) fn stays(turn: &mut Turn<'_>, id: CharacterId) {
+    let Some(party) = turn.person(id).and_then(|person| person.party) else { return };
+    let members = members(turn, party);
+    told(turn, party, members);
 }
 
 /// An invitation was not taken up in time.

@@ -3,12 +3,14 @@
 use serde_json::json;
 use tidings_protocol::{Audience, CharacterId, CloseCode, RoomId, Text};
 
+use crate::commands::shutdown;
 use crate::effect::Change;
-use crate::input::{Arrival, Fact, Generation, Millis, Origin, Timer};
+use crate::input::{Arrival, Generation, Millis, Origin, Timer};
 use crate::movement::{self, Story};
 use crate::npc;
-use crate::output::{Act, Event, Output, Reply};
+use crate::output::{Event, Output, Reply};
 use crate::party;
+use crate::post;
 use crate::state::{Lost, Outcome, Person};
 use crate::text::{t, t1};
 use crate::turn::{Turn, happened_to};
@@ -50,6 +52,7 @@ fn enter_anew(turn: &mut Turn<'_>, origin: &Origin, arrival: Arrival) {
         flood: Default::default(),
         outcomes: Default::default(),
         frozen: None,
+        behind: Vec::new(),
         reads: Default::default(),
     };
     let (id, name) = (person.id, person.name.clone());
@@ -277,16 +280,8 @@ pub(crate) fn wake(turn: &mut Turn<'_>) {
     for pending in invitations {
         turn.timer(Timer::Invitation(pending.party, pending.whom), Some(pending.until.max(turn.now)));
     }
-    let parties: Vec<_> = turn.zone.state.parties.clone().into_iter().collect();
-    for (party, members) in parties {
-        // Whoever was not told before the host died is told now, by the zone that the leader is in.
-        if members.first().is_some_and(|leader| turn.zone.owns(*leader)) {
-            turn.act(Act::Tell(Box::new(Fact::Party(party, members))));
-        }
-    }
-    if let Some(at) = turn.zone.state.shutdown {
-        turn.timer(Timer::Shutdown, Some(at.max(turn.now)));
-    }
+    shutdown::wake(turn);
+    post::wake(turn);
     turn.timer(Timer::Beat, Some(turn.now + BEAT_MS));
 }
 

@@ -1,17 +1,21 @@
-//! What reaches a zone from elsewhere: presence, roles, sanctions, parties, answers, and what other zones do to
-//! its characters.
+//! What reaches a zone from elsewhere: presence, roles, sanctions, parties, answers, letters, and what is done to a
+//! character wherever it is.
 
-use tidings_protocol::CharacterId;
+use tidings_protocol::{AccountId, CharacterId};
 
-use crate::commands;
+use crate::commands::{self, shutdown, teleport};
 use crate::effect::Change;
-use crate::input::{Fact, Role};
-use crate::movement::{self, Story};
+use crate::input::{Fact, Millis, Present, Role};
 use crate::output::{Actor, RemoteAct};
 use crate::party;
+use crate::post;
 use crate::presence;
-use crate::text::t1;
+use crate::state::Person;
 use crate::turn::{Turn, happened_to};
+
+/// How often an act follows a character that has gone on before it came: more than one walks in that time, few
+/// enough that two zones which each think it is with the other soon let it be.
+const FOLLOW_MAX: u8 = 8;
 
 /// A fact.
 pub(crate) fn fact(turn: &mut Turn<'_>, fact: Fact) {
@@ -28,25 +32,22 @@ pub(crate) fn fact(turn: &mut Turn<'_>, fact: Fact) {
         }
         Fact::Answer(number, answer) => commands::answered(turn, number, &answer),
         Fact::Role(account, role) => role_changed(turn, account, role),
-        Fact::Silenced(account, until) => {
-            let here = turn.zone.state.people.values();
-            if here.into_iter().any(|person| person.account == account && person.silenced != until) {
-                turn.apply(Change::Silenced(account, until));
-            }
-        }
+        Fact::Silenced(account, until) => silenced(turn, account, until),
         Fact::Party(party, members) => party::told(turn, party, members),
-        Fact::Mutes(..) => {}
+        Fact::Shutdown(plan) => shutdown::told(turn, plan),
         Fact::Draining(draining) => turn.zone.known.draining = draining,
-        Fact::Act(who, act) => remote_act(turn, who, act),
+        Fact::Act(who, act, followed) => done_to(turn, who, act, followed),
+        Fact::Letters(from, letters) => post::come(turn, &from, letters),
+        Fact::Delivered(to, number) => post::delivered(turn, &to, number),
     }
 }
 
-fn role_changed(turn: &mut Turn<'_>, account: tidings_protocol::AccountId, role: Role) {
-    let people = turn.zone.state.people.values();
-    let here: Vec<_> = people
-        .filter(|person| person.account == account && person.role != role && person.frozen.is_none())
-        .map(|person| (person.id, turn.zone.audiences_of(person)))
-        .collect();
+fn role_changed(turn: &mut Turn<'_>, account: AccountId, role: Role) {
+    fall_behind(turn, account, &RemoteAct::Role(role));
+    let changed =
+        |person: &&Person| person.account == account && person.role != role && person.frozen.is_none();
+    let here = turn.zone.state.people.values().filter(changed);
+    let here: Vec<_> = here.map(|person| (person.id, turn.zone.audiences_of(person))).collect();
     if here.is_empty() {
         return;
     }
@@ -57,21 +58,58 @@ fn role_changed(turn: &mut Turn<'_>, account: tidings_protocol::AccountId, role:
     }
 }
 
-/// What another zone does to a character of this one. One that is on its way is let be: the actor may try again.
-pub(crate) fn remote_act(turn: &mut Turn<'_>, who: CharacterId, act: RemoteAct) {
-    let Some(person) = turn.person(who).filter(|person| person.frozen.is_none()) else { return };
-    match act {
-        RemoteAct::Teleport(to, own) => {
-            let (origin, name) = (happened_to(person), person.name.clone());
-            if to.zone() == turn.zone.id && turn.room(&to).is_none() {
-                return;
+/// An account is silenced here until then, or no longer.
+pub(crate) fn silenced(turn: &mut Turn<'_>, account: AccountId, until: Option<Millis>) {
+    fall_behind(turn, account, &RemoteAct::Silenced(until));
+    let changes =
+        |person: &Person| person.account == account && person.silenced != until && person.frozen.is_none();
+    if turn.zone.state.people.values().any(changes) {
+        turn.apply(Change::Silenced(account, until));
+    }
+}
+
+/// Those of an account who are on their way get it where they arrive.
+fn fall_behind(turn: &mut Turn<'_>, account: AccountId, act: &RemoteAct) {
+    let moving = |person: &&Person| person.account == account && person.frozen.is_some();
+    let moving: Vec<_> = turn.zone.state.people.values().filter(moving).map(|person| person.id).collect();
+    for id in moving {
+        turn.apply(Change::Behind(id, act.clone()));
+    }
+}
+
+/// Does something to somebody in the world, in this zone or another.
+pub(crate) fn reach(turn: &mut Turn<'_>, target: &Present, act: RemoteAct) {
+    if turn.person(target.id).is_some() {
+        done_to(turn, target.id, act, 0);
+    } else {
+        post::post(turn, &target.zone, Fact::Act(target.id, act, 0));
+    }
+}
+
+/// What is done to a character that was here when it was decided: at once, or where it has gone.
+pub(crate) fn done_to(turn: &mut Turn<'_>, who: CharacterId, act: RemoteAct, followed: u8) {
+    match turn.person(who) {
+        Some(person) if person.frozen.is_some() => turn.apply(Change::Behind(who, act)),
+        Some(_) => act_on(turn, who, act),
+        None => {
+            let zone = turn.zone.known.by_id(who).map(|present| present.zone.clone());
+            let elsewhere = zone.filter(|zone| *zone != turn.zone.id && followed < FOLLOW_MAX);
+            if let Some(zone) = elsewhere {
+                post::post(turn, &zone, Fact::Act(who, act, followed + 1));
             }
-            let story = Story {
-                own,
-                leaves: t1("move.vanishes", "name", name.as_str()),
-                arrives: t1("move.appears", "name", name.as_str()),
-            };
-            movement::relocate(turn, who, &to, story, &origin);
+        }
+    }
+}
+
+fn act_on(turn: &mut Turn<'_>, who: CharacterId, act: RemoteAct) {
+    let Some(person) = turn.person(who) else { return };
+    let account = person.account;
+    match act {
+        RemoteAct::Teleport(to, own, direction) => {
+            let origin = happened_to(person);
+            if to.zone() != turn.zone.id || turn.room(&to).is_some() {
+                teleport::take(turn, who, &to, own, direction, &origin);
+            }
         }
         RemoteAct::Kick(code, reason) => presence::leave(turn, who, None, Some((code, reason))),
         RemoteAct::Whispered(name) => {
@@ -80,9 +118,14 @@ pub(crate) fn remote_act(turn: &mut Turn<'_>, who: CharacterId, act: RemoteAct) 
             }
         }
         RemoteAct::Invited { party, by, account, until } => {
-            let id = turn.find_present(&by).map(|present| present.id);
-            let from = Actor { id, name: by.clone(), account, npc: false, staff: false };
+            let inviter = turn.find_present(&by);
+            let (id, staff) =
+                (inviter.map(|one| one.id), inviter.is_some_and(|one| one.role >= Role::Builder));
+            let from = Actor { id, name: by.clone(), account, npc: false, staff };
             party::invited(turn, who, Some(from), &by, party, until);
         }
+        RemoteAct::Role(role) => role_changed(turn, account, role),
+        RemoteAct::Silenced(until) => silenced(turn, account, until),
+        RemoteAct::Mute(change) => turn.apply(Change::Mute(who, change)),
     }
 }

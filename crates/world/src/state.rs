@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
-use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, Text};
+use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, Text, ZoneId};
 
-use crate::input::{Generation, Millis, Origin, Role, Traveller};
-use crate::limits::{Flood, OUTCOMES_MAX};
-use crate::output::MuteChange;
+use crate::input::{Fact, Generation, Millis, Origin, Plan, Role, Traveller};
+use crate::limits::{BEHIND_MAX, Flood, OUTCOMES_MAX};
+use crate::output::{MuteChange, RemoteAct};
 
 /// The whole state of a zone.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -28,8 +28,14 @@ pub(crate) struct State {
     pub weather: String,
     /// The world's hour that the routines have seen.
     pub hour: i64,
-    /// When the server goes down.
-    pub shutdown: Option<Millis>,
+    /// The last word on when the server goes down.
+    pub shutdown: Option<Plan>,
+    /// Letters that other zones are not known to have, by number.
+    pub outbox: BTreeMap<u64, (ZoneId, Fact)>,
+    /// The number of the last letter.
+    pub posted: u64,
+    /// The last letter of each other zone.
+    pub heard: BTreeMap<ZoneId, u64>,
     /// The zone's clock: it never goes back.
     pub clock: Millis,
     /// Who is in a room, people and others; made of the above.
@@ -76,6 +82,9 @@ pub(crate) struct Person {
     /// On the way to another zone.
     #[serde(default)]
     pub frozen: Option<Box<Traveller>>,
+    /// What came for it meanwhile: sent on to where it arrives, or done here where it stays.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<RemoteAct>,
     /// What was read: enough for a client that repeats itself; another owner reads it again.
     #[serde(skip)]
     pub reads: VecDeque<Outcome>,
@@ -227,6 +236,22 @@ impl Person {
         self.mutes.iter().any(|mute| {
             mute.target.is_none() && mute.channel == channel && mute.until.is_none_or(|until| until > now)
         })
+    }
+
+    /// Keeps what came for one on the way; what says the same of it as an earlier one takes its place.
+    pub(crate) fn fall_behind(&mut self, act: &RemoteAct) {
+        let same = |old: &RemoteAct| match (old, act) {
+            (RemoteAct::Invited { by: old, .. }, RemoteAct::Invited { by: new, .. }) => old == new,
+            (RemoteAct::Mute(old), RemoteAct::Mute(new)) => {
+                (old.target, &old.channel) == (new.target, &new.channel)
+            }
+            _ => std::mem::discriminant(old) == std::mem::discriminant(act),
+        };
+        self.behind.retain(|old| !same(old));
+        if self.behind.len() >= BEHIND_MAX {
+            self.behind.remove(0);
+        }
+        self.behind.push(act.clone());
     }
 
     pub(crate) fn mute(&mut self, change: &MuteChange) {

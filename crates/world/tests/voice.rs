@@ -202,9 +202,7 @@ fn mutes() {
             (
                 "Ann",
                 "mute",
-                &[
-                    "Ann! Usage: mute <player> [minutes] [reason], mute <player> on <channel>, mute channel <name>",
-                ],
+                &["Ann! Usage: mute <player> [on <channel>] [minutes] [reason], mute channel <name>"],
             ),
             ("Ann", "mute nobody", &["Ann! There is no player called 'nobody'."]),
             ("Ann", "mute Ann", &["Ann! You cannot mute yourself."]),

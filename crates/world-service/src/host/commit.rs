@@ -10,7 +10,7 @@ use tidings_protocol::{CharacterId, ZoneId};
 use tidings_service::CallError;
 use tidings_storage::{Checkpoint, Record, Stamp};
 use tidings_world::Output;
-use tidings_world::input::{Answer, Fact, Present, Traveller};
+use tidings_world::input::{Answer, Fact, Present};
 use tidings_world::output::{Act, Query};
 use tokio::time::Instant;
 
@@ -111,6 +111,8 @@ impl OwnedZone {
                 Output::Absent(id) => presence.push((id, None)),
                 Output::Ask(number, query) => self.ask_service(number, query),
                 Output::Handover(to, traveller) => self.hand_over(to, *traveller),
+                Output::Post(to, letter) => self.posted(&to, letter),
+                Output::NotPosted(to) => self.not_posted(&to),
                 Output::Act(act) => self.act(act),
                 Output::Effect(_)
                 | Output::Event(_)
@@ -119,6 +121,7 @@ impl OwnedZone {
                 | Output::HandoverRefused(_) => {}
             }
         }
+        self.bring_letters();
         tell_presence(&self.shared, &self.id, presence).await;
         let stamp = Stamp { epoch: self.shared.bus.epoch(), seq: committed.first };
         if !records.is_empty() {
@@ -149,15 +152,6 @@ impl OwnedZone {
         self.under_way.push(async move { late::ask(&shared, number, query).await }.boxed());
     }
 
-    fn hand_over(&mut self, to: ZoneId, traveller: Traveller) {
-        // The rules ask again by a timer; one that is under way asks again of itself.
-        if !self.moving.insert(traveller.move_id.clone()) {
-            return;
-        }
-        let (shared, from, seq) = (Arc::clone(&self.shared), self.id.clone(), self.fence.seq);
-        self.under_way.push(async move { late::hand_over(&shared, from, seq, to, traveller).await }.boxed());
-    }
-
     fn act(&mut self, act: Act) {
         let shared = Arc::clone(&self.shared);
         match act {
@@ -167,22 +161,7 @@ impl OwnedZone {
             }
             // In the zone's record, and with its storage writes.
             Act::Ban(..) => {}
-            Act::Send(character, zone, act) => {
-                let fact = Fact::Act(character, act);
-                self.under_way.push(async move { late::tell(&shared, zone, fact).await }.boxed());
-            }
-            Act::Tell(fact) => self.tell_all(*fact),
             Act::Shutdown => self.shared.shutdown.cancel(),
-        }
-    }
-
-    /// Zones here at once; those of other hosts by a request.
-    fn tell_all(&mut self, fact: Fact) {
-        self.shared.hub.tell(Some(&self.id), &fact);
-        let elsewhere = self.shared.content.zones.keys();
-        for zone in elsewhere.filter(|zone| **zone != self.id && !self.shared.hub.is_open(zone)) {
-            let (shared, zone, fact) = (Arc::clone(&self.shared), zone.clone(), fact.clone());
-            self.under_way.push(async move { late::tell(&shared, zone, fact).await }.boxed());
         }
     }
 

@@ -25,6 +25,11 @@ pub const UNDER_WAY_MAX: usize = 1024;
 pub const WRITES_MAX: usize = 4096;
 /// Moves remembered by the zone that let the character in: a source asks again within seconds.
 pub const MOVES_MAX: usize = 4096;
+/// Letters brought to another zone by one request: what it decides with them is one batch.
+pub const LETTERS_MAX: usize = 64;
+/// How long a move waits for the zone it goes to: longer than a lease lives and a zone takes to load, so that a host
+/// that dies is a pause; shorter than an edge waits for a command, so that the player reads that the way is closed.
+pub const MOVE_PATIENCE: Duration = Duration::from_secs(13);
 /// Records read at once in a replay.
 pub const REPLAY_PAGE: usize = 512;
 
@@ -43,6 +48,8 @@ pub struct HostConfig {
     /// A commit without an answer for so long has failed: longer than the stream's leader takes to be elected
     /// anew. The zone is loaded again, and whatever became of that commit is found in the log.
     pub commit_deadline: Duration,
+    /// How long a move waits for the zone it goes to, before the log is asked.
+    pub move_patience: Duration,
     /// A checkpoint is made at least this often while there is anything new.
     pub checkpoint_every: Duration,
     /// And after so many commits.
@@ -63,6 +70,7 @@ impl HostConfig {
             lease_bucket: "leases".into(),
             lease: Duration::from_secs(10),
             commit_deadline: Duration::from_secs(15),
+            move_patience: MOVE_PATIENCE,
             checkpoint_every: Duration::from_secs(60),
             checkpoint_commits: 1000,
             threads: 2,

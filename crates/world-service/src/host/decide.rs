@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use super::batch::{Batch, Due};
 use super::config::{WAITING_MAX, WAITING_TIME};
-use super::late::{Late, Moved};
+use super::late::{Late, MoveEnd, Moved};
+use super::moves;
 use super::requests::{self, Arrive, Kind};
 use super::work::Work;
 use super::zone::{OwnedZone, refuse};
@@ -77,6 +78,11 @@ impl OwnedZone {
                 self.ask(message, Kind::Enter, Command { origin, character, ask }, batch);
             }
             Work::Late(Late::Moved(moved)) => self.moved(*moved, batch),
+            Work::Late(Late::Unanswered(to, traveller)) => self.unanswered.push((to, traveller)),
+            Work::Late(Late::Posted(to, number)) => {
+                self.posting.remove(&to);
+                self.step(Input::Fact(tidings_world::input::Fact::Delivered(to, number)), batch);
+            }
             Work::Late(Late::Done) => {}
             Work::Ask(message, kind, command) => self.ask(message, kind, command, batch),
             Work::Tell(message, fact) => {
@@ -209,14 +215,10 @@ impl OwnedZone {
 
     /// A move has ended.
     fn moved(&mut self, moved: Moved, batch: &mut Batch) {
-        let Moved { move_id, origin, zone, arrived } = moved;
-        self.moving.remove(&move_id);
-        let handover = match arrived {
-            Some(_) => Handover::Arrived { move_id: move_id.clone(), zone },
-            None => Handover::Refused { move_id: move_id.clone() },
-        };
-        self.step(Input::Handover(handover), batch);
-        if let (Some(seq), Some(origin)) = (arrived, origin.filter(|origin| !origin.id.is_empty())) {
+        self.moving.remove(&moved.move_id);
+        self.step(Input::Handover(moves::handover(&moved)), batch);
+        let origin = moved.origin.filter(|origin| !origin.id.is_empty());
+        if let (MoveEnd::Arrived(seq), Some(origin)) = (moved.end, origin) {
             if let Some((message, _)) = self.waiting.remove(&origin) {
                 batch.due.push((message, Due::InLogAt(seq)));
             }
@@ -283,6 +285,9 @@ impl OwnedZone {
                 Output::Event(event) => self.event(*event, batch, &mut seen),
                 Output::Reply(reply) if reply.origin.id.is_empty() => seen.refused |= !reply.ok,
                 Output::Reply(reply) => {
+                    if !reply.ok {
+                        self.figures.refused(&reply.text);
+                    }
                     if let Some((message, _)) = self.waiting.remove(&reply.origin) {
                         batch.due.push((message, Due::Reply(reply.ok, reply.text)));
                     }

@@ -1,7 +1,7 @@
 //! A zone's figures, looked up once.
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use tidings_protocol::ZoneId;
+use tidings_protocol::{Text, ZoneId};
 
 /// A zone's figures.
 pub struct Figures {
@@ -27,6 +27,8 @@ pub struct Figures {
     pub waiting: Gauge,
     /// Bytes of a checkpoint.
     pub checkpoint_bytes: Gauge,
+    /// Letters that other zones are not known to have.
+    pub letters: Gauge,
 }
 
 impl Figures {
@@ -45,6 +47,14 @@ impl Figures {
             left_out: counter!("tidings_zone_events_left_out_total", &label),
             waiting: gauge!("tidings_zone_inputs_waiting", &label),
             checkpoint_bytes: gauge!("tidings_zone_checkpoint_bytes", &label),
+            letters: gauge!("tidings_zone_letters_waiting", &label),
+        }
+    }
+
+    /// A refusal: counted where a verb's limit was reached, by the limit.
+    pub fn refused(&self, why: &Text) {
+        if let Some(limit) = why.key.strip_prefix("flood.") {
+            counter!("tidings_zone_limit_violations_total", "limit" => limit.to_owned()).increment(1);
         }
     }
 }

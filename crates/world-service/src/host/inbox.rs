@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tidings_protocol::{AccountId, CharacterId, PartyId, ZoneId};
-use tidings_world::input::{Fact, Present};
+use tidings_world::input::{Fact, Letter, Present};
 use tokio::sync::Notify;
 
 /// What a fact is about.
@@ -20,7 +20,7 @@ enum About {
     Role(AccountId),
     Silenced(AccountId),
     Party(PartyId),
-    Mutes(AccountId),
+    Letters(ZoneId, u64),
     Other(String),
 }
 
@@ -32,7 +32,9 @@ fn about(fact: &Fact) -> About {
         Fact::Role(account, _) => About::Role(*account),
         Fact::Silenced(account, _) => About::Silenced(*account),
         Fact::Party(party, _) => About::Party(*party),
-        Fact::Mutes(account, _) => About::Mutes(*account),
+        Fact::Letters(from, letters) => {
+            About::Letters(from.clone(), letters.first().map_or(0, |letter| letter.number))
+        }
         #[allow(unreachable_patterns)] // what the rules add later is kept apart by its form
         other => About::Other(serde_json::to_string(other).unwrap_or_default()),
     }
@@ -132,6 +134,13 @@ impl Hub {
         }
         for inbox in zones.iter().filter(|(zone, _)| Some(*zone) != by).map(|(_, inbox)| inbox) {
             inbox.put(fact.clone());
+        }
+    }
+
+    /// Gives a zone a letter of another at once, where it is owned here: whoever asks it next finds that it has it.
+    pub fn post(&self, by: &ZoneId, to: &ZoneId, letter: Letter) {
+        if let Some(inbox) = self.zones.lock().get(to) {
+            inbox.put(Fact::Letters(by.clone(), vec![letter]));
         }
     }
 

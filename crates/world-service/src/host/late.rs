@@ -5,11 +5,13 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tidings_bus::Message;
 use tidings_protocol::proto::services::v1::{self as services, HistoryRequest};
-use tidings_protocol::proto::world::v1::{self as wire, ZoneRequest, zone_reply, zone_request};
-use tidings_protocol::{AccountId, ErrorCode, ZoneId};
+use tidings_protocol::proto::world::v1::{self as wire, ZoneRequest, zone_request};
+use tidings_protocol::{AccountId, ZoneId};
 use tidings_service::{CallError, Subjects};
 use tidings_storage::names::name_key;
-use tidings_world::input::{Answer, Arrival, Fact, HistoryLine, KnownPlayer, Origin, Role, Traveller};
+use tidings_world::input::{
+    Answer, Arrival, Fact, HistoryLine, KnownPlayer, Letter, Origin, Role, Traveller,
+};
 use tidings_world::output::{MuteChange, Query};
 
 use super::requests;
@@ -19,11 +21,11 @@ use crate::convert;
 /// How long a service has for a question: within a command's deadline, with room for the commit.
 const QUESTION_DEADLINE: Duration = Duration::from_secs(5);
 /// How long another zone has for one answer before it is asked again.
-const ZONE_DEADLINE: Duration = Duration::from_secs(5);
-const RETRY_FIRST: Duration = Duration::from_millis(50);
+pub(super) const ZONE_DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MOST: Duration = Duration::from_secs(2);
-/// Attempts of an act: about ten seconds; then it is logged as not done.
-const ACT_ATTEMPTS: u32 = 8;
+/// Attempts of a revocation: about ten seconds; then it is logged as not done.
+const REVOKE_ATTEMPTS: u32 = 8;
 
 /// What came of it.
 pub enum Late {
@@ -33,6 +35,10 @@ pub enum Late {
     Enter(Message, Origin, Box<Arrival>),
     /// A move's outcome: at which sequence the target let it in, or not at all.
     Moved(Box<Moved>),
+    /// A move that the target did not answer.
+    Unanswered(ZoneId, Box<Traveller>),
+    /// A zone has the letters of this one up to a number.
+    Posted(ZoneId, u64),
     /// An act is done or given up.
     Done,
 }
@@ -45,14 +51,25 @@ pub struct Moved {
     pub origin: Option<Origin>,
     /// Where to.
     pub zone: ZoneId,
-    /// The arrival's sequence; `None`: it was refused.
-    pub arrived: Option<u64>,
+    /// What became of it.
+    pub end: MoveEnd,
+}
+
+/// How a move ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoveEnd {
+    /// Let in, at this sequence.
+    Arrived(u64),
+    /// The target refused it.
+    Refused,
+    /// The target did not answer, and the log says that it did not let it in.
+    Unanswered,
 }
 
 /// Something under way.
 pub type UnderWay = BoxFuture<'static, Late>;
 
-async fn backoff(wait: &mut Duration) {
+pub(super) async fn backoff(wait: &mut Duration) {
     tokio::time::sleep(*wait).await;
     *wait = (*wait * 2).min(RETRY_MOST);
 }
@@ -136,40 +153,6 @@ async fn brought(shared: &Shared, account: AccountId) -> Result<(Vec<MuteChange>
     Ok((mutes.into_iter().map(convert::mute_change).collect(), silenced))
 }
 
-/// Sends a character to another zone and asks until there is an answer. Asking again is safe: the target knows
-/// the moves it let in.
-pub async fn hand_over(
-    shared: &Shared,
-    from: ZoneId,
-    owner_seq: u64,
-    to: ZoneId,
-    traveller: Traveller,
-) -> Late {
-    let request = ZoneRequest {
-        ask: Some(zone_request::Ask::Handover(wire::Handover {
-            move_id: traveller.move_id.clone(),
-            from_zone: from.to_string(),
-            from_room: traveller.from.to_string(),
-            from_owner_seq: owner_seq,
-            to_room: traveller.to.to_string(),
-            traveller: convert::encode_traveller(&traveller),
-        })),
-    };
-    let mut wait = RETRY_FIRST;
-    let arrived = loop {
-        match shared.caller.zone(&to, request.clone(), ZONE_DEADLINE).await {
-            Ok(zone_reply::Answer::Handover(done)) => break done.accepted.then_some(done.seq),
-            Ok(_) => tracing::error!(%to, "a zone answers a move with something else"),
-            Err(error) if error.code == ErrorCode::InvalidArgument => break None,
-            Err(error) => tracing::debug!(%to, %error, "a move has no answer yet"),
-        }
-        metrics::counter!("tidings_zone_moves_repeated_total").increment(1);
-        backoff(&mut wait).await;
-    };
-    let Traveller { move_id, origin, .. } = traveller;
-    Late::Moved(Box::new(Moved { move_id, origin, zone: to, arrived }))
-}
-
 /// Hands a request on to the owner of another zone, and its answer back.
 pub async fn forward(shared: &Shared, message: Message, zone: &ZoneId) -> Late {
     let answer = match Subjects(shared.bus.registry()).zone_commands(zone) {
@@ -180,20 +163,24 @@ pub async fn forward(shared: &Shared, message: Message, zone: &ZoneId) -> Late {
     Late::Done
 }
 
-/// Tells the owner of another zone a fact.
-pub async fn tell(shared: &Shared, zone: ZoneId, fact: Fact) -> Late {
-    let fact = serde_json::to_string(&fact).expect("a fact is JSON");
+/// Brings letters to another zone, and asks until there is an answer.
+pub async fn post(shared: &Shared, from: ZoneId, to: ZoneId, letters: Vec<Letter>) -> Late {
+    let last = letters.last().map_or(0, |letter| letter.number);
+    let fact = serde_json::to_string(&Fact::Letters(from, letters)).expect("a fact is JSON");
     let request = ZoneRequest { ask: Some(zone_request::Ask::Control(wire::Control { fact })) };
     let mut wait = RETRY_FIRST;
-    for _ in 0..ACT_ATTEMPTS {
-        match shared.caller.zone(&zone, request.clone(), ZONE_DEADLINE).await {
-            Ok(_) => return Late::Done,
-            Err(error) if !error.is_retryable() => return given_up(&error),
-            Err(error) => tracing::debug!(%zone, %error, "a zone was not told yet"),
+    loop {
+        match shared.caller.zone(&to, request.clone(), ZONE_DEADLINE).await {
+            Ok(_) => break,
+            Err(error) if !error.is_retryable() => {
+                given_up(&error);
+                break;
+            }
+            Err(error) => tracing::debug!(%to, %error, "letters did not come yet"),
         }
         backoff(&mut wait).await;
     }
-    given_up(&CallError::unavailable("The zone did not answer."))
+    Late::Posted(to, last)
 }
 
 /// Ends the sessions of an account.
@@ -205,7 +192,7 @@ pub async fn revoke(shared: &Shared, account: AccountId, code: u16, reason: Stri
         ..services::RevokeRequest::default()
     };
     let mut wait = RETRY_FIRST;
-    for _ in 0..ACT_ATTEMPTS {
+    for _ in 0..REVOKE_ATTEMPTS {
         let done: Result<services::RevokeReply, _> =
             shared.caller.call("session", "revoke", &request, QUESTION_DEADLINE).await;
         match done {

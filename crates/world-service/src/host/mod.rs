@@ -14,6 +14,8 @@ mod figures;
 pub mod inbox;
 mod late;
 mod lease;
+mod letters;
+mod moves;
 pub mod owner;
 pub mod record;
 pub mod requests;

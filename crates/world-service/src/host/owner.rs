@@ -182,6 +182,11 @@ fn hash(zone: &ZoneId) -> u64 {
 /// The ownership record, fenced by the one before: of two that try at once, one has it.
 async fn take_ownership(shared: &Shared, logs: &Logs) -> Result<Fence, BusError> {
     let before = shared.bus.last(&logs.owner).await?.map_or(0, |message| message.seq);
+    claim(shared, logs, before).await
+}
+
+/// A new ownership record in the place of the one at `before`, which holds no more from then on.
+pub(super) async fn claim(shared: &Shared, logs: &Logs, before: u64) -> Result<Fence, BusError> {
     let record = Ownership { host: shared.config.name.clone(), time_ms: shared.now() };
     let append = Append { subject: logs.owner.clone(), payload: Bytes::from(record.encode_to_vec()) };
     let fence = Fence { subject: logs.owner.clone(), seq: before };

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -14,7 +15,7 @@ use tidings_bus::{Fence, Message, Subject, Subscription};
 use tidings_protocol::{Audience, CharacterId, ErrorCode, ZoneId};
 use tidings_service::{CallError, Subjects};
 use tidings_world::Zone;
-use tidings_world::input::{Arrival, Fact, Millis, Origin};
+use tidings_world::input::{Arrival, Fact, Millis, Origin, Traveller};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -82,6 +83,12 @@ pub struct OwnedZone {
     pub(super) under_way: FuturesUnordered<UnderWay>,
     /// The moves under way.
     pub(super) moving: HashSet<String>,
+    /// Moves that their target did not answer: the log is asked.
+    pub(super) unanswered: Vec<(ZoneId, Box<Traveller>)>,
+    /// The ownership under which moves are asked for: the fence's.
+    pub(super) owner_seq: Arc<AtomicU64>,
+    /// The zones that letters are brought to at the moment.
+    pub(super) posting: HashSet<ZoneId>,
     pub(super) writer: Writer,
     pub(super) inbox: Arc<Inbox>,
     pub(super) work: VecDeque<Work>,
@@ -97,6 +104,7 @@ impl OwnedZone {
     pub fn new(shared: Arc<Shared>, id: ZoneId, loaded: Loaded) -> Self {
         let inbox = shared.hub.open(&id);
         let figures = Figures::new(&id);
+        let owner_seq = Arc::new(AtomicU64::new(loaded.fence.seq));
         Self {
             id,
             rules: loaded.rules,
@@ -113,6 +121,9 @@ impl OwnedZone {
             replied_elsewhere: VecDeque::new(),
             under_way: FuturesUnordered::new(),
             moving: HashSet::new(),
+            unanswered: Vec::new(),
+            owner_seq,
+            posting: HashSet::new(),
             writer: loaded.writer,
             inbox,
             work: VecDeque::from([Work::Wake]),
@@ -180,6 +191,7 @@ impl OwnedZone {
             let batch = self.decide();
             self.commit(batch).await?;
         }
+        self.ask_the_log().await?;
         self.checkpoint_if_due().await;
         self.forget_waiting();
         Ok(())

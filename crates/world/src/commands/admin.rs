@@ -1,6 +1,6 @@
 //! `admin status`: how the zone and the world stand.
 
-use super::{Call, Done, Ran, Spec, usage};
+use super::{Call, Done, Ran, Spec, shutdown, usage};
 use crate::input::Role;
 use crate::text::{or_nothing, seconds, t1};
 use crate::turn::Turn;
@@ -8,7 +8,7 @@ use crate::turn::Turn;
 pub(crate) const SPEC: Spec = Spec {
     names: &["admin"],
     usage: "admin status",
-    summary: "Tells how many people, characters and rooms there are here, and who is online.",
+    summary: "Tells how many people, characters and rooms there are here, and how many are online.",
     see: &["who", "shutdown"],
     role: Role::Moderator,
     run,
@@ -20,7 +20,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     }
     let state = &turn.zone.state;
     let rooms = turn.zone.content.rooms.keys().filter(|room| room.zone() == turn.zone.id).count();
-    let shutdown = state.shutdown.map(|at| t1("staff.status_shutdown", "time", seconds(at - turn.now)));
+    let shutdown = shutdown::planned(turn).map(|at| t1("staff.status_shutdown", "time", seconds(at - turn.now)));
     let text = t1("staff.status", "zone", turn.zone.id.as_str())
         .with("people", state.people.len().to_string())
         .with("npcs", state.npcs.len().to_string())

@@ -1,11 +1,12 @@
-//! `emote <text>`, `:<text>`: something done, in the room.
+//! `emote <text>`, `:<text>`: something done, in the room. It is of the channel `say`: who mutes somebody there, or
+//! reads its history, means what is done there too.
 
 use tidings_protocol::{Audience, Text};
 
 use super::{Call, Done, Ran, Spec};
 use crate::input::Role;
 use crate::limits::{EMOTE_CHARS_MAX, Verb};
-use crate::speech::{self, Line};
+use crate::speech::{self, Channel, Line};
 use crate::text::{fill, plain, t};
 use crate::turn::Turn;
 
@@ -28,7 +29,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     let line = Line {
         audience: Audience::Room(person.room.clone()),
         kind: "chat.emote",
-        channel: "emote",
+        channel: Channel::Say.name(),
         message,
         text: plain(others),
         own: plain(own),
@@ -70,7 +71,7 @@ fn run_named(turn: &mut Turn<'_>, call: &Call<'_>, word: &str) -> Ran {
     let line = Line {
         audience: Audience::Room(room),
         kind: "chat.emote",
-        channel: "emote",
+        channel: Channel::Say.name(),
         message: &message,
         text: plain(message.clone()),
         own: plain(fill(own, &places)),

@@ -6,8 +6,8 @@ use super::{Call, Ran, Spec, teleport, usage, within};
 use crate::input::{Present, Role};
 use crate::limits::REASON_CHARS_MAX;
 use crate::names::split;
-use crate::output::{Act, RemoteAct};
-use crate::presence;
+use crate::output::RemoteAct;
+use crate::remote;
 use crate::text::{t, t1};
 use crate::turn::Turn;
 
@@ -51,10 +51,5 @@ pub(crate) fn above(
 /// Ends a character's stay in this zone or another.
 pub(crate) fn send_out(turn: &mut Turn<'_>, target: &Present, code: CloseCode, reason: &str) {
     let said = if reason.is_empty() { code.reason().to_owned() } else { reason.to_owned() };
-    if turn.zone.owns(target.id) {
-        presence::leave(turn, target.id, None, Some((code.code(), said)));
-    } else {
-        let act = RemoteAct::Kick(code.code(), said);
-        turn.act(Act::Send(target.id, target.zone.clone(), act));
-    }
+    remote::reach(turn, target, RemoteAct::Kick(code.code(), said));
 }

@@ -1,20 +1,22 @@
-//! `mute <who> [minutes] [reason]`, `mute <who> on <channel>`, `mute channel <name>`: by account, for oneself.
+//! `mute <who> [on <channel>] [minutes] [reason]`, `mute channel <name>`: by account, for oneself. The minutes may
+//! come before the channel too.
 
 use tidings_protocol::Text;
 
-use super::{Call, Done, Ran, Spec, minutes_of, usage};
+use super::{Call, Done, Ran, Spec, minutes_of, usage, within};
 use crate::effect::Change;
-use crate::input::{KnownPlayer, Millis, Role};
+use crate::input::{KnownPlayer, Millis, Present, Role};
 use crate::limits::{MUTE_MINUTES_MAX, MUTES_MAX, REASON_CHARS_MAX};
 use crate::names::{same, shown, split};
-use crate::output::{Event, MuteChange, Persist};
+use crate::output::{Event, MuteChange, Persist, RemoteAct};
+use crate::remote;
 use crate::speech::Channel;
 use crate::text::{minutes, t, t1};
 use crate::turn::Turn;
 
 pub(crate) const SPEC: Spec = Spec {
     names: &["mute", "ignore"],
-    usage: "mute <player> [minutes] [reason], mute <player> on <channel>, mute channel <name>",
+    usage: "mute <player> [on <channel>] [minutes] [reason], mute channel <name>",
     summary: "Stops what a player says, or a channel, from reaching you. They are not told.",
     see: &["unmute", "mutes", "channel"],
     role: Role::Player,
@@ -24,36 +26,55 @@ pub(crate) const SPEC: Spec = Spec {
 /// Whom or what a mute is about.
 pub(crate) enum What<'a> {
     Channel(Channel),
-    Player { name: &'a str, channel: Option<Channel>, rest: &'a str },
+    /// With the minutes, and what is left as a reason.
+    Player { name: &'a str, channel: Option<Channel>, time: Option<Millis>, reason: &'a str },
 }
 
 fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     match what(call, &SPEC)? {
         What::Channel(channel) => mute_channel(turn, call, channel),
-        What::Player { name, channel, rest } => mute_player(turn, call, name, channel, rest),
+        What::Player { name, channel, time, reason } => {
+            let reason = within(reason, REASON_CHARS_MAX)?;
+            mute_player(turn, call, name, channel, time, reason)
+        }
     }
 }
 
 /// Reads whom or what a mute is about.
 pub(crate) fn what<'a>(call: &Call<'a>, spec: &Spec) -> Result<What<'a>, Text> {
     let (first, rest) = split(call.rest);
+    let (second, third) = split(rest);
+    if first.eq_ignore_ascii_case("channel") {
+        let named = !second.is_empty() && third.is_empty();
+        return if named { channel_called(second).map(What::Channel) } else { Err(usage(spec)) };
+    }
     if first.is_empty() {
         return Err(usage(spec));
     }
-    let (second, third) = split(rest);
-    let half_said = (first.eq_ignore_ascii_case("channel") && second.is_empty())
-        || (second.eq_ignore_ascii_case("on") && third.is_empty());
-    if half_said {
+    let (time, rest) = minutes_first(rest)?;
+    let (word, after) = split(rest);
+    if !word.eq_ignore_ascii_case("on") {
+        return Ok(What::Player { name: first, channel: None, time, reason: rest });
+    }
+    let (channel, after) = split(after);
+    if channel.is_empty() {
         return Err(usage(spec));
     }
-    if first.eq_ignore_ascii_case("channel") {
-        return channel_called(second).map(What::Channel);
+    let channel = Some(channel_called(channel)?);
+    let (time, reason) = match time {
+        Some(time) => (Some(time), after),
+        None => minutes_first(after)?,
+    };
+    Ok(What::Player { name: first, channel, time, reason })
+}
+
+/// `[minutes]` and the rest.
+fn minutes_first(text: &str) -> Result<(Option<Millis>, &str), Text> {
+    let (word, after) = split(text);
+    match minutes_of(word, MUTE_MINUTES_MAX) {
+        Some(time) => Ok((Some(time?), after)),
+        None => Ok((None, text)),
     }
-    if second.eq_ignore_ascii_case("on") {
-        let channel = channel_called(third)?;
-        return Ok(What::Player { name: first, channel: Some(channel), rest: "" });
-    }
-    Ok(What::Player { name: first, channel: None, rest })
 }
 
 /// The channel of this name, or a refusal.
@@ -88,13 +109,19 @@ pub(crate) fn change_of_channel(
     })
 }
 
-fn mute_player(turn: &mut Turn<'_>, call: &Call<'_>, name: &str, channel: Option<Channel>, rest: &str) -> Ran {
+fn mute_player(
+    turn: &mut Turn<'_>,
+    call: &Call<'_>,
+    name: &str,
+    channel: Option<Channel>,
+    time: Option<Millis>,
+    reason: &str,
+) -> Ran {
     let me = turn.person(call.me).ok_or_else(|| t("refuse.session"))?;
     let (account, full) = (me.account, me.mutes.len() >= MUTES_MAX);
     if same(name, &me.name) {
         return Err(t("mute.self"));
     }
-    let (time, reason) = time_and_reason(rest)?;
     let target = match super::player(turn, call, name)? {
         super::Found::Player(target) => target,
         super::Found::Asked => return Ok(Done::Later),
@@ -120,29 +147,35 @@ fn mute_player(turn: &mut Turn<'_>, call: &Call<'_>, name: &str, channel: Option
 
 /// `[minutes] [reason]`.
 pub(crate) fn time_and_reason(rest: &str) -> Result<(Option<Millis>, &str), Text> {
-    let (word, after) = split(rest);
-    let (time, reason) = match minutes_of(word, MUTE_MINUTES_MAX) {
-        Some(time) => (Some(time?), after),
-        None => (None, rest),
-    };
-    super::within(reason, REASON_CHARS_MAX).map(|reason| (time, reason))
+    let (time, reason) = minutes_first(rest)?;
+    within(reason, REASON_CHARS_MAX).map(|reason| (time, reason))
 }
 
 fn told(target: &KnownPlayer, channel: Option<Channel>, time: Option<Millis>) -> Text {
-    let name = target.name.as_str();
-    match (channel, time) {
-        (Some(channel), _) => t1("mute.done_on", "name", name).with("channel", channel.name()),
-        (None, Some(time)) => t1("mute.done_for", "name", name).with("time", minutes(time)),
-        (None, None) => t1("mute.done", "name", name),
+    let key = match (channel, time) {
+        (Some(_), Some(_)) => "mute.done_on_for",
+        (Some(_), None) => "mute.done_on",
+        (None, Some(_)) => "mute.done_for",
+        (None, None) => "mute.done",
+    };
+    let mut text = t1(key, "name", target.name.as_str());
+    if let Some(channel) = channel {
+        text = text.with("channel", channel.name());
+    }
+    match time {
+        Some(time) => text.with("time", minutes(time)),
+        None => text,
     }
 }
 
 /// Makes a change of the character's mutes; the reply comes by its own log, after the edge applied it.
 pub(crate) fn apply(turn: &mut Turn<'_>, call: &Call<'_>, change: MuteChange, own: Text) -> Ran {
-    let people = turn.zone.state.people.values();
-    let mine: Vec<_> = people.filter(|person| person.account == change.account).map(|person| person.id).collect();
-    for id in mine {
-        turn.apply(Change::Mute(id, change.clone()));
+    turn.apply(Change::Mute(call.me, change.clone()));
+    // The account's other characters in the world, wherever they are.
+    let theirs = |one: &&Present| one.account == change.account && one.id != call.me;
+    let others: Vec<Present> = turn.zone.known.all().filter(theirs).cloned().collect();
+    for other in others {
+        remote::reach(turn, &other, RemoteAct::Mute(change.clone()));
     }
     let event = turn.own_event(call.me, "event.mute", call.origin, own.clone());
     turn.emit(Event { mute: Some(change.clone()), ..event });

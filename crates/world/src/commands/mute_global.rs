@@ -1,10 +1,11 @@
 //! `mute_global <who> [minutes] [reason]`: staff silences an account everywhere.
 
 use super::{Call, Done, Found, Ran, Spec, kick, mute, teleport, usage};
-use crate::effect::Change;
 use crate::input::{Fact, KnownPlayer, Millis, Role};
 use crate::names::split;
-use crate::output::{Act, Persist};
+use crate::output::Persist;
+use crate::post;
+use crate::remote;
 use crate::speech::FOR_GOOD;
 use crate::text::{minutes, t1};
 use crate::turn::Turn;
@@ -41,7 +42,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
 
 /// Silences an account, or ends that, in storage and in every zone.
 pub(crate) fn silence(turn: &mut Turn<'_>, target: &KnownPlayer, until: Option<Millis>, reason: &str) {
-    turn.apply(Change::Silenced(target.account, until));
+    remote::silenced(turn, target.account, until);
     turn.persist(Persist::Silence(target.account, until, reason.to_owned()));
-    turn.act(Act::Tell(Box::new(Fact::Silenced(target.account, until))));
+    post::post_to_all(turn, &Fact::Silenced(target.account, until));
 }

@@ -2,6 +2,8 @@
 
 use super::{Call, Ran, Spec, teleport, usage};
 use crate::input::Role;
+use crate::output::RemoteAct;
+use crate::remote;
 use crate::text::{t, t1};
 use crate::turn::Turn;
 
@@ -27,7 +29,8 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     let me = turn.person(call.me).ok_or_else(|| t("refuse.session"))?;
     let (name, here) = (me.name.clone(), me.room.clone());
     turn.audit(call.me, "summon", &target.name, here.as_str());
-    teleport::send(turn, &target, &here, t1("move.summoned", "name", name), None);
+    let act = RemoteAct::Teleport(here, t1("move.summoned", "name", name), None);
+    remote::reach(turn, &target, act);
     let own = t1("staff.summoned", "name", target.name.as_str());
     Ok(teleport::done(turn, call, own))
 }

@@ -7,9 +7,10 @@ use crate::content::model::Direction;
 use crate::input::{Origin, Present, Role};
 use crate::movement::{self, Moved, Story};
 use crate::names::{shown, split};
-use crate::output::{Act, RemoteAct};
+use crate::output::RemoteAct;
+use crate::remote;
 use crate::text::{t, t1, way};
-use crate::turn::{Turn, happened_to};
+use crate::turn::Turn;
 
 pub(crate) const SPEC: Spec = Spec {
     names: &["teleport", "send"],
@@ -40,7 +41,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
         let moved = take(turn, call.me, &to, own.clone(), direction, call.origin);
         return Ok(if moved == Moved::Here { Done::InLog(own) } else { Done::Later });
     }
-    send(turn, &target, &to, theirs, direction);
+    remote::reach(turn, &target, RemoteAct::Teleport(to, theirs, direction));
     Ok(done(turn, call, own))
 }
 
@@ -54,24 +55,8 @@ fn destination(turn: &Turn<'_>, target: &Present, typed: &str) -> Result<(RoomId
     Ok((to, None))
 }
 
-/// Moves a player of this zone or another; the others see a move.
-pub(crate) fn send(
-    turn: &mut Turn<'_>,
-    target: &Present,
-    to: &RoomId,
-    theirs: Text,
-    direction: Option<Direction>,
-) {
-    let Some(person) = turn.person(target.id).filter(|person| person.frozen.is_none()) else {
-        let act = RemoteAct::Teleport(to.clone(), theirs);
-        return turn.act(Act::Send(target.id, target.zone.clone(), act));
-    };
-    let session = happened_to(person);
-    take(turn, target.id, to, theirs, direction, &session);
-}
-
 /// Moves a character of this zone; the others see it go in the direction, where there is one.
-fn take(
+pub(crate) fn take(
     turn: &mut Turn<'_>,
     id: CharacterId,
     to: &RoomId,

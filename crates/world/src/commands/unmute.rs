@@ -41,13 +41,10 @@ fn unmute_player(turn: &mut Turn<'_>, call: &Call<'_>, name: &str, channel: Opti
         mute.target.is_some() && mute.channel == on && (same(&mute.name, name) || mute.target == account)
     };
     let online = turn.find_present(name).map(|present| present.account);
-    if let Some(mute) = me.mutes.iter().find(|mute| fits(mute, online)) {
-        let change = MuteChange { removed: true, until: None, ..mute.clone() };
-        let own = match channel {
-            Some(channel) => t1("mute.undone_on", "name", change.name.as_str()).with("channel", channel.name()),
-            None => t1("mute.undone", "name", change.name.as_str()),
-        };
-        return mute::apply(turn, call, change, own);
+    let found = me.mutes.iter().find(|mute| fits(mute, online)).cloned();
+    if let Some(mute) = found {
+        let name = mute.name.clone();
+        return end(turn, call, mute, channel, &name);
     }
     // By another name of the same account, or there is no such player at all.
     let target = match super::player(turn, call, name)? {
@@ -55,11 +52,23 @@ fn unmute_player(turn: &mut Turn<'_>, call: &Call<'_>, name: &str, channel: Opti
         super::Found::Asked => return Ok(Done::Later),
     };
     let me = turn.person(call.me).ok_or_else(|| t("refuse.session"))?;
-    match me.mutes.iter().find(|mute| fits(mute, Some(target.account))) {
-        Some(mute) => {
-            let change = MuteChange { removed: true, until: None, ..mute.clone() };
-            mute::apply(turn, call, change, t1("mute.undone", "name", target.name))
-        }
+    match me.mutes.iter().find(|mute| fits(mute, Some(target.account))).cloned() {
+        Some(mute) => end(turn, call, mute, channel, &target.name),
         None => Err(t1("mute.was_not", "name", target.name)),
     }
+}
+
+/// Ends a mute of the player whom the muter calls so.
+fn end(
+    turn: &mut Turn<'_>,
+    call: &Call<'_>,
+    mute: MuteChange,
+    channel: Option<Channel>,
+    name: &str,
+) -> Ran {
+    let own = match channel {
+        Some(channel) => t1("mute.undone_on", "name", name).with("channel", channel.name()),
+        None => t1("mute.undone", "name", name),
+    };
+    mute::apply(turn, call, MuteChange { removed: true, until: None, ..mute }, own)
 }

@@ -4,11 +4,11 @@ use serde_json::json;
 use tidings_protocol::{Audience, Text};
 
 use super::{Call, Done, Ran, Spec, usage, within};
-use crate::effect::Change;
 use crate::input::{Present, Role};
 use crate::limits::WHISPER_CHARS_MAX;
 use crate::names::{same, split};
-use crate::output::{Act, Event, RemoteAct};
+use crate::output::{Event, RemoteAct};
+use crate::remote;
 use crate::speech;
 use crate::text::{t, t1};
 use crate::turn::Turn;
@@ -49,7 +49,8 @@ pub(crate) fn to(turn: &mut Turn<'_>, call: &Call<'_>, name: &str, message: &str
     let own = t1("chat.whisper.self", "target", target.name.as_str()).with("text", message);
     let text = t1("chat.whisper", "name", speaker.as_str()).with("text", message);
     deliver(turn, call, &target, message, text, &own);
-    note_reply(turn, &target, &speaker);
+    // So that `reply` answers.
+    remote::reach(turn, &target, RemoteAct::Whispered(speaker));
     Ok(Done::InLog(own))
 }
 
@@ -76,19 +77,4 @@ fn deliver(turn: &mut Turn<'_>, call: &Call<'_>, target: &Present, message: &str
         channel: "whisper".to_owned(),
         ..Event::default()
     });
-}
-
-/// Remembers for the target whom `reply` answers.
-fn note_reply(turn: &mut Turn<'_>, target: &Present, speaker: &str) {
-    match turn.person(target.id) {
-        Some(person) if person.frozen.is_none() => {
-            if person.kept.reply_to != speaker {
-                turn.apply(Change::ReplyTo(target.id, speaker.to_owned()));
-            }
-        }
-        _ => {
-            let act = RemoteAct::Whispered(speaker.to_owned());
-            turn.act(Act::Send(target.id, target.zone.clone(), act));
-        }
-    }
 }

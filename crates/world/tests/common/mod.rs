@@ -217,7 +217,11 @@ impl Table {
     }
 
     pub fn with(config: Config) -> Self {
-        let zone = Zone::restore(zone_id("town"), Arc::new(content()), config, None).expect("a zone");
+        Self::of("town", config)
+    }
+
+    pub fn of(zone: &str, config: Config) -> Self {
+        let zone = Zone::restore(zone_id(zone), Arc::new(content()), config, None).expect("a zone");
         Self {
             zone,
             // 14:00 UTC on some day; the world's hour is one that nobody's routine knows.
@@ -322,6 +326,16 @@ impl Table {
         let (character, session) = self.players[name];
         let origin = Origin { session, id: String::new() };
         self.input(Input::Command(Command { origin, character, ask: Ask::Enter(Box::new(arrival)) }))
+    }
+
+    /// Numbers of its own for a table beside another.
+    pub fn skip(&mut self, numbers: u128) {
+        self.next += numbers;
+    }
+
+    /// A player who comes from elsewhere.
+    pub fn enter_known(&mut self, name: &str, character: CharacterId, session: SessionId) {
+        self.players.insert(name.to_owned(), (character, session));
     }
 
     /// A session of its own for a character that is known.

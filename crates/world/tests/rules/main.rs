@@ -3,6 +3,7 @@
 mod coming;
 #[path = "../common/mod.rs"]
 mod common;
+mod letters;
 mod living;
 mod moves;
 mod outcomes;
@@ -17,8 +18,10 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::json;
 use tidings_protocol::Audience;
-use tidings_world::input::{Arrival, Ask, Command, Fact, Handover, Input, Origin, Role, Timer, Traveller};
-use tidings_world::output::{Act, MuteChange, Persist};
+use tidings_world::input::{
+    Arrival, Ask, Command, Fact, Handover, Input, Letter, Origin, Role, Timer, Traveller,
+};
+use tidings_world::output::{Act, MuteChange, Persist, RemoteAct};
 use tidings_world::{Config, Limits, Output, Zone, step};
 
 /// No limits.
@@ -59,6 +62,15 @@ fn texts(outputs: Vec<Output>) -> Vec<String> {
         _ => None,
     };
     outputs.into_iter().filter_map(text).collect()
+}
+
+/// The letters that the last input posted.
+fn posted(table: &Table) -> Vec<(tidings_protocol::ZoneId, Letter)> {
+    let letter = |output: &Output| match output {
+        Output::Post(to, letter) => Some((to.clone(), letter.clone())),
+        _ => None,
+    };
+    table.last.iter().filter_map(letter).collect()
 }
 
 /// Walks to the yard and north, out of the zone.

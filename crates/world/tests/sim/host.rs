@@ -11,7 +11,7 @@ use tidings_world::content::Content;
 use tidings_world::input::{
     Answer, Ask, Fact, Handover, HistoryLine, Input, KnownPlayer, Millis, Origin, Role, Timer, Traveller,
 };
-use tidings_world::output::{Act, Event, MuteChange, Persist, Query};
+use tidings_world::output::{Event, MuteChange, Persist, Query};
 use tidings_world::{Config, Output, Zone, step};
 
 #[path = "players.rs"]
@@ -29,6 +29,8 @@ pub struct Totals {
     pub repeats: u64,
     pub commits: u64,
     pub lines: u64,
+    pub letters: u64,
+    pub unanswered: u64,
 }
 
 impl Totals {
@@ -38,6 +40,8 @@ impl Totals {
         self.repeats += other.repeats;
         self.commits += other.commits;
         self.lines += other.lines;
+        self.letters += other.letters;
+        self.unanswered += other.unanswered;
     }
 }
 
@@ -62,7 +66,7 @@ enum Post {
     Arrive(ZoneId, Box<Traveller>),
     Arrived(ZoneId, String, ZoneId),
     Refused(ZoneId, String),
-    Fact(ZoneId, Fact),
+    Letter(ZoneId, Fact),
 }
 
 pub struct Sim {
@@ -137,7 +141,9 @@ impl Sim {
                 75..78 => self.enters(player),
                 78..80 => self.link(player, Ask::Leave(None)),
                 80..88 => self.time_passes(),
-                88..96 => self.deliver(),
+                88..93 => self.deliver(),
+                93..95 => self.bring_letters(),
+                95..96 => self.asks_the_log(),
                 96..98 => self.checkpoints(),
                 _ => self.dies(),
             }
@@ -185,9 +191,9 @@ impl Sim {
         for _ in 0..self.posts.len() {
             let Some(post) = self.posts.pop_front() else { return };
             match post {
-                Post::Fact(zone, fact) => self.input(&zone, Input::Fact(fact)),
-                // Lost on the way, and asked for again by the timer.
+                // Lost on the way: a move is asked for again by the timer, a letter is brought again.
                 _ if self.chance(6) => {}
+                Post::Letter(zone, fact) => self.input(&zone, Input::Fact(fact)),
                 Post::Arrive(zone, traveller) => {
                     if self.chance(6) {
                         self.posts.push_back(Post::Arrive(zone.clone(), traveller.clone()));
@@ -200,6 +206,55 @@ impl Sim {
                 Post::Refused(zone, move_id) => {
                     self.input(&zone, Input::Handover(Handover::Refused { move_id }))
                 }
+            }
+        }
+    }
+
+    /// Each zone's letters, as far as nothing is lost: the letters, or the word that they came.
+    fn bring_letters(&mut self) {
+        let pairs: Vec<(ZoneId, ZoneId)> = self
+            .zones
+            .iter()
+            .flat_map(|(from, hosted)| {
+                hosted.zone.waiting_for_letters().into_iter().map(|to| (from.clone(), to))
+            })
+            .collect();
+        for (from, to) in pairs {
+            let letters = self.zones[&from].zone.letters_to(&to, 3);
+            let Some(last) = letters.last().map(|letter| letter.number) else { continue };
+            if self.chance(6) {
+                continue;
+            }
+            let deaths = self.totals.deaths;
+            self.input(&to, Input::Fact(Fact::Letters(from.clone(), letters)));
+            // A zone that died in between has answered nobody.
+            if self.totals.deaths == deaths && !self.chance(6) {
+                self.totals.letters += 1;
+                self.input(&from, Input::Fact(Fact::Delivered(to, last)));
+            }
+        }
+    }
+
+    /// A target that is away: what its log does not have by now, no request can make happen any more.
+    fn asks_the_log(&mut self) {
+        let moves: Vec<(ZoneId, String)> = self
+            .posts
+            .iter()
+            .filter_map(|post| match post {
+                Post::Arrive(to, traveller) => Some((to.clone(), traveller.as_ref())),
+                _ => None,
+            })
+            .filter(|(to, traveller)| !self.zones[to].zone.knows_move(&traveller.move_id))
+            .map(|(_, traveller)| (traveller.from.zone(), traveller.move_id.clone()))
+            .collect();
+        for (from, move_id) in moves {
+            self.posts.retain(|post| !matches!(post, Post::Arrive(_, t) if t.move_id == move_id));
+            self.totals.unanswered += 1;
+            let deaths = self.totals.deaths;
+            self.input(&from, Input::Handover(Handover::Unanswered { move_id: move_id.clone() }));
+            if self.totals.deaths != deaths {
+                // The source died; whatever it asks now, it asks anew.
+                return;
             }
         }
     }
@@ -342,7 +397,13 @@ impl Sim {
                 }
                 Output::Present(present) => self.tell_others(id, &Fact::Present(present)),
                 Output::Absent(who) => self.tell_others(id, &Fact::Absent(who)),
-                Output::Act(act) => self.act(id, act),
+                // Given at once where it can be, and for certain by `bring_letters`.
+                Output::Post(to, letter) => {
+                    let letters = Fact::Letters(id.clone(), vec![letter]);
+                    self.posts.push_back(Post::Letter(to, letters));
+                }
+                Output::NotPosted(to) => panic!("{id} has too many letters for {to}"),
+                Output::Act(_) => {}
             }
         }
     }
@@ -350,17 +411,6 @@ impl Sim {
     fn tell_others(&mut self, id: &ZoneId, fact: &Fact) {
         for (_, hosted) in self.zones.iter_mut().filter(|(zone, _)| *zone != id) {
             step(&mut hosted.zone, Input::Fact(fact.clone()), self.now, &mut self.rng);
-        }
-    }
-
-    fn act(&mut self, id: &ZoneId, act: Act) {
-        match act {
-            Act::Send(who, zone, act) => self.posts.push_back(Post::Fact(zone, Fact::Act(who, act))),
-            Act::Tell(fact) => {
-                let others: Vec<ZoneId> = self.zones.keys().filter(|zone| *zone != id).cloned().collect();
-                self.posts.extend(others.into_iter().map(|zone| Post::Fact(zone, (*fact).clone())));
-            }
-            Act::Revoke(..) | Act::Ban(..) | Act::Shutdown => {}
         }
     }
 
@@ -426,7 +476,21 @@ impl Sim {
             self.time_passes();
             self.deliver();
             self.deliver();
+            self.bring_letters();
         }
+        let plans: Vec<serde_json::Value> = self
+            .zones
+            .values()
+            .map(|hosted| {
+                assert_eq!(hosted.zone.letters_waiting(), 0, "a letter never came");
+                let state: serde_json::Value = serde_json::from_str(&hosted.zone.checkpoint()).expect("JSON");
+                // A plan whose time has come is over where that was seen.
+                let plan = &state["shutdown"];
+                let at = plan["at"].as_i64().filter(|at| *at > self.now);
+                serde_json::json!([plan["made"], plan["by"], at])
+            })
+            .collect();
+        assert!(plans.iter().all(|plan| *plan == plans[0]), "zones disagree on the shutdown: {plans:?}");
         for player in &self.players {
             assert!(
                 !self.zones.values().any(|hosted| hosted.zone.is_moving(player.id)),

@@ -37,6 +37,7 @@ const FORMS: &[&str] = &[
     "Type a command. 'help' lists them.",
     "You may not do that.",
     "You cannot go that way.",
+    "That place cannot be reached at the moment. Please try again.",
     "It is locked.",
     "You are muted until ??:??.",
     "There is no command '*'.",

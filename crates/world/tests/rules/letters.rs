@@ -1,0 +1,250 @@
+//! What zones post to each other: it comes, once, in order, whatever dies; and what comes for somebody on the way.
+
+use crate::*;
+
+/// Two zones at a table each, Root in the town, and what each knows of the other's people.
+fn two_zones() -> (Table, Table) {
+    let (mut town, mut wood) = (Table::with(quiet()), Table::of("wood", quiet()));
+    town.enter("Root", Role::Admin);
+    wood.skip(10);
+    wood.enter("Ben", Role::Player);
+    wood.enter("Mod", Role::Admin);
+    meet(&mut town, &mut wood);
+    (town, wood)
+}
+
+fn meet(town: &mut Table, wood: &mut Table) {
+    for present in wood.zone.occupants() {
+        town.input(Input::Fact(Fact::Present(present)));
+    }
+    for present in town.zone.occupants() {
+        wood.input(Input::Fact(Fact::Present(present)));
+    }
+}
+
+/// Brings what waits in one zone to the other, and the word that it came back.
+fn bring(from: &mut Table, to: &mut Table) -> Vec<String> {
+    let (here, there) = (from.zone.id().clone(), to.zone.id().clone());
+    let letters = from.zone.letters_to(&there, usize::MAX);
+    let Some(last) = letters.last().map(|letter| letter.number) else { return Vec::new() };
+    let lines = to.input(Input::Fact(Fact::Letters(here, letters)));
+    from.input(Input::Fact(Fact::Delivered(there, last)));
+    assert_eq!(from.zone.letters_waiting(), 0);
+    lines
+}
+
+#[test]
+fn a_shutdown_is_known_in_every_zone_and_cancelled_from_any() {
+    let (mut town, mut wood) = two_zones();
+    assert_eq!(wood.types("Mod", "shutdown cancel"), ["Mod! There is no shutdown to cancel."]);
+    town.types("Root", "shutdown 90");
+    assert!(bring(&mut town, &mut wood).is_empty(), "one zone tells everyone");
+    assert!(wood.types("Mod", "admin status")[0].ends_with("Shutdown in 90 seconds."));
+    wood.wait(60);
+    assert!(wood.timer(Timer::Shutdown).is_empty(), "one zone reminds everyone");
+    wood.now -= 60_000;
+    let lines = wood.types("Mod", "shutdown cancel");
+    assert!(lines.contains(&"Ben: [system] The shutdown is cancelled.".to_owned()), "{lines:?}");
+    bring(&mut wood, &mut town);
+    town.wait(100);
+    assert!(town.timer(Timer::Shutdown).is_empty());
+    assert_eq!(town.acts().count(), 0, "it is cancelled where it was planned");
+    assert_eq!(town.types("Root", "shutdown cancel"), ["Root! There is no shutdown to cancel."]);
+}
+
+#[test]
+fn a_shutdown_stops_every_host_and_is_over_after_a_restart() {
+    let (mut town, mut wood) = two_zones();
+    town.types("Root", "shutdown 5");
+    bring(&mut town, &mut wood);
+    for table in [&mut town, &mut wood] {
+        table.wait(5);
+        table.timer(Timer::Shutdown);
+        assert_eq!(table.acts().cloned().collect::<Vec<_>>(), [Act::Shutdown]);
+    }
+    town.types("Root", "shutdown 5");
+    let kept = town.zone.checkpoint();
+    let mut after =
+        Zone::restore(zone_id("town"), Arc::new(content()), quiet(), Some(&kept)).expect("a zone");
+    let outputs = after.wake(town.now + 6_000, &mut town.rng);
+    assert!(
+        !outputs.iter().any(|o| matches!(o, Output::SetTimer(Timer::Shutdown, Some(_)) | Output::Act(_)))
+    );
+}
+
+#[test]
+fn of_two_plans_the_later_counts_in_both_zones() {
+    let (mut town, mut wood) = two_zones();
+    town.types("Root", "shutdown 90");
+    wood.wait(1);
+    wood.types("Mod", "shutdown 600");
+    bring(&mut town, &mut wood);
+    bring(&mut wood, &mut town);
+    town.wait(1);
+    for (table, name) in [(&mut town, "Root"), (&mut wood, "Mod")] {
+        let status = table.types(name, "admin status");
+        assert!(status[0].ends_with("Shutdown in 600 seconds."), "{status:?}");
+    }
+}
+
+#[test]
+fn a_letter_comes_once_and_in_order() {
+    let (mut town, mut wood) = two_zones();
+    town.types("Root", "whisper ben one");
+    town.types("Root", "teleport ben wood_brook");
+    let letters = town.zone.letters_to(&zone_id("wood"), 9);
+    let come = |letter: &Letter| Input::Fact(Fact::Letters(zone_id("town"), vec![letter.clone()]));
+    wood.input(come(&letters[1]));
+    assert_eq!(wood.last.len(), 0, "the one before it has not come");
+    wood.input(come(&letters[0]));
+    assert_eq!(wood.input(come(&letters[1]))[..2], ["Mod: Ben leaves.", "Ben> Root sends you to Brook."]);
+    for letter in &letters {
+        wood.input(come(letter));
+        assert_eq!(wood.last.len(), 0, "it is here already");
+    }
+    // The answer to the first alone: the second is asked for until its own.
+    town.input(Input::Fact(Fact::Delivered(zone_id("wood"), letters[0].number)));
+    assert_eq!(town.zone.letters_to(&zone_id("wood"), 9).len(), 1);
+    town.input(Input::Fact(Fact::Delivered(zone_id("wood"), letters[1].number)));
+    assert_eq!(town.zone.letters_waiting(), 0);
+    town.input(Input::Fact(Fact::Delivered(zone_id("wood"), letters[1].number)));
+    assert_eq!(town.effects(), 0, "the answer twice is the answer once");
+}
+
+#[test]
+fn the_next_owner_brings_what_the_last_one_did_not() {
+    let (mut town, mut wood) = two_zones();
+    let fresh = town.zone.checkpoint();
+    town.types("Root", "summon ben");
+    let effects: Vec<_> =
+        town.last.iter().filter_map(|o| if let Output::Effect(e) = o { Some(e) } else { None }).collect();
+    let mut next =
+        Zone::restore(zone_id("town"), Arc::new(content()), quiet(), Some(&fresh)).expect("a zone");
+    for effect in effects {
+        next.replay_effect(effect);
+    }
+    let outputs = next.wake(town.now, &mut town.rng);
+    let posted = outputs
+        .into_iter()
+        .find_map(|o| if let Output::Post(to, letter) = o { Some((to, letter)) } else { None });
+    let (to, letter) = posted.expect("a letter");
+    assert_eq!(to, zone_id("wood"));
+    wood.input(Input::Fact(Fact::Letters(zone_id("town"), vec![letter])));
+    assert!(wood.zone.is_moving(wood.id("Ben")), "he is on his way");
+}
+
+#[test]
+fn letters_are_bounded_and_what_is_beyond_is_said() {
+    let (mut town, _) = two_zones();
+    for _ in 0..tidings_world::limits::OUTBOX_MAX {
+        town.types("Root", "whisper ben one");
+    }
+    assert_eq!(town.zone.letters_waiting(), tidings_world::limits::OUTBOX_MAX);
+    town.types("Root", "whisper ben two");
+    assert!(town.last.iter().any(|output| matches!(output, Output::NotPosted(_))));
+    assert_eq!(town.zone.letters_waiting(), tidings_world::limits::OUTBOX_MAX);
+}
+
+#[test]
+fn others_read_the_direction_wherever_it_was_said() {
+    let (mut town, mut wood) = two_zones();
+    assert_eq!(town.types("Root", "teleport ben n"), ["Root! You cannot go that way."]);
+    assert_eq!(town.types("Root", "teleport ben goto"), ["Root! There is no place called 'goto'."]);
+    wood.types("Ben", "west");
+    meet(&mut town, &mut wood);
+    assert_eq!(town.types("Root", "teleport ben e"), ["Root> You send Ben to the east."]);
+    wood.types("Mod", "goto wood_glade");
+    let lines = bring(&mut town, &mut wood);
+    assert_eq!(lines, ["Mod: Ben leaves to the east.", "Ben> Root sends you to the east."]);
+    wood.types("Mod", "goto wood_brook");
+    town.types("Root", "teleport ben wood_glade");
+    assert_eq!(bring(&mut town, &mut wood), ["Mod: Ben leaves.", "Ben> Root sends you to Glade."]);
+}
+
+/// Ann on her way to the wood.
+fn on_her_way() -> (Table, Traveller, Table) {
+    let mut town = Table::with(quiet());
+    town.enter("Ann", Role::Player);
+    town.enter("Root", Role::Admin);
+    let traveller = goes_to_the_wood(&mut town, "Ann");
+    let mut wood = Table::of("wood", quiet());
+    wood.skip(100);
+    (town, traveller, wood)
+}
+
+fn what_came_meanwhile(town: &mut Table) {
+    let until = Some(town.now + 600_000);
+    town.types("Root", "mute_global ann 10");
+    town.input(Input::Fact(Fact::Silenced(account(1), until)));
+    town.input(Input::Fact(Fact::Role(account(1), Role::Builder)));
+    town.types("Root", "whisper ann psst");
+    assert!(town.zone.is_moving(town.id("Ann")), "she is on her way still");
+}
+
+#[test]
+fn what_comes_for_one_on_the_way_is_done_where_they_arrive() {
+    let (mut town, traveller, mut wood) = on_her_way();
+    what_came_meanwhile(&mut town);
+    wood.enter_known("Ann", town.id("Ann"), town.session_of("Ann"));
+    wood.input(Input::Handover(Handover::Arrive(traveller.clone())));
+    let arrived = Handover::Arrived { move_id: traveller.move_id, zone: zone_id("wood") };
+    town.input(Input::Handover(arrived));
+    bring(&mut town, &mut wood);
+    assert_eq!(wood.types("Ann", "say hi"), ["Ann! You are muted until 14:10."]);
+    assert_eq!(wood.types("Ann", "goto wood_brook"), ["Ann> You go to Brook."]);
+    wood.wait(601);
+    assert_eq!(
+        wood.types("Ann", "reply yes"),
+        ["Ann! There is no player called 'Root'."],
+        "as far as is known here"
+    );
+}
+
+#[test]
+fn what_comes_for_one_on_the_way_is_done_here_where_they_stay() {
+    for silent in [false, true] {
+        let (mut town, traveller, _) = on_her_way();
+        what_came_meanwhile(&mut town);
+        let move_id = traveller.move_id;
+        let (end, text) = if silent {
+            (
+                Handover::Unanswered { move_id },
+                "Ann! That place cannot be reached at the moment. Please try again.",
+            )
+        } else {
+            (Handover::Refused { move_id }, "Ann! You cannot go that way.")
+        };
+        assert_eq!(town.input(Input::Handover(end)), [text]);
+        assert_eq!(town.types_as("Ann", "m1", "north"), [text], "one outcome");
+        assert_eq!(town.types("Ann", "say hi"), ["Ann! You are muted until 14:10."]);
+        assert_eq!(town.types("Ann", "reply yes"), ["Ann! You are muted until 14:10."]);
+        assert_eq!(town.types("Ann", "goto town_hall")[0], "Ann> You go to Main Hall.");
+    }
+}
+
+#[test]
+fn a_kick_finds_one_who_went_on() {
+    let (mut town, traveller, mut wood) = on_her_way();
+    town.types("Root", "kick ann out");
+    wood.enter_known("Ann", town.id("Ann"), town.session_of("Ann"));
+    wood.input(Input::Handover(Handover::Arrive(traveller.clone())));
+    town.input(Input::Handover(Handover::Arrived { move_id: traveller.move_id, zone: zone_id("wood") }));
+    bring(&mut town, &mut wood);
+    assert!(!wood.zone.owns(town.id("Ann")));
+    // Who is in neither zone is let be.
+    town.input(Input::Fact(Fact::Act(character(99), RemoteAct::Kick(4004, String::new()), 0)));
+    assert_eq!(town.last.len(), 0);
+}
+
+#[test]
+fn a_mute_reaches_the_other_characters_of_its_account() {
+    let (mut town, mut wood) = two_zones();
+    let other = Arrival { account: account(1), ..arrival(31, "Twin", Role::Player) };
+    wood.skip(20);
+    wood.enter_known("Twin", character(31), crate::common::session(31));
+    wood.enter_as("Twin", other);
+    meet(&mut town, &mut wood);
+    assert_eq!(town.types("Root", "mute ben"), ["Root> You have muted Ben."]);
+    bring(&mut town, &mut wood);
+    assert_eq!(wood.types("Twin", "mutes"), ["Twin> You have muted:\nBen"]);
+}
