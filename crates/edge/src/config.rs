@@ -5,12 +5,12 @@
 
 use std::time::Duration;
 
+use tidings_protocol::frames::COMMAND_CHARS;
+
 /// Largest frame a client may send, in bytes: a command line of 9 KiB and its envelope.
 pub const FRAME_BYTES: usize = 10 * 1024;
 /// Deepest nesting of a client's JSON: a position is three deep.
 pub const JSON_DEPTH: usize = 10;
-/// Longest command line in characters: a whisper of 2,000 with its name.
-pub const COMMAND_CHARS: usize = 2_200;
 /// Longest command line in bytes: four to a character, and some.
 pub const COMMAND_BYTES: usize = 9 * 1024;
 /// What waits for one slow reader, in bytes, before it is disconnected with resume.

@@ -12,6 +12,8 @@ use crate::position::Position;
 
 /// The WebSocket sub-protocol of these frames, also taken when a client names none.
 pub const SUB_PROTOCOL: &str = "tidings.v1.json";
+/// Longest command line, in characters, unless it is configured otherwise: a whisper of 2,000 with its name.
+pub const COMMAND_CHARS: usize = 2_200;
 /// Longest `id` of a command or a ping, in bytes.
 pub const FRAME_ID_BYTES_MAX: usize = 64;
 

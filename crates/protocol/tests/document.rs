@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use tidings_protocol::frames::ServerFrame;
 use tidings_protocol::read::client_frame;
-use tidings_protocol::{CloseCode, ErrorCode};
+use tidings_protocol::{Catalogue, CloseCode, ErrorCode};
 
 const DOCUMENT: &str = include_str!("../../../docs/protocol.md");
 const DEPTH: usize = 10;
@@ -52,6 +52,17 @@ fn every_server_frame_has_an_example_that_reads() {
     }
     let all = ["bye", "error", "event", "gap", "patch", "pong", "reply", "state", "welcome"];
     assert_eq!(types.into_iter().collect::<Vec<_>>(), all);
+}
+
+#[test]
+fn every_key_that_is_named_is_in_the_catalogue() {
+    let catalogue = Catalogue::builtin();
+    let keys: Vec<&str> =
+        DOCUMENT.split("\"key\":\"").skip(1).filter_map(|after| after.split('"').next()).collect();
+    assert!(keys.len() >= 3, "{keys:?}");
+    for key in keys {
+        assert!(catalogue.has(key), "'{key}' is in no catalogue");
+    }
 }
 
 /// The rows of the table under a heading.

@@ -30,14 +30,7 @@ async fn main() {
     let zone = content.world.as_ref().unwrap().start.zone();
     let backend = Embedded::open(declare(EmbeddedConfig::default())).unwrap();
     let bus = Bus::new(backend, Arc::new(subjects::registry(None).unwrap()));
-    let off = Limits {
-        say_per_minute: 0,
-        local_per_minute: 0,
-        global_per_minute: 0,
-        party_per_minute: 0,
-        whispers_per_minute: 0,
-        whispers_per_person_per_minute: 0,
-    };
+    let off = Limits::NONE;
     let parts = Parts {
         bus: bus.clone(),
         store: Store::memory().await.unwrap(),

@@ -15,8 +15,6 @@ pub const EMOTE_CHARS_MAX: usize = 200;
 pub const POSE_CHARS_MAX: usize = 100;
 /// Longest whisper, in characters.
 pub const WHISPER_CHARS_MAX: usize = 2_000;
-/// Longest command line, in characters: the edge refuses longer ones, aliases may grow into them.
-pub const LINE_CHARS_MAX: usize = 2_200;
 /// Outcomes kept of each character: more than a session can have waiting (`limits.burst`), several times over.
 pub const OUTCOMES_MAX: usize = 64;
 /// Outcomes kept of characters that left, a zone: those of the last few seconds at any plausible rate.
@@ -75,6 +73,18 @@ pub struct Limits {
     pub party_per_minute: u32,
     pub whispers_per_minute: u32,
     pub whispers_per_person_per_minute: u32,
+}
+
+impl Limits {
+    /// As often as one likes.
+    pub const NONE: Self = Self {
+        say_per_minute: 0,
+        local_per_minute: 0,
+        global_per_minute: 0,
+        party_per_minute: 0,
+        whispers_per_minute: 0,
+        whispers_per_person_per_minute: 0,
+    };
 }
 
 impl Default for Limits {

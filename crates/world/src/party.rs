@@ -3,7 +3,7 @@
 
 use tidings_protocol::{Audience, CharacterId, PartyId, Text};
 
-use crate::commands::{self, Call, Done, Ran, look, teleport};
+use crate::commands::{self, Call, Done, Ran, teleport};
 use crate::effect::Change;
 use crate::input::{Fact, Present, Timer};
 use crate::limits::{INVITATION_MS, PARTY_MEMBERS_MAX};
@@ -269,6 +269,5 @@ pub(crate) fn list(turn: &Turn<'_>, call: &Call<'_>) -> Ran {
         }
     };
     let names: Vec<Text> = members.iter().enumerate().map(name).collect();
-    let list = look::list(names).ok_or_else(|| t("party.not_in"))?;
-    Ok(Done::Read(t1("party.list", "list", list)))
+    Ok(Done::Read(t1("party.list", "list", turn.row(call.me, names))))
 }

@@ -115,9 +115,9 @@ pub(crate) struct Kept {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Settings {
-    /// Rooms without their description.
+    /// Rooms that one walks into without their description: clients leave it out.
     pub brief: bool,
-    /// Plain sentences, one thing a line.
+    /// Lists with one thing a line.
     pub screen_reader: bool,
     /// No invitations to parties, please.
     pub no_invitations: bool,

@@ -28,17 +28,39 @@ pub(crate) fn or_nothing(text: Option<Text>) -> Text {
 
 /// Seconds, rounded up, at least one.
 pub(crate) fn seconds(ms: Millis) -> Text {
-    count("time.second", "time.seconds", (ms + 999) / 1000)
+    count("time.seconds", (ms + 999) / 1000)
 }
 
 /// Minutes.
 pub(crate) fn minutes(n: i64) -> Text {
-    count("time.minute", "time.minutes", n)
+    count("time.minutes", n)
 }
 
-fn count(one: &str, many: &str, n: i64) -> Text {
-    let n = n.max(1);
-    t1(if n == 1 { one } else { many }, "n", n.to_string())
+fn count(key: &str, n: i64) -> Text {
+    t1(key, "n", n.max(1).to_string())
+}
+
+/// Texts as `a, b, c`; none: `None`.
+fn list(texts: &[Text]) -> Option<Text> {
+    // Nested by halves: a renderer bounds how deep texts may be.
+    match texts {
+        [] => None,
+        [one] => Some(one.clone()),
+        _ => {
+            let (left, right) = texts.split_at(texts.len() / 2);
+            Some(t1("list.two", "first", or_nothing(list(left))).with("rest", or_nothing(list(right))))
+        }
+    }
+}
+
+/// Things behind the word that says what they are: in a row, or each on a line of its own, which is how one follows
+/// them by ear.
+pub(crate) fn row(lines: bool, things: Vec<Text>) -> Text {
+    if lines {
+        t("list.lines").with("lines", things)
+    } else {
+        t1("list.row", "list", or_nothing(list(&things)))
+    }
 }
 
 /// The time of day, UTC, as `14:05`.

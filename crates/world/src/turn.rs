@@ -9,6 +9,7 @@ use crate::effect::{Change, Effect};
 use crate::input::{Millis, Origin, Present, Timer};
 use crate::output::{Act, Actor, AuditEntry, Event, Output, Persist};
 use crate::state::Person;
+use crate::text::row;
 use crate::zone::Zone;
 
 /// What decides: the zone, the time, chance, and the outputs.
@@ -136,6 +137,11 @@ impl Turn<'_> {
             only: vec![whom],
             ..Event::default()
         });
+    }
+
+    /// Things in a row, or a line each where the character's settings say so.
+    pub fn row(&self, who: CharacterId, things: Vec<Text>) -> Text {
+        row(self.person(who).is_some_and(|person| person.kept.settings.screen_reader), things)
     }
 
     pub fn find_present(&self, name: &str) -> Option<&Present> {

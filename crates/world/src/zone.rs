@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rand::Rng;
 use serde_json::Value;
+use tidings_protocol::frames::COMMAND_CHARS;
 use tidings_protocol::{Audience, CharacterId, RoomId, SessionId, WorldId, ZoneId};
 
 use crate::content::Content;
@@ -30,11 +31,14 @@ pub struct Config {
     pub limits: Limits,
     /// How long a link-dead character stays, in milliseconds.
     pub grace_ms: i64,
+    /// Longest command line, in characters; 0: as long as an edge takes. Edges refuse longer ones already, but an
+    /// alias may grow into one.
+    pub command_chars: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { limits: Limits::default(), grace_ms: GRACE_MS }
+        Self { limits: Limits::default(), grace_ms: GRACE_MS, command_chars: COMMAND_CHARS }
     }
 }
 

@@ -49,14 +49,7 @@ fn run(config: Config, name: &str, line: &str) {
 #[test]
 #[ignore = "measures"]
 fn what_a_step_costs() {
-    let off = Limits {
-        say_per_minute: 0,
-        local_per_minute: 0,
-        global_per_minute: 0,
-        party_per_minute: 0,
-        whispers_per_minute: 0,
-        whispers_per_person_per_minute: 0,
-    };
+    let off = Limits::NONE;
     let high = Limits { say_per_minute: 1_000_000, ..off };
     let text = format!("say {}", "x".repeat(100));
     run(Config { limits: off, ..Config::default() }, "say, no limits", &text);

@@ -8,14 +8,7 @@ use tidings_world::input::{KnownPlayer, Role};
 
 /// Ann and Ben in the hall, Cara in the yard, Mod (a moderator) and Root (an admin) in the hall; the limits are off.
 fn evening() -> Table {
-    let limits = tidings_world::Limits {
-        say_per_minute: 0,
-        local_per_minute: 0,
-        global_per_minute: 0,
-        party_per_minute: 0,
-        whispers_per_minute: 0,
-        whispers_per_person_per_minute: 0,
-    };
+    let limits = tidings_world::Limits::NONE;
     let mut table = Table::with(tidings_world::Config { limits, ..Default::default() });
     table.enter("Ann", Role::Player);
     table.enter("Ben", Role::Player);
@@ -135,7 +128,7 @@ fn walking_and_seeing() {
             ("Ann", "look", &["Ann> Main Hall\nThis is the Main Hall.\nExits: east, down\nHere: Ben"]),
             ("Cara", "look", &["Cara> Yard\nThis is the Yard.\nExits: north, west, in, out"]),
             ("Ann", "brief", &["Ann> brief is now on."]),
-            ("Ann", "l", &["Ann> Main Hall\nExits: east, down\nHere: Ben"]),
+            ("Ann", "l", &["Ann> Main Hall\nThis is the Main Hall.\nExits: east, down\nHere: Ben"]),
             ("Ann", "look hearth", &["Ann> It crackles."]),
             ("Ann", "look at fire", &["Ann> It crackles."]),
             ("Ann", "look be", &["Ann> Ben is here."]),
@@ -167,7 +160,7 @@ fn walking_and_seeing() {
                 "Ann",
                 "look",
                 &[
-                    "Ann> Cellar\nThis is the Cellar.\nExits: north (oak door, locked), up\nHere:\nthe innkeeper",
+                    "Ann> Cellar\nThis is the Cellar.\nExits:\nnorth (oak door, locked)\nup\nHere:\nthe innkeeper",
                 ],
             ),
         ],
@@ -204,6 +197,30 @@ fn mutes() {
                 "mute",
                 &["Ann! Usage: mute <player> [on <channel>] [minutes] [reason], mute channel <name>"],
             ),
+            ("Ann", "mute Ben on global 5", &["Ann> You have muted Ben on global for 5 minutes."]),
+            ("Ann", "mute zoe 1 on local so loud", &["Ann> You have muted Zoe on local for 1 minute."]),
+            ("Ann", "mute cara on say rude", &["Ann> You have muted Cara on say."]),
+            (
+                "Ann",
+                "mutes",
+                &[
+                    "Ann> You have muted:\nCara until 14:05 (so loud)\nBen on global until 14:05\nZoe on local until 14:01 (so loud)\nCara on say (rude)",
+                ],
+            ),
+            (
+                "Ann",
+                "mute Ben on",
+                &["Ann! Usage: mute <player> [on <channel>] [minutes] [reason], mute channel <name>"],
+            ),
+            ("Ann", "mute Ben 5 on nothing", &["Ann! There is no channel called 'nothing'."]),
+            (
+                "Ann",
+                "mute channel local 5",
+                &["Ann! Usage: mute <player> [on <channel>] [minutes] [reason], mute channel <name>"],
+            ),
+            ("Ann", "unmute Ben", &["Ann! You have not muted Ben."]),
+            ("Ann", "unmute Ben on say", &["Ann! You have not muted Ben on say."]),
+            ("Ann", "unmute Ben on global", &["Ann> You have unmuted Ben on global."]),
             ("Ann", "mute nobody", &["Ann! There is no player called 'nobody'."]),
             ("Ann", "mute Ann", &["Ann! You cannot mute yourself."]),
             ("Ann", "mute Ben 0", &["Ann! The minutes are a number from 1 to 525600."]),
@@ -356,7 +373,7 @@ fn staff() {
                 "Root",
                 "admin status",
                 &[
-                    "Root> Zone town: 5 people, 1 characters, 3 rooms, 0 parties.\nOnline in the world: 5.\nShutdown in 90 seconds.",
+                    "Root> Zone town: 5 players, 1 character, 3 rooms, 0 parties.\nOnline in the world: 5.\nShutdown in 90 seconds.",
                 ],
             ),
             ("Ann", "admin status", &["Ann! You may not do that."]),

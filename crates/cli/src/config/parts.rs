@@ -90,6 +90,7 @@ impl Config {
                 whispers_per_person_per_minute: self.rate("limits.whispers_per_person_per_minute"),
             },
             grace_ms: i64::try_from(self.seconds("session.grace_seconds").as_millis()).unwrap_or(i64::MAX),
+            command_chars: self.size("limits.command_chars"),
         }
     }
 

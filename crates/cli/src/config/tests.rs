@@ -19,6 +19,7 @@ fn without_a_word_it_is_the_defaults_of_the_crates() {
     assert_eq!(config.rates(), tidings_edge::limits::Rates::default());
     assert_eq!(config.rules().limits, tidings_world::limits::Limits::default());
     assert_eq!(config.rules().grace_ms, tidings_world::zone::GRACE_MS);
+    assert_eq!(config.rules().command_chars, config.edge().limits.command_chars, "one limit");
     let (edge, default) = (config.edge(), tidings_edge::config::EdgeConfig::default());
     assert_eq!(format!("{edge:?}"), format!("{default:?}"));
     assert!(!config.http().secure_cookies && config.http().guests);

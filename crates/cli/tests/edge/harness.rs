@@ -118,14 +118,7 @@ impl House {
         let files: BTreeMap<String, String> =
             files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
         let content = Arc::new(Content::load(&files).expect("the test's world has no mistake"));
-        let limits = Limits {
-            say_per_minute: 0,
-            local_per_minute: 0,
-            global_per_minute: 0,
-            party_per_minute: 0,
-            whispers_per_minute: 0,
-            whispers_per_person_per_minute: 0,
-        };
+        let limits = Limits::NONE;
         let parts = Parts {
             bus: bus.clone(),
             store: store.clone(),

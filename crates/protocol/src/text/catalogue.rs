@@ -21,6 +21,18 @@ const BUILTIN: [(&str, &str); 2] =
 enum Part {
     Literal(Box<str>),
     Argument(Box<str>),
+    /// By the number that this argument is: the form of one, and of any other.
+    Form(Box<str>, Box<str>, Box<str>),
+}
+
+impl Part {
+    /// The argument it needs.
+    fn place(&self) -> Option<&str> {
+        match self {
+            Self::Literal(_) => None,
+            Self::Argument(name) | Self::Form(name, ..) => Some(name),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,10 +87,7 @@ impl Catalogue {
             .into_iter()
             .flatten()
             .map(|(key, template)| {
-                let places = template.0.iter().filter_map(|part| match part {
-                    Part::Argument(name) => Some(name.to_string()),
-                    Part::Literal(_) => None,
-                });
+                let places = template.0.iter().filter_map(Part::place).map(str::to_owned);
                 (key.clone(), places.collect())
             })
             .collect()
@@ -124,6 +133,10 @@ impl Catalogue {
         for part in &template.0 {
             match part {
                 Part::Literal(literal) => out.push_str(literal),
+                Part::Form(name, one, other) => {
+                    let is_one = matches!(text.args.get(name.as_ref()), Some(Arg::Plain(n)) if n == "1");
+                    out.push_str(if is_one { one } else { other });
+                }
                 Part::Argument(name) => match text.args.get(name.as_ref()) {
                     Some(arg) => self.write_arg(out, arg, templates, depth),
                     None => {
@@ -215,17 +228,25 @@ fn parse_template(value: &str) -> Option<Template> {
         if !literal.is_empty() {
             parts.push(Part::Literal(literal.into()));
         }
-        let (name, after) = after.split_once('}')?;
-        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
-            return None;
-        }
-        parts.push(Part::Argument(name.into()));
+        let (place, after) = after.split_once('}')?;
+        parts.push(parse_place(place)?);
         rest = after;
     }
     if !rest.is_empty() {
         parts.push(Part::Literal(rest.into()));
     }
     Some(Template(parts))
+}
+
+/// `name`, or `name?one|other`.
+fn parse_place(place: &str) -> Option<Part> {
+    let (name, forms) = place.split_once('?').map_or((place, None), |(name, forms)| (name, Some(forms)));
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+        return None;
+    }
+    let Some(forms) = forms else { return Some(Part::Argument(name.into())) };
+    let (one, other) = forms.split_once('|').filter(|(_, other)| !other.contains('|'))?;
+    Some(Part::Form(name.into(), one.into(), other.into()))
 }
 
 #[cfg(test)]
@@ -273,6 +294,44 @@ mod tests {
     }
 
     #[test]
+    fn a_word_has_the_form_of_its_number() {
+        let catalogue = Catalogue::builtin();
+        for (n, en, de) in [
+            ("0", "0 seconds", "0 Sekunden"),
+            ("1", "1 second", "1 Sekunde"),
+            ("2", "2 seconds", "2 Sekunden"),
+            ("21", "21 seconds", "21 Sekunden"),
+        ] {
+            let text = Text::new("time.seconds").with("n", n);
+            assert_eq!(
+                (catalogue.render(&text, "en").as_str(), catalogue.render(&text, "de").as_str()),
+                (en, de)
+            );
+        }
+        let text =
+            Text::new("flood.say").with("n", "1").with("time", Text::new("time.seconds").with("n", "1"));
+        let expected = "Not so fast: at most 1 line a minute. Try again in 1 second.";
+        assert_eq!(catalogue.render(&text, "en"), expected);
+    }
+
+    /// Every number that is shown with a word after it gives the word both forms.
+    #[test]
+    fn no_count_is_shown_with_a_word_of_one_form() {
+        for (locale, file) in BUILTIN {
+            for line in file.lines().filter(|line| line.starts_with('"')) {
+                for count in ["n", "people", "npcs", "rooms", "parties"] {
+                    let place = format!("{{{count}}} ");
+                    for after in line.split(&place).skip(1) {
+                        let fits = after.starts_with(&format!("{{{count}?"))
+                            || ["more", "weitere"].iter().any(|word| after.starts_with(word));
+                        assert!(fits, "{locale}: {line}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_is_not_known_is_still_readable() {
         let catalogue = Catalogue::builtin();
         let unknown = Text::new("no.such").with("a", "one").with("b", "two");
@@ -291,6 +350,9 @@ mod tests {
             ("# fine\n\"a\" = \"x\\q\"", CatalogueError::Line(2)),
             ("\"a\" = \"{x\"", CatalogueError::Place(1)),
             ("\"a\" = \"{X}\"", CatalogueError::Place(1)),
+            ("\"a\" = \"{n?one}\"", CatalogueError::Place(1)),
+            ("\"a\" = \"{n?a|b|c}\"", CatalogueError::Place(1)),
+            ("\"a\" = \"{?a|b}\"", CatalogueError::Place(1)),
             ("\"a\" = \"1\"\n\"a\" = \"2\"", CatalogueError::Twice(2, "a".into())),
         ] {
             assert_eq!(catalogue.add("zz", file), Err(error), "{file}");

@@ -195,14 +195,7 @@ impl Ground {
 
 /// Tests talk faster than people.
 fn no_limits() -> Limits {
-    Limits {
-        say_per_minute: 0,
-        local_per_minute: 0,
-        global_per_minute: 0,
-        party_per_minute: 0,
-        whispers_per_minute: 0,
-        whispers_per_person_per_minute: 0,
-    }
+    Limits::NONE
 }
 
 pub fn render(text: wire::Text) -> String {

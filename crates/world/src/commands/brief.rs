@@ -7,7 +7,7 @@ use crate::turn::Turn;
 pub(crate) const SPEC: Spec = Spec {
     names: &["brief"],
     usage: "brief [on|off]",
-    summary: "Rooms without their description, or with it again.",
+    summary: "Shows rooms that you walk into without their description, or with it again. look always has it.",
     see: &["settings"],
     role: Role::Player,
     run,

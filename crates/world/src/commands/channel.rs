@@ -161,9 +161,7 @@ fn who(turn: &Turn<'_>, call: &Call<'_>, channel: Channel) -> Ran {
     if over > 0 {
         texts.push(t1("look.more", "n", over.to_string()));
     }
-    let text = match super::look::list(texts) {
-        Some(list) => t1("channel.who", "channel", channel.name()).with("list", list),
-        None => t1("channel.who_none", "channel", channel.name()),
-    };
-    Ok(Done::Read(text))
+    let key = if texts.is_empty() { "channel.who_none" } else { "channel.who" };
+    let text = t1(key, "channel", channel.name());
+    Ok(Done::Read(if texts.is_empty() { text } else { text.with("list", turn.row(call.me, texts)) }))
 }

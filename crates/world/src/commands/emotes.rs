@@ -2,7 +2,7 @@
 
 use super::{Call, Done, Ran, Spec};
 use crate::input::Role;
-use crate::text::plain;
+use crate::text::{plain, t, t1};
 use crate::turn::Turn;
 
 pub(crate) const SPEC: Spec = Spec {
@@ -14,7 +14,8 @@ pub(crate) const SPEC: Spec = Spec {
     run,
 };
 
-fn run(turn: &mut Turn<'_>, _: &Call<'_>) -> Ran {
-    let words: Vec<&str> = turn.zone.content.emotes.keys().map(String::as_str).collect();
-    Ok(Done::Read(plain(words.join(", "))))
+fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
+    let words: Vec<_> = turn.zone.content.emotes.keys().map(plain).collect();
+    let text = if words.is_empty() { t("emotes.none") } else { t1("emotes.list", "list", turn.row(call.me, words)) };
+    Ok(Done::Read(text))
 }

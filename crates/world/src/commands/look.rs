@@ -1,6 +1,5 @@
 //! `look`, `look <thing/person/direction>`: what one sees.
 
-use tidings_protocol::text::Arg;
 use tidings_protocol::{CharacterId, RoomId, Text};
 
 use super::{Call, Done, Ran, Spec};
@@ -31,22 +30,18 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
 
 fn room(turn: &Turn<'_>, me: &Person) -> Text {
     let Some(room) = turn.room(&me.room) else { return plain(me.room.to_string()) };
-    let key = if me.kept.settings.brief { "look.room_brief" } else { "look.room" };
     let weather = npc::weather_line(turn, room).map(|text| t1("look.weather", "text", text));
-    t1(key, "name", room.name.as_str())
+    t1("look.room", "name", room.name.as_str())
         .with("description", room.description.as_str())
         .with("weather", or_nothing(weather))
-        .with("exits", exits(room))
+        .with("exits", exits(turn, me, room))
         .with("here", here(turn, me))
 }
 
-fn exits(room: &Room) -> Text {
+fn exits(turn: &Turn<'_>, me: &Person, room: &Room) -> Text {
     let shown: Vec<Text> =
         room.exits.iter().filter(|(_, exit)| !exit.hidden).map(|(dir, exit)| exit_name(*dir, exit)).collect();
-    match list(shown) {
-        Some(list) => t1("look.exits", "list", list),
-        None => t("look.no_exits"),
-    }
+    if shown.is_empty() { t("look.no_exits") } else { t1("look.exits", "list", turn.row(me.id, shown)) }
 }
 
 fn exit_name(direction: Direction, exit: &Exit) -> Text {
@@ -58,21 +53,6 @@ fn exit_name(direction: Direction, exit: &Exit) -> Text {
             t1(key, "direction", name).with("door", door.as_str())
         }
     }
-}
-
-/// Texts as `a, b, c`; none: `None`.
-pub(crate) fn list(texts: Vec<Text>) -> Option<Text> {
-    // Nested by halves: a renderer bounds how deep texts may be.
-    fn join(texts: &[Text]) -> Text {
-        match texts {
-            [one] => one.clone(),
-            _ => {
-                let (left, right) = texts.split_at(texts.len() / 2);
-                t1("list.two", "first", join(left)).with("rest", join(right))
-            }
-        }
-    }
-    (!texts.is_empty()).then(|| join(&texts))
 }
 
 fn here(turn: &Turn<'_>, me: &Person) -> Text {
@@ -89,10 +69,8 @@ fn here(turn: &Turn<'_>, me: &Person) -> Text {
     }
     if names.is_empty() {
         t("nothing")
-    } else if me.kept.settings.screen_reader {
-        t("look.here_lines").with("lines", Arg::Lines(names))
     } else {
-        t1("look.here", "list", or_nothing(list(names)))
+        t1("look.here", "list", turn.row(me.id, names))
     }
 }
 

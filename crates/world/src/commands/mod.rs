@@ -8,7 +8,7 @@ use tidings_protocol::{CharacterId, Text};
 use crate::content::model::Direction;
 use crate::input::{Answer, KnownPlayer, Millis, Origin, Present, Role};
 use crate::known::Waiting;
-use crate::limits::{LINE_CHARS_MAX, QUESTIONS_MAX};
+use crate::limits::QUESTIONS_MAX;
 use crate::names::{clean, nearest, shown, split};
 use crate::output::{Output, Query, Reply};
 use crate::speech;
@@ -188,11 +188,18 @@ fn run_line(turn: &mut Turn<'_>, origin: &Origin, me: CharacterId, line: &str, a
     }
 }
 
+fn is_too_long(turn: &Turn<'_>, line: &str) -> bool {
+    let max = turn.zone.config.command_chars;
+    max != 0 && line.chars().count() > max
+}
+
 /// Finds the command and runs it.
 fn parse(turn: &mut Turn<'_>, origin: &Origin, me: CharacterId, line: &str, answer: Option<&Answer>) -> Ran {
     let typed = spell_out(line);
     let expanded = expand(turn, me, &typed);
-    within(&expanded, LINE_CHARS_MAX)?;
+    if is_too_long(turn, &expanded) {
+        return Err(t1("refuse.too_long", "n", turn.zone.config.command_chars.to_string()));
+    }
     let (word, rest) = split(&expanded);
     if word.is_empty() {
         return Err(t("refuse.empty"));
@@ -248,7 +255,7 @@ fn expand(turn: &Turn<'_>, me: CharacterId, line: &str) -> String {
         let longer = if rest.is_empty() { text.clone() } else { format!("{text} {rest}") };
         line = spell_out(&longer).into_owned();
         used.push(word);
-        if line.chars().count() > LINE_CHARS_MAX {
+        if is_too_long(turn, &line) {
             return line;
         }
     }

@@ -7,7 +7,7 @@ use crate::turn::Turn;
 pub(crate) const SPEC: Spec = Spec {
     names: &["screenreader"],
     usage: "screenreader [on|off]",
-    summary: "Plain sentences for screen readers: one thing a line.",
+    summary: "For screen readers: lists with one thing a line.",
     see: &["settings"],
     role: Role::Player,
     run,

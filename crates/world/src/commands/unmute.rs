@@ -8,6 +8,7 @@ use crate::output::MuteChange;
 use crate::speech::Channel;
 use crate::text::{t, t1};
 use crate::turn::Turn;
+use tidings_protocol::Text;
 
 pub(crate) const SPEC: Spec = Spec {
     names: &["unmute", "unignore"],
@@ -54,7 +55,7 @@ fn unmute_player(turn: &mut Turn<'_>, call: &Call<'_>, name: &str, channel: Opti
     let me = turn.person(call.me).ok_or_else(|| t("refuse.session"))?;
     match me.mutes.iter().find(|mute| fits(mute, Some(target.account))).cloned() {
         Some(mute) => end(turn, call, mute, channel, &target.name),
-        None => Err(t1("mute.was_not", "name", target.name)),
+        None => Err(about("mute.was_not", "mute.was_not_on", &target.name, channel)),
     }
 }
 
@@ -66,9 +67,14 @@ fn end(
     channel: Option<Channel>,
     name: &str,
 ) -> Ran {
-    let own = match channel {
-        Some(channel) => t1("mute.undone_on", "name", name).with("channel", channel.name()),
-        None => t1("mute.undone", "name", name),
-    };
+    let own = about("mute.undone", "mute.undone_on", name, channel);
     mute::apply(turn, call, MuteChange { removed: true, until: None, ..mute }, own)
+}
+
+/// A text about a player, everywhere or on a channel.
+fn about(everywhere: &str, on: &str, name: &str, channel: Option<Channel>) -> Text {
+    match channel {
+        Some(channel) => t1(on, "name", name).with("channel", channel.name()),
+        None => t1(everywhere, "name", name),
+    }
 }

@@ -135,10 +135,17 @@ pub fn content() -> Content {
         topic: "manners".to_owned(),
         title: "Manners".to_owned(),
         text: "Be kind to everyone.".to_owned(),
-        see_also: vec!["say".to_owned()],
+        see_also: ["say", "kick", "secrets", "nothing"].map(str::to_owned).to_vec(),
         role: "player".to_owned(),
     };
     let secret = Help { topic: "secrets".to_owned(), role: "admin".to_owned(), ..help.clone() };
+    let look = Help {
+        topic: "look".to_owned(),
+        title: "Looking".to_owned(),
+        text: "A room has its things.".to_owned(),
+        see_also: vec!["manners".to_owned(), "examine".to_owned()],
+        role: "player".to_owned(),
+    };
     Content {
         world: Some(WorldMeta {
             id: "lantern".parse().expect("a world"),
@@ -165,7 +172,7 @@ pub fn content() -> Content {
                 (emote.word.clone(), emote)
             })
             .collect(),
-        help: [help, secret].into_iter().map(|help| (help.topic.clone(), help)).collect(),
+        help: [help, secret, look].into_iter().map(|help| (help.topic.clone(), help)).collect(),
     }
 }
 

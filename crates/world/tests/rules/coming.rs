@@ -136,7 +136,7 @@ fn what_is_kept_comes_back() {
     let back = Arrival { room: Some(room), state, ..arrival(1, "Ann", Role::Player) };
     assert_eq!(table.enter_as("Ann", back), ["Ann> Welcome, Ann."]);
     assert_eq!(table.types("Ann", "hi"), ["Ann> You say: hello"]);
-    assert_eq!(table.types("Ann", "look"), ["Ann> Yard\nExits: north, west, in, out"]);
+    assert_eq!(table.types("Ann", "look"), ["Ann> Yard\nThis is the Yard.\nExits: north, west, in, out"]);
     assert_eq!(table.types("Ann", "look me"), ["Ann> Ann is here: dozing"]);
     // A room that is gone, or a state that is none, is no reason to be kept out.
     table.types("Ann", "quit");

@@ -8,6 +8,7 @@ mod living;
 mod moves;
 mod outcomes;
 mod sanctions;
+mod texts;
 mod views;
 
 use std::sync::Arc;
@@ -26,14 +27,7 @@ use tidings_world::{Config, Limits, Output, Zone, step};
 
 /// No limits.
 fn quiet() -> Config {
-    let limits = Limits {
-        say_per_minute: 0,
-        local_per_minute: 0,
-        global_per_minute: 0,
-        party_per_minute: 0,
-        whispers_per_minute: 0,
-        whispers_per_person_per_minute: 0,
-    };
+    let limits = Limits::NONE;
     Config { limits, ..Config::default() }
 }
 
