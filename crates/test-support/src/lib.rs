@@ -2,6 +2,8 @@
 
 mod player;
 mod server;
+mod world;
 
 pub use player::Player;
 pub use server::{Server, ServerBuilder};
+pub use world::small_world;

@@ -74,7 +74,7 @@ keys! {
     "allow.unlimited_registration" Kind::Flag, false, "In production: open registration or guests without a rate limit";
     "limits.frame_bytes" RATE, 10 * 1024, "Largest frame of a client; 0 turns a limit off";
     "limits.json_depth" RATE, 10, "Deepest nesting of a client's JSON";
-    "limits.command_chars" RATE, tidings_protocol::frames::COMMAND_CHARS as i64, "Longest command line, in characters";
+    "limits.command_chars" RATE, tidings_protocol::frames::COMMAND_CHARS, "Longest command line, in characters";
     "limits.commands_per_minute" RATE, 120, "Commands a minute, an account";
     "limits.burst" RATE, 20, "Commands at once, after a pause; as many wait";
     "limits.say_per_minute" RATE, 15, "say a minute, a character";

@@ -38,6 +38,12 @@ impl From<u32> for Value {
     }
 }
 
+impl From<usize> for Value {
+    fn from(number: usize) -> Self {
+        Self::Number(number as u64)
+    }
+}
+
 impl From<i32> for Value {
     fn from(number: i32) -> Self {
         Self::Number(u64::try_from(number).unwrap_or_default())

@@ -1,6 +1,5 @@
 //! A whole world in this process: bus and storage in memory, services, zones, and edges on loopback.
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use tidings_protocol::proto::services::v1::MutesChanged;
 use tidings_protocol::text::Catalogue;
 use tidings_service::{Health, Subjects, declare, subjects};
 use tidings_storage::Store;
-use tidings_test_support::Player;
+use tidings_test_support::{Player, small_world};
 use tidings_world::{Config as Rules, Content, Limits};
 use tidings_world_service::account;
 use tidings_world_service::account::passwords::Cost;
@@ -28,44 +27,6 @@ use tidings_world_service::session;
 use tidings_world_service::{HostConfig, Hosts};
 
 use crate::between::Between;
-
-const WORLD: &str = r#"
-id = "test"
-name = "Test"
-start = "town_hall"
-hour_seconds = 150
-welcome = "Welcome."
-"#;
-
-const TOWN: &str = r#"
-name = "Town"
-[areas]
-centre = "the centre"
-[rooms.hall]
-name = "Hall"
-description = "A hall."
-exits.east = "gate"
-[rooms.gate]
-name = "Gate"
-description = "A gate."
-exits.west = "hall"
-exits.north = "hill_foot"
-"#;
-
-const HILL: &str = r#"
-name = "Hill"
-[areas]
-slope = "the slope"
-[rooms.foot]
-name = "Foot"
-description = "The foot of the hill."
-exits.south = "town_gate"
-exits.up = "top"
-[rooms.top]
-name = "Top"
-description = "The top of the hill."
-exits.down = "foot"
-"#;
 
 /// A whole world.
 pub struct House {
@@ -114,16 +75,16 @@ impl House {
         let bus = Bus::new(backend, Arc::clone(&registry));
         let store = Store::memory().await.unwrap();
         let health = Health::new();
-        let files = [("world.toml", WORLD), ("zones/town.toml", TOWN), ("zones/hill.toml", HILL)];
-        let files: BTreeMap<String, String> =
-            files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
-        let content = Arc::new(Content::load(&files).expect("the test's world has no mistake"));
-        let limits = Limits::NONE;
+        let content = Arc::new(Content::load(&small_world()).expect("the test's world has no mistake"));
         let parts = Parts {
             bus: bus.clone(),
             store: store.clone(),
             content,
-            rules: Rules { limits, grace_ms: i64::try_from(setup.grace.as_millis()).unwrap() },
+            rules: Rules {
+                limits: Limits::NONE,
+                grace_ms: i64::try_from(setup.grace.as_millis()).unwrap(),
+                ..Rules::default()
+            },
             catalogue: Arc::new(Catalogue::builtin()),
             health: health.clone(),
         };

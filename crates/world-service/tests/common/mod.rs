@@ -19,6 +19,7 @@ use tidings_protocol::text::Catalogue;
 use tidings_protocol::{Audience, Text};
 use tidings_service::{Caller, Health, Subjects, declare, subjects};
 use tidings_storage::Store;
+use tidings_test_support::small_world;
 use tidings_world::{Config, Content, Limits};
 use tidings_world_service::host::Parts;
 use tidings_world_service::{HostConfig, Hosts};
@@ -26,62 +27,23 @@ use tidings_world_service::{HostConfig, Hosts};
 /// A lease short enough to wait for.
 pub const LEASE: Duration = Duration::from_millis(400);
 
-const WORLD: &str = r#"
-id = "test"
-name = "Test"
-start = "town_hall"
-hour_seconds = 150
-welcome = "Welcome."
-"#;
-
-const TOWN: &str = r#"
-name = "Town"
-[areas]
-centre = "the centre"
-[rooms.hall]
-name = "Hall"
-description = "A hall."
-exits.east = "gate"
-[rooms.gate]
-name = "Gate"
-description = "A gate."
-exits.west = "hall"
-exits.north = "hill_foot"
-"#;
-
-const HILL: &str = r#"
-name = "Hill"
-[areas]
-slope = "the slope"
-[rooms.foot]
-name = "Foot"
-description = "The foot of the hill."
-exits.south = "town_gate"
-exits.up = "top"
-[rooms.top]
-name = "Top"
-description = "The top of the hill."
-exits.down = "foot"
-"#;
-
 pub fn content() -> Arc<Content> {
-    load(TOWN, HILL)
+    load(&small_world())
 }
 
 /// The same after builders took the gate away.
 pub fn content_without_gate() -> Arc<Content> {
-    let (town, _) = TOWN.split_once("[rooms.gate]").unwrap();
-    load(
-        &town.replace("exits.east = \"gate\"", "exits.north = \"hill_foot\""),
-        &HILL.replace("town_gate", "town_hall"),
-    )
+    let mut files = small_world();
+    let town = files.get_mut("zones/town.toml").unwrap();
+    let (without, _) = town.split_once("[rooms.gate]").unwrap();
+    *town = without.replace("exits.east = \"gate\"", "exits.north = \"hill_foot\"");
+    let hill = files.get_mut("zones/hill.toml").unwrap();
+    *hill = hill.replace("town_gate", "town_hall");
+    load(&files)
 }
 
-fn load(town: &str, hill: &str) -> Arc<Content> {
-    let files = [("world.toml", WORLD), ("zones/town.toml", town), ("zones/hill.toml", hill)];
-    let files: BTreeMap<String, String> =
-        files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect();
-    Arc::new(Content::load(&files).expect("the test's world has no mistake"))
+fn load(files: &BTreeMap<String, String>) -> Arc<Content> {
+    Arc::new(Content::load(files).expect("the test's world has no mistake"))
 }
 
 /// Everything below the hosts: what outlives them.
@@ -132,7 +94,8 @@ impl Ground {
             bus: self.bus.clone(),
             store: self.store.clone(),
             content: Arc::clone(&self.content),
-            rules: Config { limits: no_limits(), ..Config::default() },
+            // Tests talk faster than people.
+            rules: Config { limits: Limits::NONE, ..Config::default() },
             catalogue: Arc::new(Catalogue::builtin()),
             health: self.health.clone(),
         };
@@ -191,11 +154,6 @@ impl Ground {
         }
         places
     }
-}
-
-/// Tests talk faster than people.
-fn no_limits() -> Limits {
-    Limits::NONE
 }
 
 pub fn render(text: wire::Text) -> String {
