@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidings_protocol::{AccountId, Audience, Catalogue, CharacterId, RoomId};
+use tidings_protocol::{AccountId, Audience, Catalogue, CharacterId, RoomId, ZoneId};
 use tidings_world::input::Origin;
 use tidings_world::output::{Event, Reply};
 
@@ -15,6 +15,41 @@ struct Seen {
     /// Left one room and entered none yet.
     between: Option<RoomId>,
     audiences: BTreeSet<Audience>,
+}
+
+/// The letters between zones, as their logs have them: posted by one, done by the other.
+#[derive(Debug, Default)]
+pub struct Letters {
+    posted: BTreeMap<(ZoneId, ZoneId), Vec<u64>>,
+    done: BTreeMap<(ZoneId, ZoneId), Vec<u64>>,
+}
+
+impl Letters {
+    /// An effect of a zone's record.
+    pub fn committed(&mut self, zone: &ZoneId, effect: &str) {
+        let letter = |text: &serde_json::Value, at: usize, number: usize| {
+            let other: ZoneId = text[at].as_str().expect("a zone").parse().expect("a zone");
+            (other, text[number].as_u64().expect("a number"))
+        };
+        if effect.starts_with("{\"Posted\"") {
+            let effect: serde_json::Value = serde_json::from_str(effect).expect("JSON");
+            let (to, number) = letter(&effect["Posted"], 1, 0);
+            self.posted.entry((zone.clone(), to)).or_default().push(number);
+        } else if effect.starts_with("{\"Heard\"") {
+            let effect: serde_json::Value = serde_json::from_str(effect).expect("JSON");
+            let (from, number) = letter(&effect["Heard"], 0, 1);
+            let way = (from, zone.clone());
+            self.done.entry(way.clone()).or_default().push(number);
+            let nth = self.done[&way].len() - 1;
+            let posted = self.posted.get(&way).and_then(|posted| posted.get(nth));
+            assert_eq!(posted, Some(&number), "{way:?}: a letter out of order, or twice");
+        }
+    }
+
+    /// Nothing is on the way any more.
+    pub fn all_came(&self) {
+        assert_eq!(self.posted, self.done, "letters were lost");
+    }
 }
 
 /// What the checker knows.

@@ -17,7 +17,7 @@ use tidings_world::{Config, Output, Zone, step};
 #[path = "players.rs"]
 mod players;
 
-use crate::checker::Checker;
+use crate::checker::{Checker, Letters};
 use crate::common;
 use crate::lines::NAMES;
 
@@ -79,6 +79,7 @@ pub struct Sim {
     rooms: BTreeMap<CharacterId, (RoomId, String)>,
     mutes: Vec<MuteChange>,
     checker: Checker,
+    letters: Letters,
     numbers: u128,
     totals: Totals,
     calm: bool,
@@ -120,6 +121,7 @@ impl Sim {
             content,
             posts: VecDeque::new(),
             checker: Checker::new(names),
+            letters: Letters::default(),
             players,
             rooms: BTreeMap::new(),
             mutes: Vec::new(),
@@ -357,7 +359,11 @@ impl Sim {
         let hosted = self.zones.get_mut(id).expect("a zone");
         for output in outputs {
             match output {
-                Output::Effect(effect) => hosted.log.push(serde_json::to_string(effect).expect("JSON")),
+                Output::Effect(effect) => {
+                    let effect = serde_json::to_string(effect).expect("JSON");
+                    self.letters.committed(id, &effect);
+                    hosted.log.push(effect);
+                }
                 Output::Event(event) => events.push(event.as_ref().clone()),
                 _ => {}
             }
@@ -478,6 +484,7 @@ impl Sim {
             self.deliver();
             self.bring_letters();
         }
+        self.letters.all_came();
         let plans: Vec<serde_json::Value> = self
             .zones
             .values()
