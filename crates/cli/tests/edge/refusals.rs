@@ -23,6 +23,18 @@ async fn error_or_bye(connection: &mut Connection) -> Result<ErrorFrame, Bye> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_a_limit_of_characters_the_limit_of_bytes_is_named() {
+    let mut setup = Setup::default();
+    setup.config.limits.command_chars = 0;
+    let house = House::with(setup).await;
+    let mut ann = house.player("Ann").await;
+    let long = format!(r#"{{"type":"command","id":"long","text":"say {}"}}"#, "x".repeat(9_300));
+    ann.connection.send_raw(&long).await.unwrap();
+    let error = error_or_bye(&mut ann.connection).await.unwrap();
+    assert_eq!((error.code, error.message.as_str()), (ErrorCode::TooLarge, "Too long: at most 9216 bytes."));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn malformed_frames_are_refused_by_name_and_the_session_goes_on() {
     let house = House::new().await;
     let mut ann = house.player("Ann").await;

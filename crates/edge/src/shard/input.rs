@@ -146,8 +146,13 @@ impl Inner {
             return;
         }
         let chars = self.shared.config.limits.command_chars;
-        if text.len() > COMMAND_BYTES || (chars != 0 && text.chars().count() > chars) {
-            let message = format!("Too long: at most {chars} characters.");
+        let too_many = chars != 0 && text.chars().count() > chars;
+        if too_many || text.len() > COMMAND_BYTES {
+            let message = if too_many {
+                format!("Too long: at most {chars} characters.")
+            } else {
+                format!("Too long: at most {COMMAND_BYTES} bytes.")
+            };
             return self.tell(at, Some(&id), ErrorCode::TooLarge, &message, None);
         }
         let burst = self.shared.config.limits.burst;
