@@ -152,6 +152,15 @@ impl Row {
         self
     }
 
+    /// Says why the last judgement of this row means nothing.
+    #[must_use]
+    pub fn void_last(mut self, why: String) -> Self {
+        if let Some(last) = self.judgements.last_mut() {
+            last.void = Some(why);
+        }
+        self
+    }
+
     /// Says why the judgements of this row mean nothing.
     #[must_use]
     pub fn void(mut self, why: &str) -> Self {

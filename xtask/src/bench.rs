@@ -112,7 +112,7 @@ fn program(what: What, args: &Args) -> Result<Command> {
         if !args.list {
             make_peers(&peers)?;
         }
-        run.arg("--peers").env("TIDINGS_BENCH_PEERS", peers).env("NODE_ENV", "production");
+        run.arg("--peers").env("BENCH_PEERS", peers).env("NODE_ENV", "production");
     }
     if !args.only.is_empty() && what != What::Start {
         run.args(["--only", &args.only.join(",")]);

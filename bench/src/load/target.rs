@@ -25,8 +25,8 @@ const LIMITS_OFF: [&str; 5] = [
 ];
 /// The load's world has ways that its checker wonders about.
 const QUIET: &str = "log.level=warn,tidings::commands::world=error";
-/// Names the folder with the peers' programs; `cargo xtask bench peers` sets it.
-pub const PEERS_FOLDER: &str = "TIDINGS_BENCH_PEERS";
+/// Names the folder with the peers' programs; `cargo xtask bench peers` sets it. Not `TIDINGS_...`: those are settings.
+pub const PEERS_FOLDER: &str = "BENCH_PEERS";
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -46,19 +46,16 @@ pub async fn beside_peers(bench: &mut Bench<'_>, members: usize) -> Result<()> {
 
 /// The rate is what counts where every server had its core to itself; what a second of its processor gave, always.
 fn report(bench: &mut Bench<'_>, mut rows: Rows, held: &[(Kind, Kind, Target)]) -> Result<()> {
-    let mut idle = None;
     for (kind, reference, target) in held {
         rows.rate = rows.rate.judge_ratio(kind.name(), reference.name(), *target);
         rows.efficiency = rows.efficiency.judge_ratio(kind.name(), reference.name(), *target);
-        for one in [kind, reference] {
-            let busy = rows.busy.median(one.name());
+        for one in [kind.name(), reference.name()] {
+            let busy = rows.busy.median(one);
             if busy < SATURATED {
-                idle = Some(format!("{} used {busy:.2} of its core: it was not saturated", one.name()));
+                let why = format!("{one} used {busy:.2} of its core: it was not saturated");
+                rows.rate = rows.rate.void_last(why);
             }
         }
-    }
-    if let Some(why) = idle {
-        rows.rate = rows.rate.void(&why);
     }
     for kind in [Kind::UNSTORED, Kind::DURABLE] {
         rows.fairness = rows.fairness.judge(kind.name(), Target::at_most(5.0, 2.0));
