@@ -151,9 +151,8 @@ async fn a_flood_of_frames_ends_the_connection() {
         }
     }
     let bye = loop {
-        match ann.connection.next_within(Duration::from_secs(10)).await.unwrap() {
-            ServerFrame::Bye(bye) => break bye,
-            _ => {}
+        if let ServerFrame::Bye(bye) = ann.connection.next_within(Duration::from_secs(10)).await.unwrap() {
+            break bye;
         }
     };
     assert_eq!((bye.code, bye.reconnect), (4008, false));
