@@ -98,7 +98,8 @@ mod tests {
     #[test]
     fn a_request_through_an_undeclared_proxy_is_not_made_here() {
         let declared: Vec<Network> = vec!["127.0.0.1".parse().expect("a network")];
-        let cases: &[(&[Network], &str, &[(&str, &str)], bool)] = &[
+        type Case<'a> = (&'a [Network], &'a str, &'a [(&'static str, &'a str)], bool);
+        let cases: &[Case<'_>] = &[
             (&[], "127.0.0.1", &[], true),
             (&[], "::1", &[], true),
             (&[], "192.0.2.1", &[], false),
