@@ -69,6 +69,26 @@ async fn two_players_meet_talk_and_part() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_is_done_is_remembered_and_muted_with_what_is_said() -> Result<()> {
+    let server = server().start()?;
+    let api = server.api();
+    let mut ann = Player::new(&api, "Ann").await?;
+    let mut ben = Player::new(&api, "Ben").await?;
+    ben.does("say hello").await?;
+    ben.does(":hums").await?;
+    ben.does("wave").await?;
+    ann.hears("Ben waves.").await?;
+    assert_eq!(ann.does("channel history say").await?, "Ben says: hello\nBen hums.\nBen waves.");
+    assert_eq!(ann.does("mute Ben on say 5").await?, "You have muted Ben on say for 5 minutes.");
+    ben.does(":grumbles").await?;
+    ben.does("global still there?").await?;
+    ann.hears("[global] Ben: still there?").await?;
+    ann.does_not_hear("Ben grumbles.").await?;
+    assert_eq!(ann.does("channel history say").await?, "Nothing has been said on say lately.");
+    Ok(())
+}
+
+#[tokio::test]
 async fn walking_into_another_zone_is_walking() -> Result<()> {
     let server = server().start()?;
     let api = server.api();

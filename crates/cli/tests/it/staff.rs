@@ -19,15 +19,21 @@ fn promote(server: &Server, username: &str, role: &str) -> Result<()> {
     Ok(())
 }
 
+/// A player who may do everything.
+async fn admin(server: &Server, name: &str) -> Result<Player> {
+    let api = server.api();
+    drop(Player::new(&api, name).await?);
+    let account = format!("{}-account", name.to_lowercase());
+    promote(server, &account, "admin")?;
+    let session = api.sign_in(&account, &format!("correct horse {name}")).await?;
+    Player::enter(&api, session, Some(name)).await
+}
+
 #[tokio::test]
 async fn staff_teleport_kick_and_are_heard_by_those_who_muted_them() -> Result<()> {
     let server = server().start()?;
     let api = server.api();
-    let ann = Player::new(&api, "Ann").await?;
-    promote(&server, "ann-account", "admin")?;
-    let session = api.sign_in("ann-account", "correct horse Ann").await?;
-    drop(ann);
-    let mut ann = Player::enter(&api, session, Some("Ann")).await?;
+    let mut ann = admin(&server, "Ann").await?;
     let mut ben = Player::new(&api, "Ben").await?;
 
     ben.does("mute Ann").await?;
@@ -48,5 +54,33 @@ async fn staff_teleport_kick_and_are_heard_by_those_who_muted_them() -> Result<(
     };
     assert!(since.elapsed() < Duration::from_secs(1), "it took {:?}", since.elapsed());
     assert_eq!((bye.code, bye.reconnect), (4004, false));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_shutdown_is_cancelled_from_another_zone() -> Result<()> {
+    let server = server().start()?;
+    let mut ann = admin(&server, "Ann").await?;
+    let mut cat = admin(&server, "Cat").await?;
+    cat.does("goto woods_brook").await?;
+    cat.sees_room().await?;
+    assert_eq!(cat.refused("shutdown cancel").await?, "There is no shutdown to cancel.");
+    ann.does("shutdown 90").await?;
+    cat.hears("[system] The server goes down in 90 seconds.").await?;
+    assert_eq!(cat.does("shutdown cancel").await?, "You have cancelled the shutdown.");
+    ann.hears("[system] The shutdown is cancelled.").await?;
+    assert_eq!(ann.refused("shutdown cancel").await?, "There is no shutdown to cancel.");
+    // The direction is read in the zone it is done in.
+    cat.does("goto woods_glade").await?;
+    cat.sees_room().await?;
+    let mut ben = Player::new(&server.api(), "Ben").await?;
+    ben.does("east").await?;
+    ben.sees_room().await?;
+    ben.does("north").await?;
+    ben.sees_room().await?;
+    cat.hears("Ben arrives from the south.").await?;
+    ann.does("teleport Ben north").await?;
+    ben.hears("Ann sends you to the north.").await?;
+    cat.hears("Ben leaves to the north.").await?;
     Ok(())
 }
