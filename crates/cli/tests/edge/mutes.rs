@@ -76,6 +76,26 @@ async fn a_mute_whose_confirmation_was_missed_holds_at_another_edge() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mute_holds_at_once_for_all_characters_of_the_account() {
+    let (house, mut ann, mut ben) = two().await;
+    // As many as an account may have beside Ann: some of them in the other shard.
+    let mut others = Vec::new();
+    for name in ["Anna", "Anne", "Annie", "Annika", "Annelie", "Annabel", "Anka"] {
+        let session = house.api.sign_in("ann-account", "correct horse Ann").await.unwrap();
+        house.api.create_character(&session, name).await.unwrap();
+        others.push(Player::enter(&house.api, session, Some(name)).await.unwrap());
+    }
+    house.between.freeze(MUTES);
+    house.mutes_changed(&house.account("Ann").await.to_string()).await;
+    house.between.frozen(MUTES).await;
+    ann.does("mute Ben").await.unwrap();
+    ben.does("say unheard").await.unwrap();
+    for player in others.iter_mut().chain([&mut ann]) {
+        assert_eq!(said(player.lines().await), Vec::<String>::new(), "{}", player.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mute_made_while_a_session_joins_holds_for_what_it_missed() {
     let (house, ann, mut ben) = two().await;
     let (ann_id, ben_id) = (house.account("Ann").await, house.account("Ben").await);

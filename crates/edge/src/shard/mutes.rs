@@ -80,6 +80,7 @@ impl Inner {
         self.shared.recent_mutes.note(mute, Instant::now());
         session.mutes.borrow_mut().change(mute);
         self.count_muting(mute.account);
+        self.todo.push(Todo::TellMutes(mute.account));
     }
 
     /// What a joining session missed may say more of its mutes than storage knows yet: then they are loaded again

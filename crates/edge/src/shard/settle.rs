@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use tokio::sync::mpsc::error::TrySendError;
+
 use super::conn::At;
 use super::{Shard, Todo};
-use crate::fanout::ToDispatcher;
+use crate::fanout::{ToDispatcher, ToShard};
 use crate::session;
 
 impl Shard {
@@ -50,6 +52,7 @@ impl Shard {
             Todo::Reread(at, seq) => drop(self.tasks.spawn_local(session::reread(shard, at, seq))),
             Todo::Ended(ended) => drop(self.tasks.spawn_local(session::ended(shard, ended))),
             Todo::LoadMutes => drop(self.tasks.spawn_local(session::load_mutes(shard))),
+            Todo::TellMutes(account) => self.tell_other_shards(account),
             Todo::Release(audience, holds) => {
                 self.tell_dispatcher(ToDispatcher::Release { shard: self.index, audience, holds });
             }
@@ -57,9 +60,21 @@ impl Shard {
         }
     }
 
+    /// Other characters of the account may be in other shards of this process; storage is behind what they have to know.
+    fn tell_other_shards(&self, account: u128) {
+        let others = self.shared.shards().iter().enumerate().filter(|(index, _)| *index != self.index);
+        for (_, queue) in others {
+            if let Err(TrySendError::Full(message)) = queue.try_send(ToShard::Mutes(account)) {
+                let queue = queue.clone();
+                self.tasks.spawn_local(async move {
+                    let _ = queue.send(message).await;
+                });
+            }
+        }
+    }
+
     /// Tells the dispatcher; where its queue is full a task waits in our place.
     fn tell_dispatcher(&self, message: ToDispatcher) {
-        use tokio::sync::mpsc::error::TrySendError;
         if let Err(TrySendError::Full(message)) = self.shared.dispatcher.try_send(message) {
             let queue = self.shared.dispatcher.clone();
             self.tasks.spawn_local(async move {
