@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusHandle;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -22,6 +22,24 @@ pub fn raise_descriptors() {
     if current < DESCRIPTORS_WANTED {
         tracing::warn!(current, "few file descriptors: each connection takes one (ulimit -n)");
     }
+}
+
+/// Bounds of histograms of times, in seconds: a fast call to a deadline that has passed.
+const SECONDS: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+/// Bounds of histograms of sizes, in bytes: a line to the largest message.
+const BYTES: [f64; 8] = [256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0];
+/// Bounds of histograms of numbers of things.
+const COUNTS: [f64; 11] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 5000.0];
+
+/// Installs the process's metrics. Histograms have fixed bounds: they can be added up over instances, and cost a
+/// few hundred bytes each where a summary's sketch grows to hundreds of kilobytes.
+pub fn metrics() -> Result<PrometheusHandle, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets(&COUNTS)?
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_bytes".into()), &BYTES)?
+        .install_recorder()
 }
 
 /// Takes the samples of histograms together, whether or not `/metrics` is read.

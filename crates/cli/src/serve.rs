@@ -4,7 +4,6 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use metrics_exporter_prometheus::PrometheusBuilder;
 use tidings_storage::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +27,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     process::raise_descriptors();
     let content = commands::world::load(config.world().as_deref())?;
     let folder = hold(&config)?;
-    let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let metrics = process::metrics().context("metrics")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("threads")?;
     runtime.block_on(async {
         // Heard from the first moment on: whoever sees the socket or the address may stop the server.

@@ -1,21 +1,21 @@
 //! A text as the world speaks it: a message key and its arguments, rendered in a locale by the catalogue.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
+mod args;
 pub mod catalogue;
 
+pub use args::{Args, Name};
 pub use catalogue::{Catalogue, CatalogueError, DEFAULT_LOCALE};
 
 /// A message key with its arguments. What a person typed is always an argument, never a key or a template.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Text {
     /// For example `chat.say.self`.
-    pub key: String,
+    pub key: Name,
     /// By the names in the message's template.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub args: BTreeMap<String, Arg>,
+    #[serde(default, skip_serializing_if = "Args::is_empty")]
+    pub args: Args,
 }
 
 /// What fills a place in a template.
@@ -56,14 +56,14 @@ impl From<Vec<Text>> for Arg {
 
 impl Text {
     /// A text without arguments.
-    pub fn new(key: impl Into<String>) -> Self {
-        Self { key: key.into(), args: BTreeMap::new() }
+    pub fn new(key: impl Into<Name>) -> Self {
+        Self { key: key.into(), args: Args::default() }
     }
 
     /// The text with one argument more.
     #[must_use]
-    pub fn with(mut self, name: impl Into<String>, value: impl Into<Arg>) -> Self {
-        self.args.insert(name.into(), value.into());
+    pub fn with(mut self, name: impl Into<Name>, value: impl Into<Arg>) -> Self {
+        self.args.insert(name, value.into());
         self
     }
 }

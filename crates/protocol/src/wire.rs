@@ -6,8 +6,8 @@ use crate::text::{Arg, Text};
 
 impl From<Text> for wire::Text {
     fn from(text: Text) -> Self {
-        let args = text.args.into_iter().map(|(name, arg)| (name, arg.into())).collect();
-        Self { key: text.key, args }
+        let args = text.args.into_iter().map(|(name, arg)| (name.into_owned(), arg.into())).collect();
+        Self { key: text.key.into_owned(), args }
     }
 }
 
@@ -27,7 +27,7 @@ impl From<Arg> for wire::Arg {
 impl From<wire::Text> for Text {
     fn from(text: wire::Text) -> Self {
         let args = text.args.into_iter().map(|(name, arg)| (name, arg.into())).collect();
-        Self { key: text.key, args }
+        Self { key: text.key.into(), args }
     }
 }
 

@@ -239,7 +239,7 @@ fn arrived(turn: &mut Turn<'_>, move_id: &str, zone: &ZoneId) {
 }
 
 /// The character stays where it is, and reads why.
-fn stays(turn: &mut Turn<'_>, move_id: &str, why: &str) {
+fn stays(turn: &mut Turn<'_>, move_id: &str, why: &'static str) {
     let Some(person) = on_its_way(turn, move_id) else { return };
     let (id, behind) = (person.id, person.behind.clone());
     let origin = person.frozen.as_deref().and_then(|traveller| traveller.origin.clone());

@@ -154,7 +154,7 @@ fn back(turn: &mut Turn<'_>, id: CharacterId) {
 }
 
 /// Tells the others in the room something of a character.
-fn tell_room(turn: &mut Turn<'_>, id: CharacterId, kind: &str, key: &str) {
+fn tell_room(turn: &mut Turn<'_>, id: CharacterId, kind: &str, key: &'static str) {
     let Some(person) = turn.person(id) else { return };
     let event = Event {
         audience: Some(Audience::Room(person.room.clone())),

@@ -78,7 +78,7 @@ fn flood_key(verb: Verb) -> &'static str {
 }
 
 /// A breach is refused; too many within a minute end the session.
-fn breach(turn: &mut Turn<'_>, who: CharacterId, key: &str, limit: u32, wait: i64) -> Text {
+fn breach(turn: &mut Turn<'_>, who: CharacterId, key: &'static str, limit: u32, wait: i64) -> Text {
     turn.apply(Change::Spoke(who, Verb::Breach, 0, turn.now));
     t1(key, "n", limit.to_string()).with("time", seconds(wait))
 }
@@ -208,7 +208,7 @@ impl Channel {
 /// Speaks on `local`, `global`, `party` or `staff`.
 pub(crate) fn on_channel(turn: &mut Turn<'_>, call: &Call<'_>, channel: Channel) -> Ran {
     let name = channel.name();
-    let message = call.text(SAY_CHARS_MAX, &format!("refuse.{name}_what"))?;
+    let message = call.text(SAY_CHARS_MAX, format!("refuse.{name}_what"))?;
     let audience = channel.audience(turn, call.me).ok_or_else(|| match channel {
         Channel::Party => t("party.not_in"),
         _ => t("refuse.role"),
@@ -229,8 +229,8 @@ pub(crate) fn on_channel(turn: &mut Turn<'_>, call: &Call<'_>, channel: Channel)
         kind: &format!("chat.{name}"),
         channel: name,
         message,
-        text: t1(&format!("chat.{name}"), "name", speaker).with("text", message),
-        own: t1(&format!("chat.{name}.self"), "text", message),
+        text: t1(format!("chat.{name}"), "name", speaker).with("text", message),
+        own: t1(format!("chat.{name}.self"), "text", message),
     };
     Ok(Done::InLog(speak(turn, call, line)))
 }

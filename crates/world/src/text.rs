@@ -1,18 +1,18 @@
 //! Texts in the server's voice, made short: keys of the catalogue and their arguments.
 
 use tidings_protocol::Text;
-use tidings_protocol::text::Arg;
+use tidings_protocol::text::{Arg, Name};
 
 use crate::content::model::Direction;
 use crate::input::Millis;
 
 /// A text without arguments.
-pub(crate) fn t(key: &str) -> Text {
+pub(crate) fn t(key: impl Into<Name>) -> Text {
     Text::new(key)
 }
 
 /// A text with one argument.
-pub(crate) fn t1(key: &str, name: &str, value: impl Into<Arg>) -> Text {
+pub(crate) fn t1(key: impl Into<Name>, name: &'static str, value: impl Into<Arg>) -> Text {
     Text::new(key).with(name, value)
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn minutes(n: i64) -> Text {
     count("time.minutes", n)
 }
 
-fn count(key: &str, n: i64) -> Text {
+fn count(key: &'static str, n: i64) -> Text {
     t1(key, "n", n.max(1).to_string())
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn clock(at: Millis) -> String {
 
 /// `to the east` and so on, by the prefix `direction`, `to` or `from`.
 pub(crate) fn way(prefix: &str, direction: Direction) -> Text {
-    t(&format!("{prefix}.{}", direction.names().0))
+    t(format!("{prefix}.{}", direction.names().0))
 }
 
 /// Fills the places of a builder's line, once: what is filled in is not read again.

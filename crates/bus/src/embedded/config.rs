@@ -96,8 +96,8 @@ impl Default for EmbeddedConfig {
             buckets: Vec::new(),
             retention: Retention::default(),
             retention_rules: Vec::new(),
-            // Seconds of a busy world: 100,000 lines of 300 bytes.
-            tail_bytes: 32 * 1024 * 1024,
+            // A second or more of a saturated world, minutes of a busy one: 25,000 lines of 300 bytes.
+            tail_bytes: 8 * 1024 * 1024,
             // Small enough that what has expired is freed soon, large enough that rolling is rare.
             segment_bytes: 16 * 1024 * 1024,
             maintain_every: Duration::from_secs(1),

@@ -4,7 +4,7 @@
 //! of a character's audiences opens the new ones at its own place, before the next message is taken, so that a
 //! walk between rooms needs no question back from the shard.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -26,6 +26,8 @@ use super::{Opened, ROUND_MAX, ShardQueue, ToDispatcher, ToShard};
 const LINGER: Duration = Duration::from_secs(30);
 /// How often audiences that lingered are closed.
 const SWEEP: Duration = Duration::from_secs(5);
+/// Sweeps after which an event is forgotten here: most who drop are back within a minute, and the log has the rest.
+const RING_SWEEPS: usize = 12;
 /// How long a round waits for logs that catch up, so that events leave in the order of the stream.
 const CATCH_UP_MAX: Duration = Duration::from_millis(250);
 /// Events that wait for a log that is behind: minutes of a busy world, some 50 MB. A log that stays behind for longer is
@@ -51,6 +53,8 @@ pub struct Dispatcher {
     needs: Vec<(usize, u64)>,
     hints: Hints,
     through: u64,
+    /// How far it was at the last sweeps, the oldest first.
+    swept: VecDeque<u64>,
     head: Arc<AtomicU64>,
     events: Counter,
     audiences: Gauge,
@@ -73,6 +77,7 @@ impl Dispatcher {
             needs: Vec::new(),
             hints,
             through: 0,
+            swept: VecDeque::with_capacity(RING_SWEEPS),
             head,
             events: counter!("tidings_edge_events_total"),
             audiences: gauge!("tidings_edge_audiences_open"),
@@ -347,6 +352,12 @@ impl Dispatcher {
             }
             keep
         });
+        if self.swept.len() == RING_SWEEPS
+            && let Some(old) = self.swept.pop_front()
+        {
+            self.open.values_mut().for_each(|open| open.ring.forget(old));
+        }
+        self.swept.push_back(self.through);
         self.audiences.set(self.open.len() as f64);
         self.encoder.interner.sweep();
     }

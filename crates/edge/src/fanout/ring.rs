@@ -35,10 +35,27 @@ impl Ring {
         self.bytes += event.cost();
         self.events.push_back(event);
         while self.events.len() > RING_EVENTS_MAX || self.bytes > RING_BYTES_MAX {
-            let Some(oldest) = self.events.pop_front() else { break };
-            self.bytes -= oldest.cost();
-            self.complete_after = self.complete_after.max(oldest.seq);
+            if !self.forget_oldest() {
+                break;
+            }
         }
+    }
+
+    /// Forgets everything up to a sequence: the log has it.
+    pub fn forget(&mut self, through: u64) {
+        while self.events.front().is_some_and(|oldest| oldest.seq <= through) {
+            self.forget_oldest();
+        }
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+    }
+
+    fn forget_oldest(&mut self) -> bool {
+        let Some(oldest) = self.events.pop_front() else { return false };
+        self.bytes -= oldest.cost();
+        self.complete_after = self.complete_after.max(oldest.seq);
+        true
     }
 
     /// What is remembered after a sequence.

@@ -125,8 +125,8 @@ impl Catalogue {
             return;
         }
         let template = templates
-            .and_then(|templates| templates.get(&text.key))
-            .or_else(|| self.locales.get(DEFAULT_LOCALE).and_then(|english| english.get(&text.key)));
+            .and_then(|templates| templates.get(text.key.as_ref()))
+            .or_else(|| self.locales.get(DEFAULT_LOCALE).and_then(|english| english.get(text.key.as_ref())));
         let Some(template) = template else {
             return self.write_unknown(out, text, templates, depth);
         };

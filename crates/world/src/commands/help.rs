@@ -71,7 +71,7 @@ impl<'a> Reader<'a, '_> {
         let topics: Vec<&str> = self.topics().map(|(topic, _)| topic).filter(|topic| find(topic).is_none()).collect();
         let text = t1("help.index", "commands", self.row(&commands));
         if topics.is_empty() {
-            return Text { key: "help.index_bare".to_owned(), ..text };
+            return Text { key: "help.index_bare".into(), ..text };
         }
         text.with("topics", self.row(&topics))
     }

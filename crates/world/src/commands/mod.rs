@@ -3,6 +3,7 @@
 //! A line is cleaned, short forms (`'`, `:`) and aliases are written out, the command is found by its word, the
 //! role is checked, and the outcome is remembered: a repeat of a command's id gets the first outcome again.
 
+use tidings_protocol::text::Name;
 use tidings_protocol::{CharacterId, Text};
 
 use crate::content::model::Direction;
@@ -110,7 +111,7 @@ pub(crate) enum Done {
 
 impl Call<'_> {
     /// What was typed after the command: not empty, and not longer than `max` characters.
-    pub fn text(&self, max: usize, empty: &str) -> Result<&str, Text> {
+    pub fn text(&self, max: usize, empty: impl Into<Name>) -> Result<&str, Text> {
         if self.rest.is_empty() { Err(t(empty)) } else { within(self.rest, max) }
     }
 

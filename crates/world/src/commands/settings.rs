@@ -61,6 +61,6 @@ fn is_on(settings: &Settings, name: &str) -> bool {
     }
 }
 
-fn line(key: &str, name: &str, on: bool) -> Text {
+fn line(key: &'static str, name: &str, on: bool) -> Text {
     t1(key, "name", name).with("value", t(if on { "on" } else { "off" }))
 }

@@ -72,7 +72,7 @@ fn end(
 }
 
 /// A text about a player, everywhere or on a channel.
-fn about(everywhere: &str, on: &str, name: &str, channel: Option<Channel>) -> Text {
+fn about(everywhere: &'static str, on: &'static str, name: &str, channel: Option<Channel>) -> Text {
     match channel {
         Some(channel) => t1(on, "name", name).with("channel", channel.name()),
         None => t1(everywhere, "name", name),
