@@ -20,6 +20,12 @@ use clap::Parser;
 use crate::args::{Cli, Verb};
 use crate::config::{Config, Mistake, Sources};
 
+/// Events are made in one thread and freed in another, thousands a second: the C library's allocator takes turns at
+/// its arenas for that, and gives less of it back to the system.
+#[cfg(unix)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What became of a command, as its exit code says it.
 pub enum Outcome {
     /// 0.

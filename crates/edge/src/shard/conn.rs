@@ -237,6 +237,7 @@ impl Inner {
         match conn.out.flush(&conn.stream) {
             Ok((flushed, count)) => {
                 self.figures.bytes.increment(count as u64);
+                self.figures.writes.increment(1);
                 conn.blocked = flushed == Flushed::Blocked;
                 if conn.blocked {
                     conn.wake();

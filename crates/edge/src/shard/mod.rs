@@ -33,6 +33,7 @@ use tidings_protocol::proto::services::v1::SessionControl;
 use tidings_protocol::{CharacterId, SessionId};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -50,8 +51,13 @@ pub use table::Session;
 
 /// What is read from a socket at once: larger than any frame that is allowed, one buffer for the whole shard.
 const SCRATCH_BYTES: usize = 16 * 1024;
-/// Messages of the dispatcher taken before what they queued is written.
-const TAKE_MAX: usize = 16;
+/// Messages of the dispatcher taken before what they queued is written: all that can wait.
+const TAKE_MAX: usize = crate::fanout::BATCHES_MAX;
+/// A turn of writing that takes so long is followed by a rest of half its time, in which more gathers for the next:
+/// one write then carries several lines. A shard that is not loaded writes everything at once.
+const LONG_TURN: Duration = Duration::from_millis(1);
+/// Longest rest: what it may add to a line's way when a shard is loaded.
+const REST_MAX: Duration = Duration::from_millis(4);
 /// How often deadlines are looked at: they are of seconds.
 pub(crate) const TICK: Duration = Duration::from_millis(500);
 /// People who join at once, a shard: as many as services answer at once, twice over.
@@ -111,6 +117,7 @@ pub struct Inner {
 pub(crate) struct Figures {
     pub delivered: Counter,
     pub bytes: Counter,
+    pub writes: Counter,
     pub slow_readers: Counter,
     pub commands: Counter,
     pub connections: Gauge,
@@ -159,18 +166,22 @@ impl Shard {
         let mut beat = tokio::time::interval(TICK);
         // A thread that stood still for a while has not given anybody the chance to be in time.
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut rest = None;
         loop {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => break,
-                message = messages.recv() => {
+                () = tokio::time::sleep_until(rest.unwrap_or_else(Instant::now)), if rest.is_some() => rest = None,
+                message = messages.recv(), if rest.is_none() => {
                     let Some(message) = message else { break };
+                    let begun = Instant::now();
                     self.take(message);
                     for _ in 1..TAKE_MAX {
                         let Ok(message) = messages.try_recv() else { break };
                         self.take(message);
                     }
                     self.settle();
+                    rest = rest_after(begun);
                     tokio::task::yield_now().await;
                 }
                 _ = beat.tick() => {
@@ -298,12 +309,20 @@ impl Figures {
         Self {
             delivered: counter!("tidings_edge_deliveries_total"),
             bytes: counter!("tidings_edge_sent_bytes_total"),
+            writes: counter!("tidings_edge_writes_total"),
             slow_readers: counter!("tidings_edge_slow_readers_total"),
             commands: counter!("tidings_edge_commands_total"),
             connections: gauge!("tidings_edge_connections"),
             sessions: gauge!("tidings_edge_sessions"),
         }
     }
+}
+
+/// Until when a shard rests that began its turn then; `None`: not at all.
+fn rest_after(begun: Instant) -> Option<Instant> {
+    let now = Instant::now();
+    let spent = now - begun;
+    (spent >= LONG_TURN).then(|| now + (spent / 2).min(REST_MAX))
 }
 
 /// A time in ticks, rounded up.

@@ -12,7 +12,7 @@ pub type Frame = Rc<Bytes>;
 
 /// Frames of one gathered write: enough to fill a socket's buffer with lines, few enough for the stack.
 const GATHER_MAX: usize = 64;
-/// Places kept by an outbox that is empty: more are given back, so that idle connections stay small.
+/// Places kept by the outbox of an idle connection.
 const KEEP_PLACES: usize = 8;
 
 /// What waits for one reader.
@@ -76,10 +76,18 @@ impl Outbox {
                 Err(error) => return Err(error),
             }
         }
-        if self.queue.capacity() > KEEP_PLACES {
-            self.queue.shrink_to(KEEP_PLACES);
+        if self.queue.capacity() > GATHER_MAX {
+            self.queue.shrink_to(GATHER_MAX);
         }
         Ok((Flushed::Empty, total))
+    }
+
+    /// Gives back the places that talk took, so that idle connections stay small. Not at each write: a busy room
+    /// would take them again with the next line.
+    pub fn shrink(&mut self) {
+        if self.queue.is_empty() && self.queue.capacity() > KEEP_PLACES {
+            self.queue.shrink_to(KEEP_PLACES);
+        }
     }
 
     fn write(&self, stream: &TcpStream) -> io::Result<usize> {

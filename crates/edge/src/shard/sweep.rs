@@ -16,6 +16,7 @@ impl Inner {
         let mut ends: Vec<(At, Option<CloseCode>)> = Vec::new();
         for (key, conn) in &mut self.conns {
             conn.frames = 0;
+            conn.out.shrink();
             let at = At { key: key as u32, id: conn.id };
             match conn.phase {
                 Phase::Hello(until) if tick >= until => ends.push((at, Some(CloseCode::NoHello))),
