@@ -108,13 +108,13 @@ impl State {
     /// The characters of an account, but those on their way: of them, what is decided later is the target's.
     fn here(&mut self, account: AccountId) -> impl Iterator<Item = &mut Person> {
         let here = move |person: &&mut Person| person.account == account && person.frozen.is_none();
-        self.people.values_mut().filter(here)
+        self.people.values_mut().map(Box::as_mut).filter(here)
     }
 
     fn enter(&mut self, person: &Person) {
         self.leave(person.id, None);
         self.seat(person.id, person.room.clone(), true);
-        self.people.insert(person.id, person.clone());
+        self.people.insert(person.id, Box::new(person.clone()));
     }
 
     fn leave(&mut self, who: CharacterId, outcome: Option<&Outcome>) {

@@ -172,7 +172,7 @@ fn send_away(turn: &mut Turn<'_>, id: CharacterId, to: &RoomId, story: Story, or
 
 /// A move without an answer is asked for again.
 pub(crate) fn again(turn: &mut Turn<'_>, move_id: &str) {
-    let frozen = turn.zone.state.people.values().find_map(|person| frozen_as(person, move_id));
+    let frozen = turn.zone.state.everyone().find_map(|person| frozen_as(person, move_id));
     if let Some(traveller) = frozen.cloned() {
         turn.timer(Timer::Move(move_id.to_owned()), Some(turn.now + MOVE_AGAIN_MS));
         turn.out.push(Output::Handover(traveller.to.zone(), Box::new(traveller)));
@@ -262,5 +262,5 @@ fn stays(turn: &mut Turn<'_>, move_id: &str, why: &'static str) {
 }
 
 fn on_its_way<'a>(turn: &'a Turn<'_>, move_id: &str) -> Option<&'a Person> {
-    turn.zone.state.people.values().find(|person| frozen_as(person, move_id).is_some())
+    turn.zone.state.everyone().find(|person| frozen_as(person, move_id).is_some())
 }

@@ -36,7 +36,7 @@ fn set(turn: &mut Turn<'_>, party: PartyId, members: Vec<CharacterId>) {
 /// A party's members are these: people of this zone join or leave it accordingly. Every zone knows every party:
 /// whoever accepts an invitation does so where they are.
 pub(crate) fn told(turn: &mut Turn<'_>, party: PartyId, members: Vec<CharacterId>) {
-    let people = turn.zone.state.people.values();
+    let people = turn.zone.state.everyone();
     let changes: Vec<(CharacterId, bool)> = people
         .filter(|person| person.frozen.is_none())
         .filter_map(|person| match (person.party == Some(party), members.contains(&person.id)) {

@@ -46,7 +46,7 @@ fn role_changed(turn: &mut Turn<'_>, account: AccountId, role: Role) {
     fall_behind(turn, account, &RemoteAct::Role(role));
     let changed =
         |person: &&Person| person.account == account && person.role != role && person.frozen.is_none();
-    let here = turn.zone.state.people.values().filter(changed);
+    let here = turn.zone.state.everyone().filter(changed);
     let here: Vec<_> = here.map(|person| (person.id, turn.zone.audiences_of(person))).collect();
     if here.is_empty() {
         return;
@@ -63,7 +63,7 @@ pub(crate) fn silenced(turn: &mut Turn<'_>, account: AccountId, until: Option<Mi
     fall_behind(turn, account, &RemoteAct::Silenced(until));
     let changes =
         |person: &Person| person.account == account && person.silenced != until && person.frozen.is_none();
-    if turn.zone.state.people.values().any(changes) {
+    if turn.zone.state.everyone().any(changes) {
         turn.apply(Change::Silenced(account, until));
     }
 }
@@ -71,7 +71,7 @@ pub(crate) fn silenced(turn: &mut Turn<'_>, account: AccountId, until: Option<Mi
 /// Those of an account who are on their way get it where they arrive.
 fn fall_behind(turn: &mut Turn<'_>, account: AccountId, act: &RemoteAct) {
     let moving = |person: &&Person| person.account == account && person.frozen.is_some();
-    let moving: Vec<_> = turn.zone.state.people.values().filter(moving).map(|person| person.id).collect();
+    let moving: Vec<_> = turn.zone.state.everyone().filter(moving).map(|person| person.id).collect();
     for id in moving {
         turn.apply(Change::Behind(id, act.clone()));
     }

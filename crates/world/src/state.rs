@@ -13,7 +13,8 @@ use crate::output::{MuteChange, RemoteAct};
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct State {
-    pub people: BTreeMap<CharacterId, Person>,
+    /// Boxed: a map's nodes are half empty where keys come in order, and a person is large.
+    pub people: BTreeMap<CharacterId, Box<Person>>,
     pub npcs: BTreeMap<CharacterId, NpcState>,
     pub parties: BTreeMap<PartyId, Vec<CharacterId>>,
     /// Invitations that people of this zone made: party, invited, name, until.
@@ -263,11 +264,16 @@ impl Person {
 }
 
 impl State {
+    /// Everyone, in the order of their ids.
+    pub(crate) fn everyone(&self) -> impl Iterator<Item = &Person> {
+        self.people.values().map(Box::as_ref)
+    }
+
     /// Makes what is derived.
     pub(crate) fn index(&mut self) {
         self.rooms.clear();
         self.crowd.clear();
-        let people: Vec<_> = self.people.values().map(|person| (person.id, person.room.clone())).collect();
+        let people: Vec<_> = self.everyone().map(|person| (person.id, person.room.clone())).collect();
         for (id, room) in people {
             self.seat(id, room, true);
         }

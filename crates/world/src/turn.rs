@@ -60,7 +60,7 @@ impl Turn<'_> {
     }
 
     pub fn person(&self, who: CharacterId) -> Option<&Person> {
-        self.zone.state.people.get(&who)
+        self.zone.state.people.get(&who).map(Box::as_ref)
     }
 
     /// Keeps what storage holds of a character.

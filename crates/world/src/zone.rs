@@ -172,7 +172,7 @@ impl Zone {
 
     /// What storage keeps of a character, as [`Persist::Character`](crate::output::Persist) gives it.
     pub fn kept(&self, character: CharacterId) -> Option<String> {
-        self.state.people.get(&character).map(Self::kept_of)
+        self.state.people.get(&character).map(|person| Self::kept_of(person))
     }
 
     /// Everyone in the zone: presence after a restore.

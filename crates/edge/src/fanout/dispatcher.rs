@@ -26,8 +26,8 @@ use super::{Opened, ROUND_MAX, ShardQueue, ToDispatcher, ToShard};
 const LINGER: Duration = Duration::from_secs(30);
 /// How often audiences that lingered are closed.
 const SWEEP: Duration = Duration::from_secs(5);
-/// Sweeps after which an event is forgotten here: most who drop are back within a minute, and the log has the rest.
-const RING_SWEEPS: usize = 12;
+/// Sweeps after which an event is forgotten here: most who drop are back within seconds, and the log has the rest.
+const RING_SWEEPS: usize = 4;
 /// How long a round waits for logs that catch up, so that events leave in the order of the stream.
 const CATCH_UP_MAX: Duration = Duration::from_millis(250);
 /// Events that wait for a log that is behind: minutes of a busy world, some 50 MB. A log that stays behind for longer is

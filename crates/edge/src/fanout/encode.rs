@@ -180,7 +180,7 @@ pub struct Encoder {
 impl Encoder {
     /// A record of an audience's log; `None` where it cannot be decoded: it is counted and skipped.
     pub fn encode(&self, audience: &Arc<AudienceInfo>, message: &LogMessage) -> Option<Encoded> {
-        let event = match wire::Event::decode(message.payload.clone()) {
+        let mut event = match wire::Event::decode(message.payload.clone()) {
             Ok(event) => event,
             Err(error) => {
                 metrics::counter!("tidings_edge_events_undecodable_total").increment(1);
@@ -188,7 +188,7 @@ impl Encoder {
                 return None;
             }
         };
-        let frame = self.shared_frame(audience, &event, message.seq);
+        let frame = self.shared_frame(audience, &mut event, message.seq);
         Some(Encoded {
             seq: message.seq,
             audience: Arc::clone(audience),
@@ -196,14 +196,15 @@ impl Encoder {
             author: event.from.as_ref().map_or(0, |from| hex(&from.account)),
             channel: event.channel.as_str().into(),
             always: event.always,
-            special: self.special(audience, &event, message.seq),
+            special: self.special(audience, &mut event, message.seq),
         })
     }
 
     /// What may be missed: an event without a place in the flow. `None` where it cannot be decoded or shows nothing.
     pub fn hint(&self, audience: &Arc<AudienceInfo>, payload: Bytes) -> Option<Encoded> {
-        let event = wire::Event::decode(payload).ok()?;
-        let frame = self.event_frame(audience, &event, event.text.clone()?, 0);
+        let mut event = wire::Event::decode(payload).ok()?;
+        let text = event.text.take()?;
+        let frame = self.event_frame(audience, &event, text, 0);
         Some(Encoded {
             seq: 0,
             audience: Arc::clone(audience),
@@ -211,7 +212,7 @@ impl Encoder {
             author: event.from.as_ref().map_or(0, |from| hex(&from.account)),
             channel: event.channel.as_str().into(),
             always: event.always,
-            special: self.special(audience, &event, 0),
+            special: self.special(audience, &mut event, 0),
         })
     }
 
@@ -225,12 +226,12 @@ impl Encoder {
         PositionText { epoch: &self.epoch, seq }
     }
 
-    fn shared_frame(&self, audience: &AudienceInfo, event: &wire::Event, seq: u64) -> Bytes {
+    fn shared_frame(&self, audience: &AudienceInfo, event: &mut wire::Event, seq: u64) -> Bytes {
         if !event.patch.is_empty() {
             return self.patch_frame(event, seq);
         }
-        match &event.text {
-            Some(text) => self.event_frame(audience, event, text.clone(), seq),
+        match event.text.take() {
+            Some(text) => self.event_frame(audience, event, text, seq),
             None => Bytes::new(),
         }
     }
@@ -295,8 +296,8 @@ impl Encoder {
         })
     }
 
-    fn own_frame(&self, audience: &AudienceInfo, event: &wire::Event, seq: u64) -> Option<Bytes> {
-        let own = event.own.clone()?;
+    fn own_frame(&self, audience: &AudienceInfo, event: &mut wire::Event, seq: u64) -> Option<Bytes> {
+        let own = event.own.take()?;
         let id = event.origin.as_ref().map_or("", |origin| origin.id.as_str());
         Some(if id.is_empty() {
             self.event_frame(audience, event, own, seq)
@@ -305,7 +306,7 @@ impl Encoder {
         })
     }
 
-    fn special(&self, audience: &AudienceInfo, event: &wire::Event, seq: u64) -> Option<Box<Special>> {
+    fn special(&self, audience: &AudienceInfo, event: &mut wire::Event, seq: u64) -> Option<Box<Special>> {
         let origin = event.origin.as_ref().and_then(|origin| origin.session.parse().ok());
         let ids = |texts: &[String]| texts.iter().filter_map(|id| id.parse().ok()).collect();
         let special = Special {
