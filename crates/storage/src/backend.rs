@@ -11,7 +11,7 @@ use crate::Result;
 use crate::secret::Secret;
 use crate::types::{
     Account, AuditEntry, Ban, Character, ChatLine, ChatQuery, Checkpoint, Credentials, Family, Mute,
-    MuteMark, NewAccount, NewCharacter, NewFamily, Record, Role, Rotate, Rotated, Stamp,
+    MuteMark, NewAccount, NewCharacter, NewFamily, Record, Role, Rotate, Rotated, SignIn, Stamp,
 };
 
 /// Most rows of one answer: a page that fits a message of the bus, whatever the caller asks for.
@@ -63,6 +63,8 @@ pub trait Families: Send + Sync + 'static {
     fn create_family<'a>(&'a self, family: &'a NewFamily) -> Answer<'a, ()>;
     /// The family with this id.
     fn family<'a>(&'a self, id: &'a str) -> Answer<'a, Option<Family>>;
+    /// The family with this id, and its account.
+    fn sign_in<'a>(&'a self, family: &'a str) -> Answer<'a, Option<SignIn>>;
     /// The live family whose token has this SHA-256: the newest, or the one before within its grace.
     fn token_family<'a>(
         &'a self,
@@ -89,6 +91,8 @@ pub trait Characters: Send + Sync + 'static {
     fn create_character<'a>(&'a self, character: &'a NewCharacter, most: usize) -> Answer<'a, ()>;
     /// The character with this id.
     fn character(&self, id: CharacterId) -> Answer<'_, Option<Character>>;
+    /// The character of an account that has this one and no other.
+    fn only_character(&self, account: AccountId) -> Answer<'_, Option<Character>>;
     /// The character called so. `key`: [`name_key`](crate::names::name_key).
     fn character_by_name<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Character>>;
     /// An account's characters, the oldest first, without their state.

@@ -157,6 +157,15 @@ impl Family {
     }
 }
 
+/// A sign-in and who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignIn {
+    /// The sign-in.
+    pub family: Family,
+    /// Its account, as it is now.
+    pub account: Account,
+}
+
 /// A refresh token presented, and what would follow it.
 #[derive(Debug, Clone)]
 pub struct Rotate {

@@ -4,6 +4,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Executor, Row as _};
 use tidings_protocol::AccountId;
 
+use super::guests::Guest;
+use super::reads::AccountBy;
 use super::{Sqlite, page, parsed, until};
 use crate::Result;
 use crate::backend::{Accounts, Answer};
@@ -11,19 +13,39 @@ use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 use crate::types::{Account, Ban, Credentials, NewAccount, NewCharacter, NewFamily, Role};
 
+/// The columns of an account `a` with its sanctions `b` and `s`.
+macro_rules! columns {
+    () => {
+        "a.id, a.username, a.password, a.role, a.guest, a.created_ms, \
+         b.until_ms AS ban_until_ms, b.reason AS ban_reason, s.until_ms AS silence_until_ms"
+    };
+}
+pub(super) use columns;
+
+/// The sanctions of an account `a`.
+macro_rules! sanctions {
+    () => {
+        " LEFT JOIN sanctions b ON b.account = a.id AND b.kind = 'ban' AND b.ended = 0 \
+         LEFT JOIN sanctions s ON s.account = a.id AND s.kind = 'silence' AND s.ended = 0 "
+    };
+}
+pub(super) use sanctions;
+
 macro_rules! select {
     ($rest:literal) => {
-        concat!(
-            "SELECT a.id, a.username, a.password, a.role, a.guest, a.created_ms, ",
-            "b.until_ms AS ban_until_ms, b.reason AS ban_reason, s.until_ms AS silence_until_ms FROM accounts a ",
-            "LEFT JOIN sanctions b ON b.account = a.id AND b.kind = 'ban' AND b.ended = 0 ",
-            "LEFT JOIN sanctions s ON s.account = a.id AND s.kind = 'silence' AND s.ended = 0 ",
-            $rest
-        )
+        concat!("SELECT ", columns!(), " FROM accounts a", sanctions!(), $rest)
     };
 }
 
-fn read(row: &SqliteRow) -> Result<Account> {
+/// The accounts of a list of ids.
+pub(super) const EACH: &str = concat!(
+    "SELECT each.key AS place, ",
+    columns!(),
+    " FROM json_each(?) each CROSS JOIN accounts a ON a.id = each.value",
+    sanctions!()
+);
+
+pub(super) fn read(row: &SqliteRow) -> Result<Account> {
     let ban = match row.try_get::<Option<i64>, _>("ban_until_ms")? {
         Some(ms) => Some(Ban { until_ms: until(ms), reason: row.try_get("ban_reason")? }),
         None => None,
@@ -76,15 +98,12 @@ impl Accounts for Sqlite {
         character: &'a NewCharacter,
         family: &'a NewFamily,
     ) -> Answer<'a, ()> {
-        Box::pin(self.guest_with_others(account, character, family))
+        let guest = Guest { account: account.clone(), character: character.clone(), family: family.clone() };
+        Box::pin(self.guests.call(self, guest))
     }
 
     fn account(&self, id: AccountId) -> Answer<'_, Option<Account>> {
-        Box::pin(async move {
-            let row =
-                sqlx::query(select!("WHERE a.id = ?")).bind(id.to_string()).fetch_optional(&self.reader);
-            row.await?.as_ref().map(read).transpose()
-        })
+        Box::pin(self.reads.accounts.call(self, AccountBy(id)))
     }
 
     fn credentials<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Credentials>> {

@@ -4,13 +4,22 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Executor, Row as _};
 use tidings_protocol::{AccountId, CharacterId};
 
+use super::reads::{CharacterBy, OnlyCharacterOf};
 use super::{Sqlite, page, parsed};
 use crate::Result;
 use crate::backend::{Answer, Characters, PAGE_MAX};
 use crate::error::{Error, ErrorKind};
 use crate::types::{Character, NewCharacter};
 
-fn read(row: &SqliteRow) -> Result<Character> {
+/// The characters of a list of ids.
+pub(super) const EACH: &str = "SELECT each.key AS place, c.id, c.account, c.name, c.room, c.state, c.created_ms \
+     FROM json_each(?) each CROSS JOIN characters c ON c.id = each.value";
+/// Those of a list of accounts that are the only ones of theirs.
+pub(super) const ONLY: &str = "SELECT each.key AS place, c.id, c.account, c.name, c.room, c.state, c.created_ms \
+     FROM json_each(?) each CROSS JOIN characters c ON c.account = each.value \
+     WHERE NOT EXISTS (SELECT 1 FROM characters o WHERE o.account = c.account AND o.id <> c.id)";
+
+pub(super) fn read(row: &SqliteRow) -> Result<Character> {
     let room: &str = row.try_get("room")?;
     Ok(Character {
         id: parsed(row, "id")?,
@@ -59,14 +68,11 @@ impl Characters for Sqlite {
     }
 
     fn character(&self, id: CharacterId) -> Answer<'_, Option<Character>> {
-        Box::pin(async move {
-            let row =
-                sqlx::query("SELECT id, account, name, room, state, created_ms FROM characters WHERE id = ?")
-                    .bind(id.to_string())
-                    .fetch_optional(&self.reader)
-                    .await?;
-            row.as_ref().map(read).transpose()
-        })
+        Box::pin(self.reads.characters.call(self, CharacterBy(id)))
+    }
+
+    fn only_character(&self, account: AccountId) -> Answer<'_, Option<Character>> {
+        Box::pin(self.reads.only_characters.call(self, OnlyCharacterOf(account)))
     }
 
     fn character_by_name<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Character>> {

@@ -4,11 +4,12 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use tidings_protocol::AccountId;
 
-use super::{Sqlite, parsed, unreadable};
+use super::reads::SignInBy;
+use super::{Sqlite, accounts, parsed, unreadable};
 use crate::Result;
 use crate::backend::{Answer, Families};
 use crate::secret::Secret;
-use crate::types::{Family, NewFamily, Rotate, Rotated};
+use crate::types::{Family, NewFamily, Rotate, Rotated, SignIn};
 
 fn read(row: &SqliteRow) -> Result<Family> {
     Ok(Family {
@@ -17,6 +18,25 @@ fn read(row: &SqliteRow) -> Result<Family> {
         expires_ms: row.try_get("expires_ms")?,
         revoked_ms: row.try_get("revoked_ms")?,
     })
+}
+
+/// The sign-ins of a list of ids, with their accounts.
+pub(super) const SIGN_INS: &str = concat!(
+    "SELECT each.key AS place, f.id AS family, f.expires_ms, f.revoked_ms, ",
+    accounts::columns!(),
+    " FROM json_each(?) each CROSS JOIN families f ON f.id = each.value JOIN accounts a ON a.id = f.account",
+    accounts::sanctions!()
+);
+
+pub(super) fn read_sign_in(row: &SqliteRow) -> Result<SignIn> {
+    let account = accounts::read(row)?;
+    let family = Family {
+        id: row.try_get("family")?,
+        account: account.id,
+        expires_ms: row.try_get("expires_ms")?,
+        revoked_ms: row.try_get("revoked_ms")?,
+    };
+    Ok(SignIn { family, account })
 }
 
 pub(super) async fn insert(to: &mut SqliteConnection, family: &NewFamily) -> Result<()> {
@@ -85,6 +105,10 @@ impl Families for Sqlite {
                 .await?;
             row.as_ref().map(read).transpose()
         })
+    }
+
+    fn sign_in<'a>(&'a self, family: &'a str) -> Answer<'a, Option<SignIn>> {
+        Box::pin(self.reads.sign_ins.call(self, SignInBy(family.to_owned())))
     }
 
     fn token_family<'a>(

@@ -11,7 +11,9 @@ mod chat;
 mod families;
 mod guests;
 mod moderation;
+mod reads;
 mod system;
+mod together;
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,6 +24,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Row as _, SqlSafeStr as _, Transaction};
 
+use self::together::Together;
 use crate::backend::PAGE_MAX;
 use crate::error::{Error, ErrorKind};
 use crate::{Result, types::Stamp};
@@ -42,7 +45,8 @@ pub struct Sqlite {
     /// Writes what is durable elsewhere.
     relaxed: SqlitePool,
     reader: SqlitePool,
-    guests: guests::Together,
+    guests: Together<guests::Guest>,
+    reads: reads::Reads,
 }
 
 impl Sqlite {
@@ -56,7 +60,7 @@ impl Sqlite {
         let options = options.create_if_missing(false);
         let relaxed = pool(1).connect_with(options.clone().synchronous(SqliteSynchronous::Normal)).await?;
         let reader = pool(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, relaxed, reader, guests: guests::Together::default() })
+        Ok(Self { writer, relaxed, reader, guests: Together::default(), reads: reads::Reads::default() })
     }
 
     /// In memory: the one connection is the database.
@@ -65,8 +69,8 @@ impl Sqlite {
         let writer =
             pool(1).min_connections(1).idle_timeout(None).max_lifetime(None).connect_with(options).await?;
         migrate(&writer).await?;
-        let guests = guests::Together::default();
-        Ok(Self { reader: writer.clone(), relaxed: writer.clone(), writer, guests })
+        let (guests, reads) = (Together::default(), reads::Reads::default());
+        Ok(Self { reader: writer.clone(), relaxed: writer.clone(), writer, guests, reads })
     }
 
     /// A transaction that takes the write lock at once: none fails half way because another came first.

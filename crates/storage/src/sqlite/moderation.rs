@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use tidings_protocol::{AccountId, CharacterId, RoomId};
 
+use super::reads::MutesOf;
 use super::{Sqlite, page, parsed, until};
 use crate::Result;
 use crate::backend::{Answer, ENDED_MUTES_MAX, Moderation, PAGE_MAX};
@@ -15,7 +16,14 @@ use crate::types::{AuditEntry, Mute, MuteMark, Record, Stamp};
 /// Ended mutes and silences are kept this long: longer than a zone's log reaches back to its checkpoint.
 const TOMBSTONE_MS: i64 = 24 * 60 * 60 * 1000;
 
-fn read_mute(row: &SqliteRow) -> Result<Mute> {
+/// The mutes of a list of accounts that hold at a time, so many of each.
+pub(super) const MUTES_EACH: &str = "SELECT * FROM ( \
+     SELECT each.key AS place, m.account, m.target, m.channel, m.name, m.until_ms, m.reason, \
+     ROW_NUMBER() OVER (PARTITION BY each.key ORDER BY m.name, m.target, m.channel) AS nth \
+     FROM json_each(?) each CROSS JOIN mutes m ON m.account = each.value \
+     WHERE m.ended = 0 AND (m.until_ms = 0 OR m.until_ms > ?)) WHERE nth <= ? ORDER BY place, nth";
+
+pub(super) fn read_mute(row: &SqliteRow) -> Result<Mute> {
     let target: &str = row.try_get("target")?;
     Ok(Mute {
         account: parsed(row, "account")?,
@@ -148,19 +156,7 @@ impl Moderation for Sqlite {
     }
 
     fn mutes(&self, account: AccountId, now_ms: i64) -> Answer<'_, Vec<Mute>> {
-        Box::pin(async move {
-            let rows = sqlx::query(
-                "SELECT account, target, channel, name, until_ms, reason FROM mutes \
-                 WHERE account = ? AND ended = 0 AND (until_ms = 0 OR until_ms > ?) \
-                 ORDER BY name, target, channel LIMIT ?",
-            )
-            .bind(account.to_string())
-            .bind(now_ms)
-            .bind(page(PAGE_MAX))
-            .fetch_all(&self.reader)
-            .await?;
-            rows.iter().map(read_mute).collect()
-        })
+        Box::pin(self.reads.mutes.call(self, MutesOf(account, now_ms)))
     }
 
     fn mute_marks<'a>(&'a self, accounts: &'a [AccountId], now_ms: i64) -> Answer<'a, Vec<MuteMark>> {

@@ -1,8 +1,8 @@
 //! Sign-ins and refresh tokens.
 
-use tidings_storage::{NewFamily, Rotate, Rotated, Secret, Store};
+use tidings_storage::{Ban, CharacterName, NewCharacter, NewFamily, Rotate, Rotated, Secret, SignIn, Store};
 
-use super::{NOW, with_account};
+use super::{NOW, account_id, character_id, new_character, with_account};
 
 const GRACE: i64 = 10_000;
 const LIFE: i64 = 1_000_000;
@@ -110,4 +110,57 @@ pub async fn families_end(store: &Store) {
     assert_eq!(store.prune_families(NOW + LIFE).await.expect("a number"), 0);
     assert_eq!(store.prune_families(NOW + LIFE + 1).await.expect("a number"), 1);
     assert_eq!(store.family(&id).await.expect("an answer"), None);
+}
+
+/// Each gets its own, however many ask at once: of the sign-in, the account and the only character.
+pub async fn a_crowd_is_told_of_its_sign_ins(store: &Store) {
+    const PEOPLE: u128 = 40;
+    let family = |n: u128| format!("{n:032x}");
+    for n in 0..PEOPLE {
+        let account = with_account(store, n, &format!("name.{n}x")).await;
+        let mut hash = [0; 32];
+        hash[..16].copy_from_slice(&n.to_be_bytes());
+        let (id, token_hash) = (family(n), Secret::new(hash));
+        let one = NewFamily { id, account, token_hash, created_ms: NOW, expires_ms: NOW + n as i64 };
+        store.create_family(&one).await.expect("a family");
+        if n % 2 == 0 {
+            let name = CharacterName::guest(n as u32);
+            let one = NewCharacter { name, ..new_character(n, n, "Ann") };
+            store.create_character(&one, 5).await.expect("a character");
+        }
+        if n % 3 == 0 {
+            assert!(store.revoke_family(&family(n), NOW + 1).await.expect("revoked"));
+        }
+        if n % 5 == 0 {
+            let ban = Ban { until_ms: None, reason: format!("for {n}") };
+            store.set_ban(account, Some(&ban)).await.expect("banned");
+        }
+    }
+    let ask = |n: u128| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let (family, id) = (family(n), account_id(n));
+            let (sign_in, account) = tokio::join!(store.sign_in(&family), store.account(id));
+            let (only, character) = tokio::join!(store.only_character(id), store.character(character_id(n)));
+            let sign_in = sign_in.expect("an answer");
+            assert_eq!(sign_in.as_ref().map(|one| &one.account), account.expect("an answer").as_ref());
+            let character = character.expect("an answer");
+            assert_eq!(only.expect("an answer"), character);
+            (n, sign_in, character)
+        })
+    };
+    // Some of them twice, and some that nobody is.
+    let tasks: Vec<_> = (0..PEOPLE + 10).chain(0..10).map(ask).collect();
+    for task in tasks {
+        let (n, sign_in, character) = task.await.expect("no panic");
+        let Some(SignIn { family: found, account }) = sign_in else {
+            assert!(n >= PEOPLE && character.is_none(), "{n}");
+            continue;
+        };
+        assert_eq!((found.id, found.account, account.id), (family(n), account_id(n), account_id(n)));
+        assert_eq!((found.expires_ms, found.revoked_ms.is_some()), (NOW + n as i64, n.is_multiple_of(3)));
+        let reason = account.ban.map(|ban| ban.reason);
+        assert_eq!(reason, n.is_multiple_of(5).then(|| format!("for {n}")));
+        assert_eq!(character.map(|one| one.id), n.is_multiple_of(2).then(|| character_id(n)));
+    }
 }

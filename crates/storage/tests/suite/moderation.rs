@@ -47,6 +47,27 @@ pub async fn mutes_are_made_and_end(store: &Store) {
     assert!(store.mutes(account_id(9), NOW).await.expect("mutes").is_empty());
 }
 
+/// Each gets its own, at its own time, however many ask at once.
+pub async fn a_crowd_is_told_of_its_mutes(store: &Store) {
+    for n in 1..=20 {
+        let account = with_account(store, n, &format!("name.{n}x")).await;
+        let mine = |target, ends| Mute { account, ..mute(target, "", ends) };
+        let records = [made(mine(100, None)), made(mine(101, Some(NOW + n as i64)))];
+        store.apply(&at(n as u64), &records).await.expect("kept");
+    }
+    let tasks: Vec<_> = (1..=25u128)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { (n, store.mutes(account_id(n), NOW + 10).await.expect("mutes")) })
+        })
+        .collect();
+    for task in tasks {
+        let (n, mutes) = task.await.expect("no panic");
+        assert!(mutes.iter().all(|mute| mute.account == account_id(n)), "{n}");
+        assert_eq!(mutes.len(), if n > 20 { 0 } else { 1 + usize::from(n > 10) }, "{n}");
+    }
+}
+
 pub async fn what_is_known_of_the_mutes_of_many_accounts_is_told_at_once(store: &Store) {
     let (ann, ben) = (with_account(store, 1, "ann").await, with_account(store, 2, "ben").await);
     let bens = Mute { account: ben, ..mute(3, "", None) };

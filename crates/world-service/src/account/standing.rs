@@ -88,11 +88,10 @@ impl Standing {
 async fn read(store: &Store, account: AccountId, family: &str, now_ms: i64) -> Result<Role, CallError> {
     let ended =
         || CallError::new(ErrorCode::Unauthenticated, "This sign-in has ended. Please sign in again.");
-    let family = store.family(family).await.map_err(stored)?.ok_or_else(ended)?;
-    if family.account != account || !family.is_live(now_ms) {
+    let sign_in = store.sign_in(family).await.map_err(stored)?.ok_or_else(ended)?;
+    if sign_in.account.id != account || !sign_in.family.is_live(now_ms) {
         return Err(ended());
     }
-    let account = store.account(account).await.map_err(stored)?.ok_or_else(ended)?;
-    refuse_banned(&account, now_ms)?;
-    Ok(account.role)
+    refuse_banned(&sign_in.account, now_ms)?;
+    Ok(sign_in.account.role)
 }

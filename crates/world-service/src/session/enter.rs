@@ -8,7 +8,7 @@ use tidings_protocol::proto::world::v1::Character as WireCharacter;
 use tidings_protocol::{AccountId, CharacterId, CloseCode, ErrorCode, RoomId, SessionId};
 use tidings_service::CallError;
 use tidings_storage::names::name_key;
-use tidings_storage::{Account, Character};
+use tidings_storage::{Account, Character, SignIn};
 
 use super::bucket::Change;
 use super::{SessionService, secret};
@@ -38,8 +38,9 @@ impl SessionService {
     pub async fn open(self, request: OpenSessionRequest) -> Result<OpenSession, CallError> {
         check_edge(&request.edge)?;
         let identity = request.identity.ok_or_else(ended)?;
-        let account = self.account_of(&identity).await?;
-        let character = self.choose(account.id, &request.character).await?;
+        let (account, character) =
+            tokio::join!(self.account_of(&identity), self.choose(&identity, &request.character));
+        let (account, character) = (account?, character?);
         let identity = Identity { role: account.role.to_string(), ..identity };
         let now = self.now();
         self.keep_edge(&request.edge).await?;
@@ -147,30 +148,20 @@ impl SessionService {
     /// not matter: a socket lives by its session.
     async fn account_of(&self, identity: &Identity) -> Result<Account, CallError> {
         let account: AccountId = id(&identity.account, "an account")?;
-        let family = self.inner.store.family(&identity.family).await.map_err(stored)?;
-        if family.is_none_or(|family| family.account != account || family.revoked_ms.is_some()) {
-            return Err(ended());
-        }
-        let account = self.inner.store.account(account).await.map_err(stored)?.ok_or_else(ended)?;
+        let sign_in = self.inner.store.sign_in(&identity.family).await.map_err(stored)?;
+        let stands = |one: &SignIn| one.account.id == account && one.family.revoked_ms.is_none();
+        let account = sign_in.filter(stands).ok_or_else(ended)?.account;
         refuse_banned(&account, self.now())?;
         Ok(account)
     }
 
     /// The character asked for, by name or id, of this account and no other; the only one where none is named.
-    async fn choose(&self, account: AccountId, asked: &str) -> Result<Character, CallError> {
-        let store = &self.inner.store;
+    async fn choose(&self, identity: &Identity, asked: &str) -> Result<Character, CallError> {
+        let (store, account) = (&self.inner.store, id(&identity.account, "an account")?);
         let found = if asked.is_empty() {
-            let all = store.characters(account).await.map_err(stored)?;
-            match all.as_slice() {
-                [] => {
-                    let what = "You have no character yet. Please make one first.";
-                    return Err(CallError::new(ErrorCode::FailedPrecondition, what));
-                }
-                [one] => store.character(one.id).await.map_err(stored)?,
-                _ => {
-                    let what = "You have several characters. Please say which.";
-                    return Err(CallError::new(ErrorCode::InvalidArgument, what));
-                }
+            match store.only_character(account).await.map_err(stored)? {
+                Some(only) => Some(only),
+                None => return Err(self.several_or_none(account).await?),
             }
         } else {
             match asked.parse::<CharacterId>() {
@@ -180,6 +171,17 @@ impl SessionService {
         };
         let missing = || CallError::new(ErrorCode::NotFound, "You have no such character.");
         found.filter(|found| found.account == account).ok_or_else(missing)
+    }
+
+    /// Why no character can be chosen for who names none.
+    async fn several_or_none(&self, account: AccountId) -> Result<CallError, CallError> {
+        let none = self.inner.store.characters(account).await.map_err(stored)?.is_empty();
+        Ok(if none {
+            let what = "You have no character yet. Please make one first.";
+            CallError::new(ErrorCode::FailedPrecondition, what)
+        } else {
+            CallError::new(ErrorCode::InvalidArgument, "You have several characters. Please say which.")
+        })
     }
 
     /// Where a character is, or enters: presence knows best, then storage; a zone that is gone is the start.

@@ -1,0 +1,126 @@
+//! Reads that a crowd asks at the same time are one statement: what is asked goes in as a list, and each row says by
+//! its place for whom it is.
+
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+use tidings_protocol::{AccountId, CharacterId};
+
+use super::together::{Call, Together};
+use super::{Sqlite, accounts, characters, families, moderation, page};
+use crate::Result;
+use crate::backend::PAGE_MAX;
+use crate::types::{Account, Character, Mute, SignIn};
+
+/// Reads done at once: a millisecond of one reader.
+const TOGETHER_MAX: usize = 256;
+
+/// Those that wait, by what they ask.
+#[derive(Default)]
+pub(super) struct Reads {
+    pub(super) sign_ins: Together<SignInBy>,
+    pub(super) accounts: Together<AccountBy>,
+    pub(super) characters: Together<CharacterBy>,
+    pub(super) only_characters: Together<OnlyCharacterOf>,
+    pub(super) mutes: Together<MutesOf>,
+}
+
+/// A sign-in with its account.
+#[derive(Clone)]
+pub(super) struct SignInBy(pub(super) String);
+/// An account.
+#[derive(Clone)]
+pub(super) struct AccountBy(pub(super) AccountId);
+/// A character.
+#[derive(Clone)]
+pub(super) struct CharacterBy(pub(super) CharacterId);
+/// The only character of an account.
+#[derive(Clone)]
+pub(super) struct OnlyCharacterOf(pub(super) AccountId);
+/// An account's mutes that hold at a time.
+#[derive(Clone)]
+pub(super) struct MutesOf(pub(super) AccountId, pub(super) i64);
+
+/// A list as a statement takes it: `json_each` gives each with its place.
+fn list<T: serde::Serialize>(ids: impl Iterator<Item = T>) -> String {
+    let ids: Vec<T> = ids.collect();
+    serde_json::to_string(&ids).expect("a list of texts is JSON")
+}
+
+fn place(row: &SqliteRow) -> Result<usize> {
+    Ok(usize::try_from(row.try_get::<i64, _>("place")?).unwrap_or(usize::MAX))
+}
+
+/// The rows of a statement that asks for one row a place.
+async fn one_each<T>(
+    reader: &mut SqliteConnection,
+    statement: &'static str,
+    ids: Vec<String>,
+    read: impl Fn(&SqliteRow) -> Result<T>,
+) -> Result<Vec<Result<Option<T>>>> {
+    let mut answers: Vec<Result<Option<T>>> = ids.iter().map(|_| Ok(None)).collect();
+    let rows = sqlx::query(statement).bind(list(ids.into_iter())).fetch_all(reader).await?;
+    for row in &rows {
+        if let Some(answer) = answers.get_mut(place(row)?) {
+            *answer = read(row).map(Some);
+        }
+    }
+    Ok(answers)
+}
+
+macro_rules! one_each {
+    ($call:ty => $answer:ty, $statement:expr, $read:path) => {
+        impl Call for $call {
+            type Answer = Option<$answer>;
+            type With = PoolConnection<sqlx::Sqlite>;
+            const TOGETHER_MAX: usize = TOGETHER_MAX;
+            const READS: bool = true;
+
+            async fn begin(db: &Sqlite) -> Result<Self::With> {
+                Ok(db.reader.acquire().await?)
+            }
+
+            async fn all(mut reader: Self::With, calls: &[Self]) -> Result<Vec<Result<Self::Answer>>> {
+                let ids = calls.iter().map(|call| call.0.to_string()).collect();
+                one_each(&mut reader, $statement, ids, $read).await
+            }
+        }
+    };
+}
+
+one_each!(SignInBy => SignIn, families::SIGN_INS, families::read_sign_in);
+one_each!(AccountBy => Account, accounts::EACH, accounts::read);
+one_each!(CharacterBy => Character, characters::EACH, characters::read);
+one_each!(OnlyCharacterOf => Character, characters::ONLY, characters::read);
+
+impl Call for MutesOf {
+    type Answer = Vec<Mute>;
+    type With = PoolConnection<sqlx::Sqlite>;
+    const TOGETHER_MAX: usize = TOGETHER_MAX;
+    const READS: bool = true;
+
+    async fn begin(db: &Sqlite) -> Result<Self::With> {
+        Ok(db.reader.acquire().await?)
+    }
+
+    async fn all(mut reader: Self::With, calls: &[Self]) -> Result<Vec<Result<Self::Answer>>> {
+        let since = calls.iter().map(|call| call.1).min().unwrap_or(0);
+        let rows = sqlx::query(moderation::MUTES_EACH)
+            .bind(list(calls.iter().map(|call| call.0.to_string())))
+            .bind(since)
+            .bind(page(PAGE_MAX))
+            .fetch_all(&mut *reader)
+            .await?;
+        let mut answers: Vec<Result<Vec<Mute>>> = calls.iter().map(|_| Ok(Vec::new())).collect();
+        for row in &rows {
+            let place = place(row)?;
+            let (Some(answer), Some(call)) = (answers.get_mut(place), calls.get(place)) else { continue };
+            match (moderation::read_mute(row), &mut *answer) {
+                (Ok(mute), Ok(mutes)) if mute.until_ms.is_none_or(|until| until > call.1) => mutes.push(mute),
+                (Ok(_), _) => {}
+                (Err(error), _) => *answer = Err(error),
+            }
+        }
+        Ok(answers)
+    }
+}
