@@ -105,9 +105,13 @@ pub trait Characters: Send + Sync + 'static {
 
 /// What zones' commits leave, mutes and the audit log.
 pub trait Moderation: Send + Sync + 'static {
-    /// Keeps what a commit left, in one transaction. Idempotent; older than what is kept: nothing happens. What
-    /// belongs to an account or a character that is no more is left out.
-    fn apply<'a>(&'a self, stamp: &'a Stamp, records: &'a [Record]) -> Answer<'a, ()>;
+    /// Keeps what commits left, in one transaction. Idempotent; older than what is kept: nothing happens. What belongs
+    /// to an account or a character that is no more is left out.
+    fn apply_all<'a>(&'a self, commits: &'a [(Stamp, Vec<Record>)]) -> Answer<'a, ()>;
+    /// The same, of one commit.
+    fn apply<'a>(&'a self, stamp: &'a Stamp, records: &'a [Record]) -> Answer<'a, ()> {
+        Box::pin(async move { self.apply_all(&[(stamp.clone(), records.to_vec())]).await })
+    }
     /// An account's mutes that hold at `now_ms`, at most [`PAGE_MAX`].
     fn mutes(&self, account: AccountId, now_ms: i64) -> Answer<'_, Vec<Mute>>;
     /// What is kept of the mutes of these accounts: of each those that hold at `now_ms`, at most [`PAGE_MAX`], and

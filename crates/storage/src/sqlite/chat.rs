@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _};
 use tidings_protocol::Audience;
 
-use super::{Sqlite, number, page, parsed, sequence};
+use super::{Sqlite, list, number, page, parsed, sequence};
 use crate::Result;
 use crate::backend::{Answer, Chat};
 use crate::types::{ChatLine, ChatQuery};
@@ -60,15 +60,16 @@ impl Chat for Sqlite {
                 let mut insert = insert_lines(epoch, lines);
                 insert.build().persistent(lines.len() == LINES_A_STATEMENT).execute(&mut *tx).await?;
             }
-            for (audience, seq) in cursors {
+            if !cursors.is_empty() {
+                let cursors = cursors.iter().map(|(audience, seq)| (audience.to_string(), number(*seq)));
                 sqlx::query(
-                    "INSERT INTO chat_cursors (audience, epoch, seq) VALUES (?, ?, ?) \
+                    "INSERT INTO chat_cursors (audience, epoch, seq) \
+                     SELECT value ->> 0, ?, value ->> 1 FROM json_each(?) WHERE true \
                      ON CONFLICT (audience) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq \
                      WHERE chat_cursors.epoch <> excluded.epoch OR chat_cursors.seq < excluded.seq",
                 )
-                .bind(audience.to_string())
                 .bind(epoch)
-                .bind(number(*seq))
+                .bind(list(cursors))
                 .execute(&mut *tx)
                 .await?;
             }

@@ -1,7 +1,7 @@
 //! SQLite: one connection writes, a few read. WAL lets them run side by side; `synchronous = FULL` means that what
 //! a call has answered survives a loss of power.
 //!
-//! What zones leave ([`apply`](crate::Moderation::apply)) goes by a second writer that does not wait for the disk: a
+//! What zones leave ([`apply_all`](crate::Moderation::apply_all)) goes by a second writer that does not wait for the disk: a
 //! zone's log holds it durably until a checkpoint is saved, and that save, like any write of the first, syncs all
 //! that was written before it. So a world of walkers does not cost an fsync a step.
 
@@ -128,6 +128,12 @@ async fn migrate(pool: &SqlitePool) -> Result<()> {
 /// A limit as SQL takes it, never above a page.
 fn page(limit: usize) -> i64 {
     i64::try_from(limit.min(PAGE_MAX)).expect("a page is small")
+}
+
+/// A list as a statement takes it: `json_each` gives each with its place.
+fn list<T: serde::Serialize>(items: impl Iterator<Item = T>) -> String {
+    let items: Vec<T> = items.collect();
+    serde_json::to_string(&items).expect("texts and numbers are JSON")
 }
 
 /// A sequence as SQL takes it; sequences stay below 2^63.

@@ -1,14 +1,16 @@
 //! What zones' commits leave, mutes and the audit log, in SQLite.
 //!
-//! Every statement of `apply` does nothing where its account or character is gone, and nothing where a newer commit
+//! Every statement of `apply_all` does nothing where its account or character is gone, and nothing where a newer commit
 //! of the same epoch was kept already: so a replay is harmless, in any order of the zones.
+
+use std::collections::HashMap;
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use tidings_protocol::{AccountId, CharacterId, RoomId};
 
 use super::reads::MutesOf;
-use super::{Sqlite, page, parsed, until};
+use super::{Sqlite, list, page, parsed, until};
 use crate::Result;
 use crate::backend::{Answer, ENDED_MUTES_MAX, Moderation, PAGE_MAX};
 use crate::types::{AuditEntry, Mute, MuteMark, Record, Stamp};
@@ -41,27 +43,36 @@ fn read_mark(row: &SqliteRow) -> Result<MuteMark> {
     Ok(MuteMark { mute: read_mute(row)?, ended: row.try_get("over")?, stamp })
 }
 
-async fn place(
-    to: &mut SqliteConnection,
-    stamp: &Stamp,
-    id: CharacterId,
-    room: &RoomId,
-    state: &str,
-) -> Result<()> {
+/// Where characters are: of each the last one, all by one statement.
+async fn places(to: &mut SqliteConnection, commits: &[(Stamp, Vec<Record>)]) -> Result<()> {
+    let mut last: HashMap<CharacterId, (&Stamp, &RoomId, &str)> = HashMap::new();
+    for (stamp, record) in each(commits) {
+        let Record::Character { id, room, state } = record else { continue };
+        let older =
+            last.get(id).is_some_and(|(known, ..)| known.epoch == stamp.epoch && known.seq > stamp.seq);
+        if !older {
+            last.insert(*id, (stamp, room, state));
+        }
+    }
+    if last.is_empty() {
+        return Ok(());
+    }
+    let rows = last.into_iter().map(|(id, (stamp, room, state))| {
+        (id.to_string(), room.as_str(), state, stamp.epoch.as_str(), stamp.number())
+    });
     sqlx::query(
-        "UPDATE characters SET room = ?, state = ?, epoch = ?, seq = ? \
-         WHERE id = ? AND (epoch <> ? OR seq <= ?)",
+        "UPDATE characters SET room = each.value ->> 1, state = each.value ->> 2, epoch = each.value ->> 3, \
+         seq = each.value ->> 4 FROM json_each(?) each WHERE characters.id = each.value ->> 0 \
+         AND (characters.epoch <> each.value ->> 3 OR characters.seq <= each.value ->> 4)",
     )
-    .bind(room.as_str())
-    .bind(state)
-    .bind(&stamp.epoch)
-    .bind(stamp.number())
-    .bind(id.to_string())
-    .bind(&stamp.epoch)
-    .bind(stamp.number())
+    .bind(list(rows))
     .execute(to)
     .await?;
     Ok(())
+}
+
+fn each(commits: &[(Stamp, Vec<Record>)]) -> impl Iterator<Item = (&Stamp, &Record)> {
+    commits.iter().flat_map(|(stamp, records)| records.iter().map(move |record| (stamp, record)))
 }
 
 async fn mute(to: &mut SqliteConnection, stamp: &Stamp, mute: &Mute, removed: bool) -> Result<()> {
@@ -130,15 +141,16 @@ async fn audit(to: &mut SqliteConnection, entry: &AuditEntry) -> Result<()> {
 }
 
 impl Moderation for Sqlite {
-    fn apply<'a>(&'a self, stamp: &'a Stamp, records: &'a [Record]) -> Answer<'a, ()> {
+    fn apply_all<'a>(&'a self, commits: &'a [(Stamp, Vec<Record>)]) -> Answer<'a, ()> {
         Box::pin(async move {
-            if records.is_empty() {
+            if commits.iter().all(|(_, records)| records.is_empty()) {
                 return Ok(());
             }
             let mut tx = self.begin_relaxed().await?;
-            for record in records {
+            places(&mut tx, commits).await?;
+            for (stamp, record) in each(commits) {
                 match record {
-                    Record::Character { id, room, state } => place(&mut tx, stamp, *id, room, state).await?,
+                    Record::Character { .. } => {}
                     Record::Mute { mute: one, removed } => mute(&mut tx, stamp, one, *removed).await?,
                     Record::Silence(account, until_ms, reason) => {
                         let made = until_ms.map(|ms| (ms, reason.as_str()));

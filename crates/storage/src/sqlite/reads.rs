@@ -7,7 +7,7 @@ use sqlx::{Row as _, SqliteConnection};
 use tidings_protocol::{AccountId, CharacterId};
 
 use super::together::{Call, Together};
-use super::{Sqlite, accounts, characters, families, moderation, page};
+use super::{Sqlite, accounts, characters, families, list, moderation, page};
 use crate::Result;
 use crate::backend::PAGE_MAX;
 use crate::types::{Account, Character, Mute, SignIn};
@@ -40,12 +40,6 @@ pub(super) struct OnlyCharacterOf(pub(super) AccountId);
 /// An account's mutes that hold at a time.
 #[derive(Clone)]
 pub(super) struct MutesOf(pub(super) AccountId, pub(super) i64);
-
-/// A list as a statement takes it: `json_each` gives each with its place.
-fn list<T: serde::Serialize>(ids: impl Iterator<Item = T>) -> String {
-    let ids: Vec<T> = ids.collect();
-    serde_json::to_string(&ids).expect("a list of texts is JSON")
-}
 
 fn place(row: &SqliteRow) -> Result<usize> {
     Ok(usize::try_from(row.try_get::<i64, _>("place")?).unwrap_or(usize::MAX))

@@ -70,6 +70,32 @@ pub async fn an_older_commit_changes_nothing(store: &Store) {
     assert_eq!(now().await, "restored");
 }
 
+pub async fn commits_at_once_are_as_one_after_another(store: &Store) {
+    with_account(store, 1, "ann").await;
+    for (n, name) in [(1, "Ann"), (2, "Bea"), (3, "Cleo")] {
+        store.create_character(&new_character(n, 1, name), 5).await.expect("a character");
+    }
+    store.apply(&at(8), &place(3, "z_newer", "{}")).await.expect("kept");
+    let state = r#"{"said":"\"ö\" 'n' \\"}"#;
+    let commits = [
+        (at(5), [place(1, "z_a", "1"), place(2, "z_a", "1"), place(3, "z_a", "1")].concat()),
+        (at(7), [place(1, "z_b", "2"), place(1, "z_c", state), place(9, "z_c", "nobody")].concat()),
+        (at(6), place(1, "z_late", "3").to_vec()),
+        (Stamp { epoch: "e2".to_owned(), seq: 1 }, place(2, "z_d", "4").to_vec()),
+    ];
+    for _ in 0..2 {
+        store.apply_all(&commits).await.expect("kept");
+        let mut found = Vec::new();
+        for n in [1, 2, 3] {
+            let one = store.character(character_id(n)).await.expect("an answer").expect("a character");
+            found.push((one.room.expect("a room").to_string(), one.state));
+        }
+        let expected = [("z_c", state), ("z_d", "4"), ("z_newer", "{}")];
+        assert_eq!(found, expected.map(|(room, state)| (room.to_owned(), state.to_owned())));
+    }
+    store.apply_all(&[]).await.expect("nothing");
+}
+
 pub async fn ids_come_in_pages(store: &Store) {
     with_account(store, 1, "ann").await;
     for (n, name) in ["Aaa", "Bbb", "Ccc"].into_iter().enumerate() {

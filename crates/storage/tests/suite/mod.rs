@@ -60,7 +60,7 @@ macro_rules! backend_suite {
                     a_later_reuse_revokes_the_family, a_revoked_family_gives_nothing, families_end,
                     a_crowd_is_told_of_its_sign_ins;
                 characters: a_name_is_taken_once, an_account_has_so_many, a_place_is_kept,
-                    an_older_commit_changes_nothing, ids_come_in_pages, only_the_owner_deletes,
+                    an_older_commit_changes_nothing, commits_at_once_are_as_one_after_another, ids_come_in_pages, only_the_owner_deletes,
                     the_only_character_is_found;
                 moderation: mutes_are_made_and_end, a_crowd_is_told_of_its_mutes, what_is_known_of_the_mutes_of_many_accounts_is_told_at_once,
                     a_replay_does_not_bring_a_mute_back, sanctions_hold_and_end,

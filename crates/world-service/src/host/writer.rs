@@ -1,5 +1,5 @@
 //! A zone's writes to storage: in order, behind the commits, tried again until they are taken. The records of
-//! a commit go as one transaction, stamped with its sequence, so that doing them again changes nothing.
+//! a commit are stamped with its sequence, so that doing them again changes nothing; what waits goes as one transaction.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -74,19 +74,38 @@ impl Task {
         let mut taken = Vec::with_capacity(TAKEN_MAX);
         while writes.recv_many(&mut taken, TAKEN_MAX).await > 0 {
             leave_out_superseded(&mut taken);
+            let mut commits = Vec::new();
             for write in taken.drain(..) {
-                self.write(write).await;
+                match write {
+                    Write::Records(stamp, records) => commits.push((stamp, records)),
+                    later => {
+                        self.apply(std::mem::take(&mut commits)).await;
+                        self.write(later).await;
+                    }
+                }
+            }
+            self.apply(commits).await;
+        }
+    }
+
+    /// What waits goes as one transaction: a commit that storage refuses for good must not hold up the others, so
+    /// then each goes alone.
+    async fn apply(&self, mut commits: Vec<(Stamp, Vec<Record>)>) {
+        commits.retain(|(_, records)| !records.is_empty());
+        if commits.is_empty() {
+            return;
+        }
+        if !self.until_done("records", || self.store.apply_all(&commits)).await && commits.len() > 1 {
+            for commit in &commits {
+                self.until_done("records", || self.store.apply_all(std::slice::from_ref(commit))).await;
             }
         }
+        self.tell_mutes(&commits).await;
     }
 
     async fn write(&self, write: Write) {
         match write {
-            Write::Records(stamp, records) if !records.is_empty() => {
-                self.until_done("records", || self.store.apply(&stamp, &records)).await;
-                self.tell_mutes(&records).await;
-            }
-            Write::Records(..) => {}
+            Write::Records(stamp, records) => self.apply(vec![(stamp, records)]).await,
             Write::Checkpoint(checkpoint, log) => {
                 if self.until_done("checkpoint", || self.store.save_checkpoint(&checkpoint)).await {
                     self.trim(&log, checkpoint.stamp.seq).await;
@@ -128,9 +147,10 @@ impl Task {
     }
 
     /// Edges that hold an account's mutes load them again.
-    async fn tell_mutes(&self, records: &[Record]) {
-        let muters: HashSet<AccountId> = records
+    async fn tell_mutes(&self, commits: &[(Stamp, Vec<Record>)]) {
+        let muters: HashSet<AccountId> = commits
             .iter()
+            .flat_map(|(_, records)| records)
             .filter_map(|record| match record {
                 Record::Mute { mute, .. } => Some(mute.account),
                 _ => None,
