@@ -47,6 +47,7 @@ pub struct Sqlite {
     reader: SqlitePool,
     guests: Together<guests::Guest>,
     reads: reads::Reads,
+    history: chat::History,
 }
 
 impl Sqlite {
@@ -60,7 +61,8 @@ impl Sqlite {
         let options = options.create_if_missing(false);
         let relaxed = pool(1).connect_with(options.clone().synchronous(SqliteSynchronous::Normal)).await?;
         let reader = pool(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, relaxed, reader, guests: Together::default(), reads: reads::Reads::default() })
+        let (guests, reads, history) = Default::default();
+        Ok(Self { writer, relaxed, reader, guests, reads, history })
     }
 
     /// In memory: the one connection is the database.
@@ -69,8 +71,8 @@ impl Sqlite {
         let writer =
             pool(1).min_connections(1).idle_timeout(None).max_lifetime(None).connect_with(options).await?;
         migrate(&writer).await?;
-        let (guests, reads) = (Together::default(), reads::Reads::default());
-        Ok(Self { reader: writer.clone(), relaxed: writer.clone(), writer, guests, reads })
+        let (guests, reads, history) = Default::default();
+        Ok(Self { reader: writer.clone(), relaxed: writer.clone(), writer, guests, reads, history })
     }
 
     /// A transaction that takes the write lock at once: none fails half way because another came first.
