@@ -48,6 +48,7 @@ pub struct Sqlite {
     guests: Together<guests::Guest>,
     reads: reads::Reads,
     history: chat::History,
+    crowds: Option<reads::CrowdReader>,
 }
 
 impl Sqlite {
@@ -60,9 +61,11 @@ impl Sqlite {
         migrate(&writer).await?;
         let options = options.create_if_missing(false);
         let relaxed = pool(1).connect_with(options.clone().synchronous(SqliteSynchronous::Normal)).await?;
-        let reader = pool(READERS).connect_with(options.read_only(true)).await?;
+        let options = options.read_only(true);
+        let crowds = Some(reads::CrowdReader::new(options.clone()));
+        let reader = pool(READERS).connect_with(options).await?;
         let (guests, reads, history) = Default::default();
-        Ok(Self { writer, relaxed, reader, guests, reads, history })
+        Ok(Self { writer, relaxed, reader, guests, reads, history, crowds })
     }
 
     /// In memory: the one connection is the database.
@@ -72,7 +75,8 @@ impl Sqlite {
             pool(1).min_connections(1).idle_timeout(None).max_lifetime(None).connect_with(options).await?;
         migrate(&writer).await?;
         let (guests, reads, history) = Default::default();
-        Ok(Self { reader: writer.clone(), relaxed: writer.clone(), writer, guests, reads, history })
+        let (reader, relaxed) = (writer.clone(), writer.clone());
+        Ok(Self { reader, relaxed, writer, guests, reads, history, crowds: None })
     }
 
     /// A transaction that takes the write lock at once: none fails half way because another came first.

@@ -173,20 +173,20 @@ impl Moderation for Sqlite {
 
     fn mute_marks<'a>(&'a self, accounts: &'a [AccountId], now_ms: i64) -> Answer<'a, Vec<MuteMark>> {
         Box::pin(async move {
-            let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(
+            let rows = sqlx::query(
                 "SELECT * FROM ( \
                  SELECT *, ROW_NUMBER() OVER (PARTITION BY account, over ORDER BY seq DESC) AS place FROM ( \
-                 SELECT account, target, channel, name, until_ms, reason, epoch, seq, \
-                 (ended <> 0 OR (until_ms <> 0 AND until_ms <= ",
-            );
-            query.push_bind(now_ms).push(")) AS over FROM mutes WHERE account IN (");
-            let mut ids = query.separated(", ");
-            for account in accounts {
-                ids.push_bind(account.to_string());
-            }
-            query.push("))) WHERE place <= CASE over WHEN 0 THEN ");
-            query.push_bind(page(PAGE_MAX)).push(" ELSE ").push_bind(page(ENDED_MUTES_MAX)).push(" END");
-            let rows = query.build().fetch_all(&self.reader).await?;
+                 SELECT m.account, m.target, m.channel, m.name, m.until_ms, m.reason, m.epoch, m.seq, \
+                 (m.ended <> 0 OR (m.until_ms <> 0 AND m.until_ms <= ?)) AS over \
+                 FROM json_each(?) each CROSS JOIN mutes m ON m.account = each.value)) \
+                 WHERE place <= CASE over WHEN 0 THEN ? ELSE ? END",
+            )
+            .bind(now_ms)
+            .bind(list(accounts.iter().map(AccountId::to_string)))
+            .bind(page(PAGE_MAX))
+            .bind(page(ENDED_MUTES_MAX))
+            .fetch_all(&self.reader)
+            .await?;
             rows.iter().map(read_mark).collect()
         })
     }

@@ -1,10 +1,14 @@
 //! Reads that a crowd asks at the same time are one statement: what is asked goes in as a list, and each row says by
 //! its place for whom it is.
 
+use std::sync::Arc;
+
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow};
+use sqlx::{Connection as _, Row as _, SqliteConnection};
 use tidings_protocol::{AccountId, CharacterId};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::together::{Call, Together};
 use super::{Sqlite, accounts, characters, families, list, moderation, page};
@@ -23,6 +27,68 @@ pub(super) struct Reads {
     pub(super) characters: Together<CharacterBy>,
     pub(super) only_characters: Together<OnlyCharacterOf>,
     pub(super) mutes: Together<MutesOf>,
+}
+
+/// The connection that reads for crowds. One of a pool would be asked whether it lives each time it is given back,
+/// which costs as much as a read.
+pub(super) struct CrowdReader {
+    options: SqliteConnectOptions,
+    connection: Arc<Mutex<Option<SqliteConnection>>>,
+}
+
+impl CrowdReader {
+    pub(super) fn new(options: SqliteConnectOptions) -> Self {
+        Self { options, connection: Arc::default() }
+    }
+
+    /// The connection, for one; it is opened where there is none, or the last read failed.
+    async fn take(&self) -> Result<Reader> {
+        let mut connection = Arc::clone(&self.connection).lock_owned().await;
+        if connection.is_none() {
+            *connection = Some(SqliteConnection::connect_with(&self.options).await?);
+        }
+        Ok(Reader::Own(connection))
+    }
+
+    pub(super) async fn close(&self) {
+        if let Some(connection) = self.connection.lock().await.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::warn!(%error, "a connection of the database was not closed well");
+        }
+    }
+}
+
+/// What a crowd's read is done with.
+pub(super) enum Reader {
+    Own(OwnedMutexGuard<Option<SqliteConnection>>),
+    /// A database in memory has one connection, for everything.
+    Pooled(PoolConnection<sqlx::Sqlite>),
+}
+
+impl Reader {
+    async fn of(db: &Sqlite) -> Result<Self> {
+        match &db.crowds {
+            Some(_) if db.reader.is_closed() => Err(sqlx::Error::PoolClosed.into()),
+            Some(crowds) => crowds.take().await,
+            None => Ok(Self::Pooled(db.reader.acquire().await?)),
+        }
+    }
+
+    fn connection(&mut self) -> &mut SqliteConnection {
+        match self {
+            Self::Own(connection) => connection.as_mut().expect("opened when it was taken"),
+            Self::Pooled(connection) => connection,
+        }
+    }
+
+    async fn rows(&mut self, query: Query<'_, sqlx::Sqlite, SqliteArguments>) -> Result<Vec<SqliteRow>> {
+        let rows = query.fetch_all(self.connection()).await;
+        if let (Err(_), Self::Own(connection)) = (&rows, self) {
+            **connection = None;
+        }
+        Ok(rows?)
+    }
 }
 
 /// A sign-in with its account.
@@ -47,13 +113,13 @@ fn place(row: &SqliteRow) -> Result<usize> {
 
 /// The rows of a statement that asks for one row a place.
 async fn one_each<T>(
-    reader: &mut SqliteConnection,
+    mut reader: Reader,
     statement: &'static str,
     ids: Vec<String>,
     read: impl Fn(&SqliteRow) -> Result<T>,
 ) -> Result<Vec<Result<Option<T>>>> {
     let mut answers: Vec<Result<Option<T>>> = ids.iter().map(|_| Ok(None)).collect();
-    let rows = sqlx::query(statement).bind(list(ids.into_iter())).fetch_all(reader).await?;
+    let rows = reader.rows(sqlx::query(statement).bind(list(ids.into_iter()))).await?;
     for row in &rows {
         if let Some(answer) = answers.get_mut(place(row)?) {
             *answer = read(row).map(Some);
@@ -66,17 +132,17 @@ macro_rules! one_each {
     ($call:ty => $answer:ty, $statement:expr, $read:path) => {
         impl Call for $call {
             type Answer = Option<$answer>;
-            type With = PoolConnection<sqlx::Sqlite>;
+            type With = Reader;
             const TOGETHER_MAX: usize = TOGETHER_MAX;
             const READS: bool = true;
 
             async fn begin(db: &Sqlite) -> Result<Self::With> {
-                Ok(db.reader.acquire().await?)
+                Reader::of(db).await
             }
 
-            async fn all(mut reader: Self::With, calls: &[Self]) -> Result<Vec<Result<Self::Answer>>> {
+            async fn all(reader: Self::With, calls: &[Self]) -> Result<Vec<Result<Self::Answer>>> {
                 let ids = calls.iter().map(|call| call.0.to_string()).collect();
-                one_each(&mut reader, $statement, ids, $read).await
+                one_each(reader, $statement, ids, $read).await
             }
         }
     };
@@ -89,22 +155,21 @@ one_each!(OnlyCharacterOf => Character, characters::ONLY, characters::read);
 
 impl Call for MutesOf {
     type Answer = Vec<Mute>;
-    type With = PoolConnection<sqlx::Sqlite>;
+    type With = Reader;
     const TOGETHER_MAX: usize = TOGETHER_MAX;
     const READS: bool = true;
 
     async fn begin(db: &Sqlite) -> Result<Self::With> {
-        Ok(db.reader.acquire().await?)
+        Reader::of(db).await
     }
 
     async fn all(mut reader: Self::With, calls: &[Self]) -> Result<Vec<Result<Self::Answer>>> {
         let since = calls.iter().map(|call| call.1).min().unwrap_or(0);
-        let rows = sqlx::query(moderation::MUTES_EACH)
+        let query = sqlx::query(moderation::MUTES_EACH)
             .bind(list(calls.iter().map(|call| call.0.to_string())))
             .bind(since)
-            .bind(page(PAGE_MAX))
-            .fetch_all(&mut *reader)
-            .await?;
+            .bind(page(PAGE_MAX));
+        let rows = reader.rows(query).await?;
         let mut answers: Vec<Result<Vec<Mute>>> = calls.iter().map(|_| Ok(Vec::new())).collect();
         for row in &rows {
             let place = place(row)?;

@@ -95,6 +95,9 @@ impl System for Sqlite {
     fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
             self.reader.close().await;
+            if let Some(crowds) = &self.crowds {
+                crowds.close().await;
+            }
             self.relaxed.close().await;
             self.writer.close().await;
         })
