@@ -83,10 +83,7 @@ impl Server {
         Fut: Future<Output = Result<Rep, CallError>> + Send + 'static,
     {
         let handler: Handler = Arc::new(move |context, payload| match Req::decode(payload) {
-            Ok(request) => {
-                let answer = handler(context, request);
-                async move { answer.await.map(|answer| wire::encode_answer(&answer)) }.boxed()
-            }
+            Ok(request) => handler(context, request).map(|answer| Ok(wire::encode_answer(&answer?))).boxed(),
             Err(_) => {
                 let message = "The request does not have the form of this method.";
                 std::future::ready(Err(CallError::new(ErrorCode::InvalidArgument, message))).boxed()

@@ -76,7 +76,12 @@ async fn enter(caller: &Caller, zone: &ZoneId, number: u128) {
         ..wire::Character::default()
     };
     let session = SessionId::new(1, number).to_string();
-    let ask = zone_request::Ask::Enter(wire::Enter { session, character: Some(character), generation: 0 });
+    let ask = zone_request::Ask::Enter(wire::Enter {
+        session,
+        character: Some(character),
+        generation: 0,
+        ..Default::default()
+    });
     let request = ZoneRequest { ask: Some(ask) };
     while caller.zone(zone, request.clone(), DEADLINE).await.is_err() {
         tokio::time::sleep(Duration::from_millis(5)).await;

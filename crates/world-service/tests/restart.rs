@@ -145,8 +145,12 @@ async fn a_crowd_whose_room_is_gone_is_moved_to_the_start() {
             ..wire::Character::default()
         };
         let session = SessionId::new(3, number).to_string();
-        let ask =
-            zone_request::Ask::Enter(wire::Enter { session, character: Some(character), generation: 0 });
+        let ask = zone_request::Ask::Enter(wire::Enter {
+            session,
+            character: Some(character),
+            generation: 0,
+            ..Default::default()
+        });
         let request = ZoneRequest { ask: Some(ask) };
         while caller.zone(&zone, request.clone(), SOON).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;

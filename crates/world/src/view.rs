@@ -38,7 +38,9 @@ impl Zone {
         let page = page.filter(|page| !page.is_empty());
         match what {
             "" | "room" => Some(view.room(page)),
-            "occupants" => Some(json!({ "room": me.room.as_str(), "occupants": view.occupants(page) })),
+            "occupants" => {
+                Some(object([("room", me.room.as_str().into()), ("occupants", view.occupants(page))]))
+            }
             "map" => Some(view.map()),
             "commands" => Some(view.commands()),
             _ => None,
@@ -55,7 +57,7 @@ impl View<'_> {
         }
         room["zone"] = json!(self.zone.id.as_str());
         room["occupants"] = self.occupants(page);
-        json!({ "character": self.character(), "room": room })
+        object([("character", self.character()), ("room", room)])
     }
 
     fn place(&self, place: &Room) -> Value {
@@ -70,10 +72,10 @@ impl View<'_> {
             "zone_name": zone_name,
             "area": place.area.as_str(),
             "area_name": area_name,
-            "exits": self.exits(place),
-            "things": things,
             "outdoors": place.outdoors,
         });
+        room["exits"] = self.exits(place);
+        room["things"] = things.into();
         if place.outdoors && !self.zone.state.weather.is_empty() {
             room["weather"] = json!({ "condition": self.zone.state.weather });
         }
@@ -135,7 +137,7 @@ impl View<'_> {
         ids.truncate(OCCUPANTS_A_PAGE);
         let next = ids.last().filter(|_| more).map(|id| id.to_string());
         let items: Vec<Value> = ids.into_iter().filter_map(|id| occupant_of(self.zone, id)).collect();
-        json!({ "items": items, "total": total, "next": next })
+        object([("items", items.into()), ("total", total.into()), ("next", next.into())])
     }
 
     fn map(&self) -> Value {
@@ -179,6 +181,11 @@ impl View<'_> {
         let emotes: Vec<&str> = self.zone.content.emotes.keys().map(String::as_str).collect();
         json!({ "commands": commands, "emotes": emotes })
     }
+}
+
+/// An object of values that are made already: `json!` would copy them, whole pages of people.
+fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 /// Anyone in a room, as clients see them.

@@ -94,8 +94,10 @@ impl Joining<'_> {
         let gathered = Gathered::gather(self.shard, self.at, plan, &entered, &own).await?;
         self.shard.inner.borrow_mut().note_missed_mutes(who.account.as_u128(), &gathered.events);
         self.know_mutes(&who).await?;
-        let zone = self.shard.inner.borrow_mut().session(self.at).map(|session| session.zone.clone());
-        let view = self.room(zone.unwrap_or_else(|| who.zone.clone()), who.character).await?;
+        let view = match entered.room {
+            Some(view) => view,
+            None => self.room(&who).await?,
+        };
         drop(permit);
         self.go_live(opened, &who, gathered, &view).await;
         Ok(())
@@ -121,7 +123,10 @@ impl Joining<'_> {
                 Err(error) => return Err(error),
             }
         }
-        let enter = Enter { session, character: opened.character.clone(), generation };
+        // What one missed is gone through before it looks around: then the room is asked for.
+        let locale = &self.shard.shared.config.locale;
+        let view_locale = if resumes { String::new() } else { locale.clone() };
+        let enter = Enter { session, character: opened.character.clone(), generation, view_locale };
         let request = ZoneRequest { ask: Some(zone_request::Ask::Enter(enter)) };
         match self.ask(&who.zone, request).await? {
             zone_reply::Answer::Entered(entered) => Ok(entered),
@@ -186,10 +191,13 @@ impl Joining<'_> {
         known.then_some(()).ok_or_else(|| Refused::of(CallError::unavailable("Your mutes are not known.")))
     }
 
-    async fn room(&self, zone: ZoneId, character: CharacterId) -> Result<StateView, Refused> {
+    /// The view of the room where the answer of the zone brought none.
+    async fn room(&self, who: &Who) -> Result<StateView, Refused> {
+        let zone = self.shard.inner.borrow_mut().session(self.at).map(|session| session.zone.clone());
+        let zone = zone.unwrap_or_else(|| who.zone.clone());
         let locale = self.shard.shared.config.locale.clone();
         let query = StateQuery {
-            character: character.to_string(),
+            character: who.character.to_string(),
             what: "room".to_owned(),
             page: String::new(),
             locale,

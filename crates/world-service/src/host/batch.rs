@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use prost::Message as _;
 use tidings_bus::{Append, Committed, Fence, Message, Subject};
-use tidings_protocol::Text;
 use tidings_protocol::proto::world::v1::{self as wire, zone_reply};
+use tidings_protocol::{CharacterId, Text};
 use tidings_world::Output;
 use tidings_world::input::Millis;
 
@@ -37,8 +37,9 @@ pub enum Due {
     InLogAt(u64),
     /// A command's outcome that no event carries.
     Reply(bool, Text),
-    /// The character entered: the place of its audiences' record, if there is one, and the audiences.
-    Entered(Option<usize>, Vec<String>),
+    /// The character entered: the place of its audiences' record, if there is one, and the audiences; and for whom,
+    /// in which language, the room's view comes too.
+    Entered(Option<usize>, Vec<String>, Option<(CharacterId, String)>),
     /// It left.
     Left(Option<usize>, String),
     /// It came from another zone.
@@ -72,8 +73,9 @@ impl Batch {
     }
 }
 
-/// The answer, now that the sequences are known. Without a commit, both are the zone's last sequence.
-pub fn answer(due: Due, zone: &str, committed: Committed) -> Bytes {
+/// The answer, now that the sequences are known. Without a commit, both are the zone's last sequence. `room`: the
+/// view of one that entered.
+pub fn answer(due: Due, zone: &str, committed: Committed, room: Option<wire::StateView>) -> Bytes {
     // The zone's record is the first message, the events follow it.
     let at = |place: usize| committed.first + 1 + place as u64;
     let placed = |place: Option<usize>| place.map_or(committed.last, at);
@@ -87,11 +89,12 @@ pub fn answer(due: Due, zone: &str, committed: Committed) -> Bytes {
             seq: committed.last,
             in_log: false,
         }),
-        Due::Entered(place, audiences) => zone_reply::Answer::Entered(wire::Entered {
+        Due::Entered(place, audiences, _) => zone_reply::Answer::Entered(wire::Entered {
             seq: placed(place),
             audiences,
             zone: zone.to_owned(),
             was_there: place.is_none(),
+            room,
         }),
         Due::Left(place, state) => zone_reply::Answer::Left(wire::Left { seq: placed(place), state }),
         Due::Arrived(place) => {

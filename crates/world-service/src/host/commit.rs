@@ -135,7 +135,11 @@ impl OwnedZone {
     async fn reply(&mut self, message: Message, due: Due, committed: Committed) {
         // Whoever enters again is read from storage: the answer comes once that is so.
         let after_writes = matches!(due, Due::Left(..));
-        let answer = answer(due, self.id.as_str(), committed);
+        let room = match &due {
+            Due::Entered(_, _, Some((character, locale))) => self.room_of(*character, locale),
+            _ => None,
+        };
+        let answer = answer(due, self.id.as_str(), committed, room);
         if after_writes {
             self.writer.write(Write::Answer(message, answer)).await;
         } else {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::batch::{Batch, Due};
 use super::config::{WAITING_MAX, WAITING_TIME};
-use super::late::{Late, MoveEnd, Moved};
+use super::late::{Entering, Late, MoveEnd, Moved};
 use super::moves;
 use super::requests::{self, Arrive, Kind};
 use super::work::Work;
@@ -72,10 +72,11 @@ impl OwnedZone {
                 let fact = tidings_world::input::Fact::Answer(number, answer);
                 self.step(Input::Fact(fact), batch);
             }
-            Work::Late(Late::Enter(message, origin, arrival)) => {
+            Work::Late(Late::Enter(Entering { message, origin, arrival, view_locale })) => {
                 let character = arrival.id;
                 let ask = tidings_world::input::Ask::Enter(arrival);
-                self.ask(message, Kind::Enter, Command { origin, character, ask }, batch);
+                let command = Command { origin, character, ask };
+                self.ask(message, Kind::Enter(view_locale), command, batch);
             }
             Work::Late(Late::Moved(moved)) => self.moved(*moved, batch),
             Work::Late(Late::Unanswered(to, traveller)) => self.unanswered.push((to, traveller)),
@@ -120,7 +121,7 @@ impl OwnedZone {
         match kind {
             Kind::Command if self.is_elsewhere(character) => self.command_elsewhere(message, &command, batch),
             Kind::Command => self.command(message, command, batch),
-            Kind::Enter => self.enter(message, command, batch),
+            Kind::Enter(view_locale) => self.enter(message, command, view_locale, batch),
             Kind::Leave | Kind::Link if !self.rules.owns(character) => {
                 self.elsewhere(message, character, kind, batch)
             }
@@ -172,7 +173,7 @@ impl OwnedZone {
         self.step(Input::Command(command), batch);
     }
 
-    fn enter(&mut self, message: Message, command: Command, batch: &mut Batch) {
+    fn enter(&mut self, message: Message, command: Command, view_locale: String, batch: &mut Batch) {
         let character = command.character;
         let seen = self.step(Input::Command(command), batch);
         if seen.refused || !self.rules.owns(character) {
@@ -180,11 +181,12 @@ impl OwnedZone {
             drop(message.respond(requests::refusal(error)));
             return;
         }
-        let due = match seen.audiences {
-            Some((place, audiences)) => Due::Entered(Some(place), audiences),
-            None => Due::Entered(None, convert::audience_names(&self.rules.audiences(character))),
+        let (place, audiences) = match seen.audiences {
+            Some((place, audiences)) => (Some(place), audiences),
+            None => (None, convert::audience_names(&self.rules.audiences(character))),
         };
-        batch.due.push((message, due));
+        let viewer = (!view_locale.is_empty()).then_some((character, view_locale));
+        batch.due.push((message, Due::Entered(place, audiences, viewer)));
     }
 
     /// The character is in another zone, or in none.
@@ -373,6 +375,12 @@ impl OwnedZone {
             }
             Err(error) => requests::refusal(error),
         }));
+    }
+
+    /// What the room looks like to a character that entered; `None`: it is on its way again.
+    pub(super) fn room_of(&self, character: CharacterId, locale: &str) -> Option<wire::StateView> {
+        let view = self.rules.view(character, "room", None, &self.shared.catalogue, locale)?;
+        Some(wire::StateView { body: view.to_string(), seq: self.last_seq })
     }
 
     fn view(&self, query: &wire::StateQuery) -> Result<String, CallError> {

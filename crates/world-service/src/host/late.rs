@@ -32,7 +32,7 @@ pub enum Late {
     /// The answer to a question.
     Answer(u64, Answer),
     /// A character that enters, with what its account brings.
-    Enter(Message, Origin, Box<Arrival>),
+    Enter(Entering),
     /// A move's outcome: at which sequence the target let it in, or not at all.
     Moved(Box<Moved>),
     /// A move that the target did not answer.
@@ -41,6 +41,18 @@ pub enum Late {
     Posted(ZoneId, u64),
     /// An act is done or given up.
     Done,
+}
+
+/// A character that enters.
+pub struct Entering {
+    /// Who is answered.
+    pub message: Message,
+    /// The session.
+    pub origin: Origin,
+    /// The character.
+    pub arrival: Box<Arrival>,
+    /// The language of the room's view that the answer brings; empty: none.
+    pub view_locale: String,
 }
 
 /// A move's outcome.
@@ -130,14 +142,14 @@ async fn history(shared: &Shared, request: &HistoryRequest) -> Result<Answer, Ca
 
 /// Looks up what an account brings with a character that enters; where storage does not answer, nobody enters:
 /// a mute that is not known would be a mute that does not hold.
-pub async fn enter(shared: &Shared, message: Message, origin: Origin, mut arrival: Box<Arrival>) -> Late {
-    match brought(shared, arrival.account).await {
+pub async fn enter(shared: &Shared, mut entering: Entering) -> Late {
+    match brought(shared, entering.arrival.account).await {
         Ok((mutes, silenced)) => {
-            (arrival.mutes, arrival.silenced) = (mutes, silenced);
-            Late::Enter(message, origin, arrival)
+            (entering.arrival.mutes, entering.arrival.silenced) = (mutes, silenced);
+            Late::Enter(entering)
         }
         Err(error) => {
-            drop(message.respond(requests::refusal(error)));
+            drop(entering.message.respond(requests::refusal(error)));
             Late::Done
         }
     }

@@ -13,8 +13,9 @@ use crate::convert;
 pub enum Request {
     /// For the rules, answered as its kind says.
     Ask(Kind, Command),
-    /// A character enters: storage is asked first for what its account brings.
-    Enter(Origin, Box<Arrival>),
+    /// A character enters: storage is asked first for what its account brings. The room's view comes with the answer
+    /// in this language; empty: it does not.
+    Enter(Origin, Box<Arrival>, String),
     /// Answered from the committed state.
     State(wire::StateQuery),
     /// Whether a move was let in.
@@ -36,12 +37,12 @@ pub struct Arrive {
 }
 
 /// How a request of the rules is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// With the outcome, when there is one.
     Command,
-    /// With where to hear from.
-    Enter,
+    /// With where to hear from, and the room's view in this language; empty: without.
+    Enter(String),
     /// With the last state.
     Leave,
     /// When it is done.
@@ -57,7 +58,7 @@ pub fn read(payload: Bytes) -> Result<Request, CallError> {
         zone_request::Ask::Enter(enter) => {
             let character = enter.character.ok_or_else(malformed)?;
             let arrival = Arrival { generation: enter.generation, ..convert::arrival(character)? };
-            Ok(Request::Enter(no_command(&enter.session)?, Box::new(arrival)))
+            Ok(Request::Enter(no_command(&enter.session)?, Box::new(arrival), enter.view_locale))
         }
         zone_request::Ask::Leave(leave) => {
             let origin = convert::origin(leave.origin)?;

@@ -33,10 +33,8 @@ impl Work {
     /// Who waits for an answer.
     pub fn into_message(self) -> Option<Message> {
         match self {
-            Self::Ask(message, ..)
-            | Self::Tell(message, _)
-            | Self::Arrive(message, _)
-            | Self::Late(Late::Enter(message, ..)) => Some(message),
+            Self::Ask(message, ..) | Self::Tell(message, _) | Self::Arrive(message, _) => Some(message),
+            Self::Late(Late::Enter(entering)) => Some(entering.message),
             Self::Wake | Self::Woken(_) | Self::Fact(_) | Self::Timer(_) | Self::Late(_) => None,
         }
     }

@@ -15,14 +15,14 @@ use tidings_bus::{Fence, Message, Subject, Subscription};
 use tidings_protocol::{Audience, CharacterId, ErrorCode, ZoneId};
 use tidings_service::{CallError, Subjects};
 use tidings_world::Zone;
-use tidings_world::input::{Arrival, Fact, Millis, Origin, Traveller};
+use tidings_world::input::{Fact, Millis, Origin, Traveller};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{INPUTS_MAX, UNDER_WAY_MAX};
 use super::figures::Figures;
 use super::inbox::Inbox;
-use super::late::{self, UnderWay};
+use super::late::{self, Entering, UnderWay};
 use super::owner::End;
 use super::record::Moves;
 use super::requests::{self, Request};
@@ -230,11 +230,13 @@ impl OwnedZone {
     /// Reads a request; what asks about the committed state is answered here, between commits.
     fn take(&mut self, message: Message) {
         match requests::read(message.payload.clone()) {
-            Ok(Request::Enter(_, arrival)) if self.is_elsewhere(arrival.id) => {
+            Ok(Request::Enter(_, arrival, _)) if self.is_elsewhere(arrival.id) => {
                 self.forward(message, arrival.id)
             }
             Ok(Request::Ask(kind, command)) => self.work.push_back(Work::Ask(message, kind, command)),
-            Ok(Request::Enter(origin, arrival)) => self.look_up(message, origin, arrival),
+            Ok(Request::Enter(origin, arrival, view_locale)) => {
+                self.look_up(Entering { message, origin, arrival, view_locale })
+            }
             Ok(Request::State(query)) => self.show(message, &query),
             Ok(Request::Move(id)) => self.tell_move(message, &id),
             Ok(Request::Arrive(arrive)) => self.work.push_back(Work::Arrive(message, arrive)),
@@ -246,13 +248,13 @@ impl OwnedZone {
         }
     }
 
-    fn look_up(&mut self, message: Message, origin: Origin, arrival: Box<Arrival>) {
+    fn look_up(&mut self, entering: Entering) {
         if self.under_way.len() >= UNDER_WAY_MAX {
             let error = CallError::new(ErrorCode::ResourceExhausted, "Too many are entering at once.");
-            return drop(message.respond(requests::refusal(error.after(RETRY_AFTER))));
+            return drop(entering.message.respond(requests::refusal(error.after(RETRY_AFTER))));
         }
         let shared = Arc::clone(&self.shared);
-        self.under_way.push(async move { late::enter(&shared, message, origin, arrival).await }.boxed());
+        self.under_way.push(async move { late::enter(&shared, entering).await }.boxed());
     }
 
     /// The character that enters is in another zone already: its owner answers, and says where.

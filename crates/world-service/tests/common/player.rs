@@ -85,8 +85,12 @@ impl Player {
             state: stored.state,
             guest: false,
         };
-        let enter =
-            wire::Enter { session: self.session.to_string(), character: Some(character), generation: 0 };
+        let enter = wire::Enter {
+            session: self.session.to_string(),
+            character: Some(character),
+            generation: 0,
+            ..Default::default()
+        };
         match self.ask(zone_request::Ask::Enter(enter)).await {
             Ok(zone_reply::Answer::Entered(entered)) => entered,
             other => panic!("{} does not enter: {other:?}", self.name),
