@@ -36,6 +36,8 @@ pub enum ErrorKind {
     CircuitOpen,
     /// The durable store cannot be read or written: full, or damaged at a place that is named.
     Storage,
+    /// What is there has another form than was declared: it is not changed.
+    Mismatch,
     /// The bus is drained or closed.
     Closed,
 }
@@ -58,6 +60,7 @@ impl ErrorKind {
             Self::Overloaded => "overloaded",
             Self::CircuitOpen => "circuit_open",
             Self::Storage => "storage",
+            Self::Mismatch => "mismatch",
             Self::Closed => "closed",
         }
     }

@@ -52,6 +52,26 @@ pub enum Expect {
     Revision(u64),
 }
 
+/// A compare-and-set found something else.
+pub(crate) fn wrong_revision(key: &str, expect: Expect, found: Option<u64>) -> Error {
+    let expected = match expect {
+        Expect::Any => "anything".to_owned(),
+        Expect::Absent => "no value".to_owned(),
+        Expect::Revision(revision) => format!("revision {revision}"),
+    };
+    let found = found.map_or("no value".to_owned(), |revision| format!("revision {revision}"));
+    Error::new(ErrorKind::WrongRevision, format!("'{key}': expected {expected}, found {found}"))
+}
+
+/// Whether what is found is what a write expects.
+pub(crate) fn check_expected(key: &str, expect: Expect, found: Option<u64>) -> Result<(), Error> {
+    match (expect, found) {
+        (Expect::Any, _) | (Expect::Absent, None) => Ok(()),
+        (Expect::Revision(wanted), Some(revision)) if wanted == revision => Ok(()),
+        _ => Err(wrong_revision(key, expect, found)),
+    }
+}
+
 /// What a backend's bucket does. Keys are checked before.
 pub trait KvBackend: Send + Sync + 'static {
     /// The value of a key.

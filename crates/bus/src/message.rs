@@ -30,7 +30,18 @@ pub struct Message {
 }
 
 /// The answer on its way back.
-pub(crate) type Answer = oneshot::Sender<Result<Bytes, Error>>;
+pub(crate) enum Answer {
+    /// To an asker in this process.
+    Here(oneshot::Sender<Result<Bytes, Error>>),
+    /// To an asker elsewhere.
+    Away(Box<dyn FnOnce(Result<Bytes, Error>) + Send>),
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answer")
+    }
+}
 
 /// How an answer finds its way back.
 #[derive(Debug, Clone)]
@@ -43,8 +54,11 @@ impl Reply {
 
     /// The first answer wins; one that nobody waits for any more is dropped.
     pub(crate) fn send(&self, answer: Result<Bytes, Error>) {
-        if let Some(waiting) = self.0.lock().take() {
-            let _ = waiting.send(answer);
+        let waiting = self.0.lock().take();
+        match waiting {
+            Some(Answer::Here(asker)) => drop(asker.send(answer)),
+            Some(Answer::Away(send)) => send(answer),
+            None => {}
         }
     }
 

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use metrics::Counter;
 use parking_lot::Mutex;
 
 use crate::message::Message;
@@ -23,6 +24,34 @@ pub(crate) enum Pushed {
     Full(Message),
     /// It was dropped: the reader is gone.
     Closed(Message),
+}
+
+/// Counts what slow readers did not get, by what became of it.
+pub(crate) struct Losses {
+    dropped_newest: Counter,
+    dropped_oldest: Counter,
+    refused: Counter,
+}
+
+impl Losses {
+    pub(crate) fn new() -> Self {
+        let outcome =
+            |outcome: &'static str| metrics::counter!("tidings_bus_slow_reader_total", "outcome" => outcome);
+        Self {
+            dropped_newest: outcome("dropped_newest"),
+            dropped_oldest: outcome("dropped_oldest"),
+            refused: outcome("refused"),
+        }
+    }
+
+    pub(crate) fn count(&self, pushed: &Pushed, slow: SlowReader) {
+        match pushed {
+            Pushed::DroppedOldest => self.dropped_oldest.increment(1),
+            Pushed::Full(_) if slow == SlowReader::Refuse => self.refused.increment(1),
+            Pushed::Full(_) => self.dropped_newest.increment(1),
+            Pushed::Taken | Pushed::Closed(_) => {}
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -252,6 +252,35 @@ impl Registry {
         Err(none())
     }
 
+    /// The subject that `text` is, where it is one of the template's.
+    pub(crate) fn parse_as(&self, template: u16, text: &str) -> Option<Subject> {
+        let def = self.row(template)?;
+        let rest = text.strip_prefix(self.prefix())?;
+        parse_parts(&self.parts[usize::from(template)], rest)?;
+        Some(Subject::new(text.to_owned(), template, def.class, def.slow))
+    }
+
+    /// What goes before every subject, with its dot; empty where nothing does.
+    pub(crate) fn prefix(&self) -> &str {
+        self.prefix.as_deref().unwrap_or("")
+    }
+
+    /// The patterns that hold every subject of a class.
+    pub(crate) fn patterns_of(&self, class: Class) -> Vec<String> {
+        let rows = self.templates.iter().zip(&self.parts).filter(|(def, _)| def.class == class);
+        let pattern = |parts: &[Part]| {
+            let tokens: Vec<_> = parts
+                .iter()
+                .map(|part| match part {
+                    Part::Literal(token) => *token,
+                    Part::Parameter(..) => "*",
+                })
+                .collect();
+            format!("{}{}", self.prefix(), tokens.join("."))
+        };
+        rows.map(|(_, parts)| pattern(parts)).collect()
+    }
+
     /// Every row.
     pub fn templates(&self) -> &[TemplateDef] {
         &self.templates

@@ -87,7 +87,7 @@ pub trait WorkBackend: Send + Sync + 'static {
     /// Settles a delivery that was let go: again at once.
     fn let_go(&self, seq: u64, delivery: u32);
     /// Messages that wait or are being worked on.
-    fn depth(&self) -> usize;
+    fn depth(&self) -> BoxFuture<'_, Result<usize, Error>>;
 }
 
 /// A work queue: cheap to clone.
@@ -132,8 +132,8 @@ impl Work {
     }
 
     /// Messages that wait or are being worked on.
-    pub fn depth(&self) -> usize {
-        self.backend.depth()
+    pub async fn depth(&self) -> Result<usize, Error> {
+        self.backend.depth().await
     }
 }
 

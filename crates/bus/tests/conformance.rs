@@ -5,7 +5,7 @@ mod suite;
 
 use tidings_bus::{BucketConfig, Bus, BusConfig, Embedded, EmbeddedConfig, Keep, Retention};
 
-use crate::suite::{Fixture, registry};
+use crate::suite::{Fixture, Traits, registry};
 
 fn config() -> EmbeddedConfig {
     let bounded = |name: &str, keep| BucketConfig {
@@ -22,12 +22,13 @@ fn config() -> EmbeddedConfig {
     .retain("zone.*.log", Retention::UNTIL_TRIMMED)
 }
 
-fn fixture(config: EmbeddedConfig, keep: Box<dyn std::any::Any>) -> Fixture {
+fn fixture(config: EmbeddedConfig, keep: Box<dyn std::any::Any + Send>) -> Fixture {
     let backend = Embedded::open(config).unwrap();
     let unchecked = BusConfig { check_outbound: false, ..BusConfig::default() };
     Fixture {
         bus: Bus::new(backend.clone(), registry()),
         unchecked: Bus::with_config(backend, registry(), unchecked),
+        traits: Traits::HERE,
         keep,
     }
 }

@@ -505,6 +505,6 @@ async fn work_outlives_the_process() {
     let letter = tidings_bus::DeadLetter::decode(&letter.payload).unwrap();
     assert_eq!(&letter.payload[..], b"poison");
     assert_eq!(letter.attempts.len(), 2);
-    assert_eq!(work.depth(), 0);
+    assert_eq!(work.depth().await.unwrap(), 0);
     drop(held);
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tidings_bus::Bus;
-use tidings_bus::embedded::{Embedded, EmbeddedConfig, Retention};
+use tidings_bus::embedded::{Embedded, EmbeddedConfig};
+use tidings_bus::{Bus, Retention};
 use tidings_edge::limits::Limits;
 use tidings_edge::{Edge, EdgeHandle, EdgeParts};
 use tidings_protocol::text::Catalogue;

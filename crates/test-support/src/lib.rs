@@ -1,9 +1,11 @@
-//! What the tests share: the real server as a process, and players who talk to it over real sockets.
+//! What the tests share: the real server and real NATS servers as processes, and players who talk to it over real sockets.
 
+mod nats;
 mod player;
 mod server;
 mod world;
 
+pub use nats::{NATS_VERSIONS, NatsServer, nats_program};
 pub use player::Player;
 pub use server::{Server, ServerBuilder};
 pub use world::small_world;

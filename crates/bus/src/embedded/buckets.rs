@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::embedded::config::BucketConfig;
-use crate::embedded::shared::now_ms;
+use crate::clock::now_ms;
 use crate::error::{Error, ErrorKind};
-use crate::kv::{Expect, KvEntry, KvEvent};
+use crate::kv::{Expect, KvEntry, KvEvent, check_expected};
+use crate::settings::BucketConfig;
 
 /// Deletions a bucket remembers for its watchers.
 const DELETIONS_MAX: usize = 10_000;
@@ -45,25 +45,6 @@ struct Value {
     revision: u64,
     change: u64,
     expires: Option<Instant>,
-}
-
-fn wrong_revision(key: &str, expect: Expect, found: Option<u64>) -> Error {
-    let expected = match expect {
-        Expect::Any => "anything".to_owned(),
-        Expect::Absent => "no value".to_owned(),
-        Expect::Revision(revision) => format!("revision {revision}"),
-    };
-    let found = found.map_or("no value".to_owned(), |revision| format!("revision {revision}"));
-    Error::new(ErrorKind::WrongRevision, format!("'{key}': expected {expected}, found {found}"))
-}
-
-/// Whether what is found is what a write expects.
-pub(crate) fn check_expected(key: &str, expect: Expect, found: Option<u64>) -> Result<(), Error> {
-    match (expect, found) {
-        (Expect::Any, _) | (Expect::Absent, None) => Ok(()),
-        (Expect::Revision(wanted), Some(revision)) if wanted == revision => Ok(()),
-        _ => Err(wrong_revision(key, expect, found)),
-    }
 }
 
 impl State {
@@ -160,17 +141,7 @@ impl Bucket {
     /// Whether a write fits the bucket's bounds.
     pub(crate) fn check_bounds(&self, key: &str, value: &Bytes) -> Result<(), Error> {
         let config = &self.config;
-        if value.len() > config.value_bytes_max {
-            return Err(Error::new(
-                ErrorKind::Schema,
-                format!(
-                    "{} bytes for a value of bucket '{}': at most {}",
-                    value.len(),
-                    config.name,
-                    config.value_bytes_max
-                ),
-            ));
-        }
+        config.check_value(key, value)?;
         let mut state = self.state.lock();
         state.purge();
         if state.values.len() >= config.keys_max && !state.values.contains_key(key) {

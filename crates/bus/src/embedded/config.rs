@@ -3,62 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What is kept of a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    /// At most this many of the newest messages; `None`: as many as there are.
-    pub messages: Option<usize>,
-    /// None older than this; `None`: however old.
-    pub age: Option<Duration>,
-}
-
-impl Retention {
-    /// Everything, until it is trimmed.
-    pub const UNTIL_TRIMMED: Self = Self { messages: None, age: None };
-    /// The last message, for ever: a record of a state.
-    pub const LAST: Self = Self { messages: Some(1), age: None };
-}
-
-impl Default for Retention {
-    /// 10,000 messages and 15 minutes.
-    fn default() -> Self {
-        Self { messages: Some(10_000), age: Some(Duration::from_secs(15 * 60)) }
-    }
-}
-
-/// Whether a bucket outlives the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
-    /// In the durable log: stored before a write returns.
-    Durable,
-    /// In memory.
-    Volatile,
-}
-
-/// A bucket of key/value.
-#[derive(Debug, Clone)]
-pub struct BucketConfig {
-    /// Its name: letters, digits, `-` and `_`.
-    pub name: String,
-    /// Whether it outlives the process.
-    pub keep: Keep,
-    /// Most keys; a write of one more is `Overloaded`.
-    pub keys_max: usize,
-    /// Largest value, in bytes.
-    pub value_bytes_max: usize,
-}
-
-/// Most keys of a bucket unless it says otherwise: ten for each of 100,000 people.
-const BUCKET_KEYS_MAX: usize = 1_000_000;
-/// Largest value of a bucket unless it says otherwise.
-const BUCKET_VALUE_BYTES_MAX: usize = 64 * 1024;
-
-impl BucketConfig {
-    /// A bucket with the usual bounds.
-    pub fn new(name: impl Into<String>, keep: Keep) -> Self {
-        Self { name: name.into(), keep, keys_max: BUCKET_KEYS_MAX, value_bytes_max: BUCKET_VALUE_BYTES_MAX }
-    }
-}
+use crate::settings::{BucketConfig, Keep, Retention};
 
 /// How the embedded backend is set up.
 #[derive(Debug, Clone)]

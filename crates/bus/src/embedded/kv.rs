@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use crate::clock::now_ms;
 use crate::embedded::buckets::{Bucket, Watcher};
-use crate::embedded::config::Keep;
 use crate::embedded::disk::inbox::{Condition, NewRecord, Target};
 use crate::embedded::handle::LogHandle;
-use crate::embedded::shared::{key_subject, now_ms};
+use crate::embedded::shared::key_subject;
 use crate::error::Error;
 use crate::kv::{Expect, KvBackend, KvEntry, KvEvent, KvWatchBackend};
+use crate::settings::Keep;
 
 pub(crate) struct EmbeddedKv {
     pub(crate) bucket: Arc<Bucket>,

@@ -24,7 +24,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-pub use self::config::{BucketConfig, EmbeddedConfig, Keep, Retention};
+pub use self::config::EmbeddedConfig;
 pub use self::disk::files;
 pub use self::disk::recover::{Damage, RecoveryReport};
 use crate::backend::{Backend, Outcome};

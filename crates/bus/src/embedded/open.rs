@@ -9,18 +9,20 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::clock::now_ms;
 use crate::embedded::buckets::Bucket;
-use crate::embedded::config::{EmbeddedConfig, Retention};
+use crate::embedded::config::EmbeddedConfig;
 use crate::embedded::disk::codec::{Kind, Record};
 use crate::embedded::disk::files::FileLayer;
 use crate::embedded::disk::inbox::Inbox;
 use crate::embedded::disk::recover::{Lost, Mark, Recovered, RecoveryReport, Replay, recover};
 use crate::embedded::disk::segment::read_all;
 use crate::embedded::disk::writer::{Active, Writer, random};
-use crate::embedded::shared::{Shared, key_of, now_ms};
+use crate::embedded::shared::{Shared, key_of};
 use crate::embedded::view::{Entry, Place, View};
 use crate::error::{Error, ErrorKind};
 use crate::registry::Class;
+use crate::settings::Retention;
 use crate::subject::Subject;
 
 const EPOCH_FILE: &str = "epoch";
@@ -112,14 +114,7 @@ fn storage(files: &dyn FileLayer, error: io::Error) -> Error {
 fn buckets(config: &EmbeddedConfig) -> Result<HashMap<String, Arc<Bucket>>, Error> {
     let mut buckets = HashMap::new();
     for bucket in &config.buckets {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        if bucket.name.is_empty() || bucket.name.len() > 40 || !bucket.name.bytes().all(plain) {
-            let name = bucket.name.escape_debug();
-            return Err(Error::new(
-                ErrorKind::Subject,
-                format!("'{name}' is no bucket: 1 to 40 letters, digits, - and _"),
-            ));
-        }
+        bucket.check_name()?;
         if buckets.insert(bucket.name.clone(), Arc::new(Bucket::new(bucket.clone()))).is_some() {
             return Err(Error::new(
                 ErrorKind::Subject,

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::embedded::shared::now_ms;
+use crate::clock::now_ms;
 use crate::error::{Error, ErrorKind};
 use crate::subject::Subject;
 use crate::work::{RawJob, WorkConfig};

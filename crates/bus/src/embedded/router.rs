@@ -14,8 +14,8 @@ use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind};
-use crate::message::{Headers, Message, Reply, Subscription, no_responders};
-use crate::queue::{Pushed, Queue};
+use crate::message::{Answer, Headers, Message, Reply, Subscription, no_responders};
+use crate::queue::{Losses, Pushed, Queue};
 use crate::registry::SlowReader;
 use crate::subject::{KeyMap, Pattern, Subject};
 
@@ -27,13 +27,7 @@ pub(crate) struct Router {
     routes: RwLock<KeyMap<Subject, Route>>,
     closed: AtomicBool,
     asking: AtomicUsize,
-    counters: Counters,
-}
-
-struct Counters {
-    dropped_newest: Counter,
-    dropped_oldest: Counter,
-    refused: Counter,
+    losses: Losses,
     unheard: Counter,
 }
 
@@ -72,19 +66,13 @@ struct Outcome {
 
 impl Router {
     pub(crate) fn new() -> Arc<Self> {
-        let dropped =
-            |policy: &'static str| metrics::counter!("tidings_bus_slow_reader_total", "outcome" => policy);
         Arc::new(Self {
             table: RwLock::default(),
             routes: RwLock::default(),
             closed: AtomicBool::new(false),
             asking: AtomicUsize::new(0),
-            counters: Counters {
-                dropped_newest: dropped("dropped_newest"),
-                dropped_oldest: dropped("dropped_oldest"),
-                refused: dropped("refused"),
-                unheard: metrics::counter!("tidings_bus_unheard_total"),
-            },
+            losses: Losses::new(),
+            unheard: metrics::counter!("tidings_bus_unheard_total"),
         })
     }
 
@@ -169,7 +157,7 @@ impl Router {
             subject: subject.clone(),
             payload,
             headers,
-            reply: Some(Reply::new(answer)),
+            reply: Some(Reply::new(Answer::Here(answer))),
             deadline: Some(Instant::now() + deadline),
         };
         let outcome = self.with_route(subject, |route| self.deliver(route, message));
@@ -201,30 +189,17 @@ impl Router {
                 Some(queue) => queue.push(one, slow),
                 None => route.groups[place - route.everyone.len()].push(one, slow),
             };
-            self.count(pushed, slow, &mut outcome);
+            self.losses.count(&pushed, slow);
+            match pushed {
+                Pushed::Taken | Pushed::DroppedOldest => outcome.taken += 1,
+                Pushed::Full(_) => outcome.full += 1,
+                Pushed::Closed(_) => {}
+            }
         }
         if receivers == 0 {
-            self.counters.unheard.increment(1);
+            self.unheard.increment(1);
         }
         outcome
-    }
-
-    fn count(&self, pushed: Pushed, slow: SlowReader, outcome: &mut Outcome) {
-        match pushed {
-            Pushed::Taken => outcome.taken += 1,
-            Pushed::DroppedOldest => {
-                outcome.taken += 1;
-                self.counters.dropped_oldest.increment(1);
-            }
-            Pushed::Full(_) => {
-                outcome.full += 1;
-                match slow {
-                    SlowReader::Refuse => self.counters.refused.increment(1),
-                    _ => self.counters.dropped_newest.increment(1),
-                }
-            }
-            Pushed::Closed(_) => {}
-        }
     }
 
     /// Requests under way, and messages that wait in subscriptions.

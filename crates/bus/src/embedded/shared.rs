@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use metrics::{Counter, Gauge, Histogram};
@@ -68,12 +67,6 @@ pub(crate) struct Loaded {
     pub(crate) log: LogId,
     pub(crate) seq: u64,
     pub(crate) message: Result<LogMessage, Error>,
-}
-
-/// The time, Unix milliseconds.
-pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The subject a durable value is stored under: no registry makes it, its alphabet has no `$`.

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::embedded::config::Retention;
 use crate::embedded::disk::recover::Lost;
 use crate::embedded::disk::segment::Segment;
 use crate::embedded::signal::Signal;
 use crate::log::LogMessage;
+use crate::settings::Retention;
 use crate::subject::{KeyMap, NO_TEMPLATE, Subject, matches_text};
 
 /// Names a log while the process runs; never reused.

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use metrics::Counter;
 
+use crate::clock::now_ms;
 use crate::embedded::disk::inbox::{Condition, NewRecord, Target};
 use crate::embedded::handle::LogHandle;
 use crate::embedded::queues::{Next, WorkQueue, encode_attempt};
-use crate::embedded::shared::now_ms;
 use crate::envelope;
 use crate::error::Error;
 use crate::subject::Subject;
@@ -170,7 +170,7 @@ impl WorkBackend for EmbeddedWork {
         let _ = self.queue.nak(seq, delivery, Duration::ZERO, "let go without an answer");
     }
 
-    fn depth(&self) -> usize {
-        self.queue.depth()
+    fn depth(&self) -> BoxFuture<'_, Result<usize, Error>> {
+        Box::pin(std::future::ready(Ok(self.queue.depth())))
     }
 }

@@ -36,7 +36,7 @@ pub async fn each_goes_to_one_worker(fixture: Fixture) {
     let bus = &fixture.bus;
     let work = work(bus, WorkConfig::default());
     enqueue(&work, &["a", "b", "c", "d"]).await;
-    assert_eq!(work.depth(), 4);
+    assert_eq!(work.depth().await.unwrap(), 4);
     let (one, two) = (next(&work).await, next(&work.clone()).await);
     assert_eq!((text(&one.payload), text(&two.payload)), ("a", "b"));
     assert_eq!(one.headers, [("name".to_owned(), "a".to_owned())]);
@@ -49,7 +49,7 @@ pub async fn each_goes_to_one_worker(fixture: Fixture) {
         job.double_ack().await.unwrap();
     }
     nothing(&work).await;
-    assert_eq!(work.depth(), 0);
+    assert_eq!(work.depth().await.unwrap(), 0);
 }
 
 pub async fn a_nak_comes_again_later(fixture: Fixture) {
@@ -88,7 +88,7 @@ pub async fn the_last_attempt_makes_a_dead_letter(fixture: Fixture) {
     let ends: Vec<_> = letter.attempts.iter().map(|(_, end)| end.as_str()).collect();
     assert_eq!(ends, ["nak: first", "nak: second"]);
     assert!(letter.reason.contains("2 attempts"), "{}", letter.reason);
-    assert_eq!(work.depth(), 0);
+    assert_eq!(work.depth().await.unwrap(), 0);
 }
 
 pub async fn term_and_invalid_are_dead_letters(fixture: Fixture) {
@@ -133,7 +133,7 @@ pub async fn the_deadline_to_acknowledge(fixture: Fixture) {
     let late = slow.nak(Duration::ZERO, "late").await.unwrap_err();
     assert_eq!(late.kind(), ErrorKind::WrongRevision, "an older delivery has no say");
     again.double_ack().await.unwrap();
-    assert_eq!(work.depth(), 0);
+    assert_eq!(work.depth().await.unwrap(), 0);
 }
 
 pub async fn a_full_work_queue_refuses(fixture: Fixture) {

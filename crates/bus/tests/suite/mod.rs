@@ -17,8 +17,25 @@ pub struct Fixture {
     pub bus: Bus,
     /// A handle over the same backend that checks nothing on the way out.
     pub unchecked: Bus,
+    /// How the backend differs where the contract leaves it open.
+    pub traits: Traits,
     #[allow(dead_code, reason = "held, not read")]
-    pub keep: Box<dyn std::any::Any>,
+    pub keep: Box<dyn std::any::Any + Send>,
+}
+
+/// What the contract leaves to a backend.
+#[derive(Debug, Clone, Copy)]
+pub struct Traits {
+    /// Whether a publisher learns that a subscriber of policy `Refuse` is full: not across a network.
+    pub publisher_is_told: bool,
+    /// How long what was published may be on its way to subscribers.
+    pub arrives_within: Duration,
+}
+
+impl Traits {
+    #[allow(dead_code, reason = "one of several tests of the suite uses it")]
+    /// A backend in the process: everything has happened when a call returns.
+    pub const HERE: Self = Self { publisher_is_told: true, arrives_within: Duration::ZERO };
 }
 
 /// Long enough for anything that is to happen.

@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::embedded::buckets::check_expected;
 use crate::embedded::disk::codec::{FrameWriter, Record, Written};
 use crate::embedded::disk::inbox::{Condition, Target, Txn};
 use crate::embedded::view::View;
 use crate::error::{Error, ErrorKind};
 use crate::kv::Expect;
+use crate::kv::check_expected;
 use crate::log::Committed;
 use crate::subject::Subject;
 

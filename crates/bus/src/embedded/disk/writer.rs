@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::clock::now_ms;
 use crate::embedded::config::EmbeddedConfig;
 use crate::embedded::disk::codec::{SEGMENT_HEAD, SegmentHead};
 use crate::embedded::disk::compact::{self, Compacted, Done};
@@ -15,7 +16,7 @@ use crate::embedded::disk::group::{Accepted, Group};
 use crate::embedded::disk::inbox::{Inbox, Target, Txn};
 use crate::embedded::disk::recover::Mark;
 use crate::embedded::disk::segment::{Segment, Standing, name_of};
-use crate::embedded::shared::{Shared, now_ms};
+use crate::embedded::shared::Shared;
 use crate::embedded::view::Place;
 use crate::error::{Error, ErrorKind};
 use crate::log::LogMessage;

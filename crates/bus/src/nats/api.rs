@@ -1,0 +1,192 @@
+//! Calls of JetStream: questions and answers in JSON, repeated within a deadline while the cluster is electing.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::error::{Error, ErrorKind};
+use crate::nats::connection::{Connection, jitter};
+
+/// How long one try may take: an answer that a dying leader never sent is not waited for much longer than an
+/// election takes.
+pub(crate) const TRY_WAIT: Duration = Duration::from_secs(3);
+/// The longest wait between two tries.
+const AGAIN_WAIT: Duration = Duration::from_millis(250);
+
+/// An error as JetStream tells it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ApiError {
+    pub(crate) code: u16,
+    #[serde(default)]
+    pub(crate) err_code: u32,
+    #[serde(default)]
+    pub(crate) description: String,
+}
+
+pub(crate) const WRONG_LAST_SEQUENCE: u32 = 10_071;
+pub(crate) const WRONG_LAST_SEQUENCE_IN_FLIGHT: u32 = 10_164;
+pub(crate) const BATCH_DUPLICATE: u32 = 10_201;
+const BATCH_INCOMPLETE: u32 = 10_176;
+const ID_IN_PROCESS: u32 = 10_158;
+const STREAM_NOT_FOUND: u32 = 10_059;
+const MESSAGE_NOT_FOUND: u32 = 10_037;
+const CONSUMER_NOT_FOUND: u32 = 10_014;
+const MAX_MESSAGES: u32 = 10_077;
+const MAX_BYTES: u32 = 10_054;
+
+impl ApiError {
+    /// Whether the same call may be answered soon: an election, a server that starts, too many open batches.
+    pub(crate) fn is_passing(&self) -> bool {
+        let full = matches!(self.err_code, MAX_MESSAGES | MAX_BYTES);
+        (self.code == 503 && !full)
+            || matches!(self.err_code, BATCH_INCOMPLETE | ID_IN_PROCESS)
+            || self.description.contains("inflight")
+    }
+
+    pub(crate) fn is_wrong_sequence(&self) -> bool {
+        matches!(self.err_code, WRONG_LAST_SEQUENCE | WRONG_LAST_SEQUENCE_IN_FLIGHT)
+    }
+
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self.err_code, STREAM_NOT_FOUND | MESSAGE_NOT_FOUND | CONSUMER_NOT_FOUND)
+    }
+
+    /// As the bus tells it.
+    pub(crate) fn to_error(&self, what: &str) -> Error {
+        let full = matches!(self.err_code, MAX_MESSAGES | MAX_BYTES)
+            || self.description.contains("maximum bytes")
+            || self.description.contains("maximum messages");
+        let kind = match self.code {
+            _ if full => ErrorKind::Overloaded,
+            503 => ErrorKind::NoResponders,
+            500 => ErrorKind::Storage,
+            _ => ErrorKind::Publish,
+        };
+        Error::new(kind, format!("{what}: {} (JetStream {})", self.description, self.err_code))
+    }
+}
+
+/// The answer to a message that was to be stored.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Stored {
+    #[serde(default)]
+    pub(crate) seq: u64,
+    #[serde(default)]
+    pub(crate) duplicate: bool,
+    pub(crate) error: Option<ApiError>,
+}
+
+/// An error that a later try may not meet.
+pub(crate) fn is_passing(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Connection | ErrorKind::NoResponders | ErrorKind::Timeout)
+}
+
+/// Tries of one call within a deadline.
+pub(crate) struct Tries {
+    pub(crate) until: Instant,
+    pub(crate) done: u32,
+}
+
+impl Tries {
+    pub(crate) fn new(deadline: Duration) -> Self {
+        Self { until: Instant::now() + deadline, done: 0 }
+    }
+
+    /// How long this try may take.
+    pub(crate) fn wait(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now()).min(TRY_WAIT)
+    }
+
+    /// Waits before the next try; at the deadline `error` is the outcome.
+    pub(crate) async fn again(&mut self, connection: &Connection, error: Error) -> Result<(), Error> {
+        self.done += 1;
+        metrics::counter!("tidings_bus_retries_total", "kind" => error.kind().as_str()).increment(1);
+        let pause = jitter(AGAIN_WAIT * self.done.min(4));
+        if Instant::now() + pause >= self.until {
+            return Err(error);
+        }
+        tokio::select! {
+            () = connection.stop.cancelled() => return Err(Error::closed()),
+            () = tokio::time::sleep(pause) => {}
+        }
+        if connection.wait_up(self.until).await.is_err() {
+            connection.check_open()?;
+            return Err(error);
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// One try to store a message.
+    pub(crate) async fn store(
+        &self,
+        subject: &str,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+        wait: Duration,
+    ) -> Result<Stored, Error> {
+        let answer = self.ask(subject, headers, payload, wait).await?;
+        parse(subject, &answer.payload)
+    }
+
+    /// A call of the API, repeated while it is passing: only for calls that may be done twice. The inner error
+    /// is JetStream's own answer.
+    pub(crate) async fn call(
+        &self,
+        subject: &str,
+        question: &Value,
+        deadline: Duration,
+    ) -> Result<Result<Value, ApiError>, Error> {
+        let payload = Bytes::from(question.to_string());
+        let mut tries = Tries::new(deadline);
+        loop {
+            match self.call_once(subject, payload.clone(), tries.wait()).await {
+                Ok(Err(error)) if error.is_passing() => {
+                    tries.again(self, error.to_error(subject)).await?;
+                }
+                Err(error) if is_passing(&error) => tries.again(self, error).await?,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// One try of `call`.
+    pub(crate) async fn call_once(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        wait: Duration,
+    ) -> Result<Result<Value, ApiError>, Error> {
+        let answer = self.ask(&format!("$JS.API.{subject}"), None, payload, wait).await?;
+        let mut value: Value = parse(subject, &answer.payload)?;
+        match value.get_mut("error").map(Value::take) {
+            Some(error) => serde_json::from_value(error).map(Err).map_err(|error| odd(subject, error)),
+            None => Ok(Ok(value)),
+        }
+    }
+
+    /// As `call`, with JetStream's errors as errors.
+    pub(crate) async fn demand(
+        &self,
+        subject: &str,
+        question: &Value,
+        deadline: Duration,
+    ) -> Result<Value, Error> {
+        self.call(subject, question, deadline).await?.map_err(|error| error.to_error(subject))
+    }
+}
+
+fn odd(subject: &str, error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Publish, format!("an answer from '{subject}' that is none of JetStream"))
+        .because(error)
+}
+
+/// Reads an answer.
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(subject: &str, payload: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(payload).map_err(|error| odd(subject, error))
+}

@@ -1,0 +1,96 @@
+//! Reading the logs of a follower that are behind, with the holes that retention left in them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use crate::error::{Error, ErrorKind};
+use crate::log::{Followed, LogMessage};
+use crate::nats::config::NatsConfig;
+use crate::nats::connection::jitter;
+use crate::nats::read::Reader;
+use crate::registry::Registry;
+use crate::subject::Subject;
+
+/// Messages of one log read at once.
+const LOG_BATCH: usize = 128;
+/// How long after a read that failed the follower waits.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// A log that is behind, and how far it was delivered.
+pub(crate) struct Place {
+    pub(crate) log: Subject,
+    pub(crate) incarnation: u64,
+    pub(crate) after: u64,
+    pub(crate) look_for_hole: bool,
+}
+
+/// What was read of it.
+pub(crate) struct Reading {
+    pub(crate) log: Subject,
+    pub(crate) incarnation: u64,
+    /// A hole before everything else, and the sequence up to which it reaches.
+    pub(crate) hole: Option<(u64, Followed)>,
+    pub(crate) messages: Vec<LogMessage>,
+    /// The sequence up to which nothing more is stored, where that is so.
+    pub(crate) complete_to: Option<u64>,
+}
+
+pub(crate) struct CatchUp {
+    pub(crate) reader: Arc<Reader>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) config: NatsConfig,
+}
+
+impl CatchUp {
+    /// Reads some of each log up to a sequence. What cannot be read is left out, after a pause.
+    pub(crate) async fn read(&self, places: Vec<Place>, up_to: u64) -> Vec<Reading> {
+        let mut reading: FuturesUnordered<_> =
+            places.into_iter().map(|place| self.read_one(place, up_to)).collect();
+        let (mut readings, mut failed) = (Vec::new(), false);
+        while let Some(one) = reading.next().await {
+            match one {
+                Ok(one) => readings.push(one),
+                Err(error) if error.kind() == ErrorKind::Closed => {}
+                Err(error) => {
+                    failed = true;
+                    tracing::warn!(%error, "a log could not be read: it is tried again");
+                }
+            }
+        }
+        if failed && readings.is_empty() {
+            tokio::time::sleep(jitter(AGAIN)).await;
+        }
+        readings
+    }
+
+    async fn read_one(&self, place: Place, up_to: u64) -> Result<Reading, Error> {
+        let Place { log, incarnation, after, look_for_hole } = place;
+        let removed = async { if look_for_hole { self.removed(&log, after).await } else { Ok(None) } };
+        let (removed, messages) = tokio::join!(removed, self.reader.log(&log, after, up_to, LOG_BATCH));
+        let messages = messages?;
+        let complete_to = (messages.len() < LOG_BATCH).then_some(up_to);
+        let hole = removed?.map(|through| {
+            let first = messages.first().map_or(through + 1, |message| message.seq);
+            let through = through.min(first.saturating_sub(1));
+            (through, Followed::Hole { subject: log.clone(), after, first })
+        });
+        Ok(Reading { log, incarnation, hole, messages, complete_to })
+    }
+
+    /// How far a log's messages are gone, where some after this place are, or may be.
+    async fn removed(&self, log: &Subject, after: u64) -> Result<Option<u64>, Error> {
+        let trimmed = self.reader.trimmed(log).await?;
+        if trimmed > after {
+            return Ok(Some(trimmed));
+        }
+        // From the beginning means from what there is.
+        let age = self.config.retention_of(&self.registry, log.as_str()).age;
+        match age {
+            Some(age) if after > 0 && !self.reader.is_fresh(after, age).await? => Ok(Some(after)),
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Commits: one event is one fenced publish, more are a fenced atomic batch; both are safe to repeat.
+//!
+//! The commit's id is the message id of its first message. The server stores an id once within its window, in
+//! batches too, so a repeat after a lost answer is stored once whatever became of the first try, also when that one
+//! arrives late. Where a repeat is refused because a fence moved, the id says whether it was the commit itself that
+//! moved it: stored with the id on a log that nobody reads, the server answers with the sequence of the first.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use crate::error::{Error, ErrorKind};
+use crate::log::{Append, Committed, Fence};
+use crate::nats::api::{BATCH_DUPLICATE, Stored, Tries, is_passing, parse};
+use crate::nats::config::NatsConfig;
+use crate::nats::connection::{Connection, random_name};
+use crate::nats::headers;
+use crate::nats::hub::Hub;
+use crate::nats::names::Names;
+use crate::nats::read::Reader;
+use crate::registry::Registry;
+
+/// How long what is stored on the log that nobody reads stays there: longer than a message id is remembered.
+const FILL_SECONDS: u64 = 300;
+
+pub(crate) struct Committer {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) reader: Arc<Reader>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) names: Names,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) config: NatsConfig,
+    pub(crate) open_batches: Semaphore,
+    pub(crate) under_way: AtomicUsize,
+}
+
+/// One message of a commit as it is sent.
+#[derive(Debug)]
+struct Entry {
+    subject: String,
+    headers: HeaderMap,
+    payload: Bytes,
+}
+
+/// A commit as it is sent: `fillers` messages that only carry fences, then those of the caller.
+struct Plan {
+    entries: Vec<Entry>,
+    fillers: usize,
+}
+
+/// What one try came to.
+enum Outcome {
+    Stored(Committed),
+    /// The same commit, perhaps under a new id, after a while; for this reason.
+    Again(Error),
+    Failed(Error),
+}
+
+fn set_fence(map: &mut HeaderMap, fence: &Fence) {
+    headers::put(map, headers::EXPECTED, fence.seq);
+    headers::put(map, headers::EXPECTED_SUBJECT, fence.subject.as_str());
+}
+
+/// Which message carries which fence: one a message, and none after a write to the fence's own log, which the
+/// server would take for the fence having moved. What finds no place goes to a filler in front.
+fn place_fences(batch: &[Append], fences: Vec<Fence>) -> (Vec<Option<Fence>>, Vec<Fence>) {
+    let mut places: Vec<Option<Fence>> = batch.iter().map(|_| None).collect();
+    let mut homeless = Vec::new();
+    for fence in fences {
+        let last = batch.iter().position(|append| append.subject == fence.subject).unwrap_or(batch.len() - 1);
+        match places[..=last].iter().position(Option::is_none) {
+            Some(place) => places[place] = Some(fence),
+            None => homeless.push(fence),
+        }
+    }
+    (places, homeless)
+}
+
+/// Counts a commit while it is under way.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Committer {
+    /// Stored, or refused with nothing stored; `Timeout`: not known.
+    pub(crate) async fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> Result<Committed, Error> {
+        self.connection.check_open()?;
+        self.finish(batch, fences).await
+    }
+
+    /// As `commit`, also while the bus drains: for the end of what was begun.
+    pub(crate) async fn finish(&self, batch: Vec<Append>, fences: Vec<Fence>) -> Result<Committed, Error> {
+        self.finish_as(random_name()?, batch, fences).await
+    }
+
+    /// As `finish`, under an id by which the server knows a repeat.
+    pub(crate) async fn finish_as(
+        &self,
+        mut id: String,
+        batch: Vec<Append>,
+        fences: Vec<Fence>,
+    ) -> Result<Committed, Error> {
+        self.under_way.fetch_add(1, Ordering::AcqRel);
+        let _counted = UnderWay(&self.under_way);
+        let plan = self.plan(batch, fences.clone());
+        let mut tries = Tries::new(self.config.deadline);
+        let mut unsure = false;
+        loop {
+            let answer = self.try_once(&plan, &id, &tries).await;
+            unsure |= answer.as_ref().is_err_and(is_passing);
+            match self.judge(answer, &plan, &mut id, &fences, unsure, &tries).await {
+                Outcome::Stored(committed) => {
+                    self.hub.learn(committed.last);
+                    return Ok(committed);
+                }
+                Outcome::Failed(error) => return Err(error),
+                Outcome::Again(error) => tries
+                    .again(&self.connection, error)
+                    .await
+                    .map_err(|error| if unsure { not_known(error) } else { error })?,
+            }
+        }
+    }
+
+    fn plan(&self, batch: Vec<Append>, fences: Vec<Fence>) -> Plan {
+        let (places, homeless) = place_fences(&batch, fences);
+        let fillers = homeless.len();
+        let mut entries = Vec::with_capacity(fillers + batch.len());
+        for fence in &homeless {
+            let mut map = HeaderMap::new();
+            headers::put(&mut map, headers::TTL, format_args!("{FILL_SECONDS}s"));
+            set_fence(&mut map, fence);
+            entries.push(Entry { subject: self.names.fill(), headers: map, payload: Bytes::new() });
+        }
+        for (append, fence) in batch.into_iter().zip(places) {
+            let mut map = HeaderMap::new();
+            let retention = self.config.retention_of(&self.registry, append.subject.as_str());
+            if let Some(age) = retention.age {
+                headers::put(&mut map, headers::TTL, format_args!("{}s", whole_seconds(age)));
+            }
+            if retention.messages == Some(1) {
+                headers::put(&mut map, headers::ROLLUP, "sub");
+            }
+            if let Some(fence) = &fence {
+                set_fence(&mut map, fence);
+            }
+            let subject = append.subject.as_str().to_owned();
+            entries.push(Entry { subject, headers: map, payload: append.payload });
+        }
+        Plan { entries, fillers }
+    }
+
+    async fn try_once(&self, plan: &Plan, id: &str, tries: &Tries) -> Result<Stored, Error> {
+        if let [only] = plan.entries.as_slice() {
+            let mut map = only.headers.clone();
+            headers::put(&mut map, headers::MESSAGE_ID, id);
+            return self.connection.store(&only.subject, Some(map), only.payload.clone(), tries.wait()).await;
+        }
+        self.connection.check_up()?;
+        let _open = self.open_batches.acquire().await.map_err(|_| Error::closed())?;
+        let batch = format!("{id}-{}", tries.done);
+        let (place, answered) = self.connection.place();
+        let last = plan.entries.len() - 1;
+        for (index, entry) in plan.entries.iter().enumerate() {
+            let mut map = entry.headers.clone();
+            headers::put(&mut map, headers::BATCH_ID, &batch);
+            headers::put(&mut map, headers::BATCH_SEQUENCE, index + 1);
+            if index == plan.fillers {
+                headers::put(&mut map, headers::MESSAGE_ID, id);
+            }
+            if index == last {
+                headers::put(&mut map, headers::BATCH_COMMIT, 1);
+            }
+            let reply = (index == last).then(|| place.reply());
+            self.connection.send(entry.subject.clone(), reply, Some(map), entry.payload.clone()).await?;
+        }
+        let subject = &plan.entries[last].subject;
+        let answer = self.connection.answer(subject, answered, tries.wait()).await?;
+        parse(subject, &answer.payload)
+    }
+
+    async fn judge(
+        &self,
+        answer: Result<Stored, Error>,
+        plan: &Plan,
+        id: &mut String,
+        fences: &[Fence],
+        unsure: bool,
+        tries: &Tries,
+    ) -> Outcome {
+        let count = (plan.entries.len() - plan.fillers) as u64;
+        let error = match answer {
+            Err(error) if is_passing(&error) => return Outcome::Again(error),
+            Err(error) => return Outcome::Failed(error),
+            Ok(Stored { error: None, seq, .. }) => {
+                return Outcome::Stored(Committed { first: seq + 1 - count, last: seq });
+            }
+            Ok(Stored { error: Some(error), .. }) => error,
+        };
+        let moved = error.is_wrong_sequence();
+        if error.err_code == BATCH_DUPLICATE || (moved && unsure) {
+            match self.find(id, tries).await {
+                Ok(Some(first)) => {
+                    return Outcome::Stored(Committed { first, last: first + count - 1 });
+                }
+                // Asking took the id: under it nothing can be stored any more.
+                Ok(None) => match random_name() {
+                    Ok(fresh) => *id = fresh,
+                    Err(error) => return Outcome::Failed(error),
+                },
+                Err(error) if is_passing(&error) => return Outcome::Again(error),
+                Err(error) => return Outcome::Failed(error),
+            }
+        }
+        if moved {
+            return match self.moved_fence(fences).await {
+                Ok(Some(why)) => Outcome::Failed(Error::new(ErrorKind::Fenced, why)),
+                // Two writes under one fence were in flight at once: neither moved it.
+                Ok(None) => Outcome::Again(Error::new(
+                    ErrorKind::Overloaded,
+                    "other commits under the same fence are under way",
+                )),
+                Err(error) if is_passing(&error) => Outcome::Again(error),
+                Err(error) => Outcome::Failed(error),
+            };
+        }
+        let told = error.to_error("a commit was not taken");
+        if error.is_passing() { Outcome::Again(told) } else { Outcome::Failed(told) }
+    }
+
+    /// The sequence under which a message with this id is stored.
+    async fn find(&self, id: &str, tries: &Tries) -> Result<Option<u64>, Error> {
+        let mut map = HeaderMap::new();
+        headers::put(&mut map, headers::MESSAGE_ID, id);
+        headers::put(&mut map, headers::TTL, format_args!("{FILL_SECONDS}s"));
+        let stored = self.connection.store(&self.names.fill(), Some(map), Bytes::new(), tries.wait()).await?;
+        match stored.error {
+            Some(error) => {
+                let kind = if error.is_passing() { ErrorKind::NoResponders } else { ErrorKind::Publish };
+                Err(Error::new(kind, format!("whether a commit is stored: {}", error.description)))
+            }
+            None => Ok(stored.duplicate.then_some(stored.seq)),
+        }
+    }
+
+    /// Says which fence moved.
+    async fn moved_fence(&self, fences: &[Fence]) -> Result<Option<String>, Error> {
+        for fence in fences {
+            let found = self.reader.last_raw(&fence.subject).await?.map_or(0, |raw| raw.seq);
+            if found != fence.seq {
+                let Fence { subject, seq } = fence;
+                return Ok(Some(format!("the fence '{subject}' is at {found}, the commit expected {seq}")));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A time limit as the server takes it: whole seconds, one at least.
+pub(crate) fn whole_seconds(time: std::time::Duration) -> u64 {
+    (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1)
+}
+
+fn not_known(error: Error) -> Error {
+    Error::new(ErrorKind::Timeout, "whether the commit was stored is not known").because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Class;
+    use crate::subject::Subject;
+
+    fn subject(text: &str) -> Subject {
+        Subject::internal(text.to_owned(), Class::Durable)
+    }
+
+    #[test]
+    fn a_fence_comes_before_a_write_to_its_own_log() {
+        for (batch, fences, expected, homeless) in [
+            (&["z", "a", "b"][..], &["o"][..], "o--", ""),
+            (&["o"], &["o"], "o", ""),
+            (&["a"], &["o", "p"], "o", "p"),
+            (&["a", "b"], &["o", "p"], "op", ""),
+            (&["p", "b"], &["o", "p"], "o-", "p"),
+            (&["a", "p", "b"], &["o", "p", "q"], "opq", ""),
+        ] {
+            let batch: Vec<_> =
+                batch.iter().map(|name| Append { subject: subject(name), payload: Bytes::new() }).collect();
+            let given = fences.iter().map(|name| Fence { subject: subject(name), seq: 1 }).collect();
+            let (places, left) = place_fences(&batch, given);
+            let shown: String = places
+                .iter()
+                .map(|place| place.as_ref().map_or("-", |fence| fence.subject.as_str()))
+                .collect();
+            let left: String = left.iter().map(|fence| fence.subject.as_str()).collect();
+            assert_eq!((shown.as_str(), left.as_str()), (expected, homeless), "{fences:?}");
+        }
+    }
+}

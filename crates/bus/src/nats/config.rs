@@ -1,0 +1,95 @@
+//! How the NATS backend is set up.
+
+use std::time::Duration;
+
+use crate::registry::Registry;
+use crate::settings::{BucketConfig, Keep, Retention};
+use crate::subject::matches_text;
+
+/// How long dead letters are kept unless a rule says otherwise.
+const DEAD_LETTERS_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// How the NATS backend is set up.
+#[derive(Debug, Clone)]
+pub struct NatsConfig {
+    /// Where the servers are: `nats://` or `tls://` and an address, in any number.
+    pub servers: Vec<String>,
+    /// The name by which the servers know this process.
+    pub name: String,
+    /// Copies of each stream and bucket: 1, 3 or 5.
+    pub replicas: usize,
+    /// The buckets there are.
+    pub buckets: Vec<BucketConfig>,
+    /// How long a log that no rule names is kept.
+    pub retention: Retention,
+    /// What is kept of the logs of a pattern (without the prefix; `*` is any one token): the first that matches
+    /// holds. Dead letters are kept 7 days unless a rule says otherwise.
+    pub retention_rules: Vec<(String, Retention)>,
+    /// How long a first connection may take.
+    pub connect_wait: Duration,
+    /// How long a commit, a write of key/value or a read may take, repeats included.
+    pub deadline: Duration,
+    /// How often the live copies are compared with the stream, beside every event that may have lost one.
+    pub sweep_every: Duration,
+    /// Bytes of recent messages kept in memory for followers; a follower further behind reads the stream.
+    pub tail_bytes: usize,
+    /// Atomic batches this process has open at once. A stream takes 50 of all processes together.
+    pub open_batches: usize,
+}
+
+impl Default for NatsConfig {
+    fn default() -> Self {
+        Self {
+            servers: vec!["nats://127.0.0.1:4222".to_owned()],
+            name: "tidings".to_owned(),
+            replicas: 1,
+            buckets: Vec::new(),
+            retention: Retention::default(),
+            retention_rules: Vec::new(),
+            connect_wait: Duration::from_secs(5),
+            // An election takes some seconds: a caller who can wait sees it as a slow answer, not as a failure.
+            deadline: Duration::from_secs(15),
+            sweep_every: Duration::from_secs(5),
+            tail_bytes: 32 * 1024 * 1024,
+            // Four such processes fit into what a stream takes; beyond it a refused batch is repeated.
+            open_batches: 12,
+        }
+    }
+}
+
+impl NatsConfig {
+    /// The same, at this server.
+    #[must_use]
+    pub fn server(mut self, address: impl Into<String>) -> Self {
+        self.servers = vec![address.into()];
+        self
+    }
+
+    /// The same, with one more bucket.
+    #[must_use]
+    pub fn bucket(mut self, name: &str, keep: Keep) -> Self {
+        self.buckets.push(BucketConfig::new(name, keep));
+        self
+    }
+
+    /// The same, with one more rule of retention.
+    #[must_use]
+    pub fn retain(mut self, pattern: &str, retention: Retention) -> Self {
+        self.retention_rules.push((pattern.to_owned(), retention));
+        self
+    }
+
+    /// What is kept of a log.
+    pub(crate) fn retention_of(&self, registry: &Registry, subject: &str) -> Retention {
+        let bare = subject.strip_prefix(registry.prefix()).unwrap_or(subject);
+        if let Some((_, retention)) =
+            self.retention_rules.iter().find(|(pattern, _)| matches_text(pattern, bare))
+        {
+            return *retention;
+        }
+        if bare.starts_with("dlq.") {
+            return Retention { messages: None, age: Some(DEAD_LETTERS_AGE) };
+        }
+        self.retention
+    }
+}

@@ -1,0 +1,272 @@
+//! One connection to the cluster: made with its checks, watched, asked, and closed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message, StatusCode};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::error::{Error, ErrorKind};
+use crate::nats::config::NatsConfig;
+use crate::nats::inbox::{Inbox, Place};
+
+/// The oldest server with atomic batches.
+const SERVER_MIN: (u32, u32) = (2, 12);
+/// How often the connection is tried: the client gives it up after two that did not come back.
+const PING_EVERY: Duration = Duration::from_secs(5);
+/// The first delay before connecting anew; it doubles, and is drawn between nothing and that.
+const RECONNECT_FIRST: Duration = Duration::from_millis(100);
+/// The longest delay before connecting anew.
+const RECONNECT_MAX: Duration = Duration::from_secs(5);
+/// Messages the client keeps for a subscription whose reader is late. Readers here move them on at once; beyond
+/// it they are dropped, and the drop is counted and repaired where the messages are stored.
+const CLIENT_QUEUE: usize = 65_536;
+/// How long what was sent may take to be on its way.
+const FLUSH_WAIT: Duration = Duration::from_secs(5);
+
+/// What becomes of the connection, for those who have to look again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// Whether there is one.
+    pub(crate) up: bool,
+    /// Grows with each moment at which messages may have been missed: connected anew, reader too slow.
+    pub(crate) gaps: u64,
+}
+
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    inbox: Arc<Inbox>,
+    link: watch::Receiver<Link>,
+    closed: AtomicBool,
+}
+
+/// Draws a delay between nothing and `most`.
+pub(crate) fn jitter(most: Duration) -> Duration {
+    let part = getrandom::u32().unwrap_or(u32::MAX / 2);
+    most.mul_f64(f64::from(part) / f64::from(u32::MAX))
+}
+
+fn reconnect_delay(attempts: usize) -> Duration {
+    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(10);
+    jitter((RECONNECT_FIRST * 2_u32.pow(doublings)).min(RECONNECT_MAX))
+}
+
+/// A random name of 16 hex digits.
+pub(crate) fn random_name() -> Result<String, Error> {
+    let number = getrandom::u64().map_err(|error| {
+        Error::new(ErrorKind::Connection, "the system gives no random numbers").because(error)
+    })?;
+    Ok(format!("{number:016x}"))
+}
+
+fn note(event: &Event, link: &mut Link) {
+    match event {
+        Event::Connected => {
+            link.up = true;
+            link.gaps += 1;
+        }
+        Event::Disconnected | Event::Closed => link.up = false,
+        Event::SlowConsumer(_) => {
+            metrics::counter!("tidings_bus_client_dropped_total").increment(1);
+            link.gaps += 1;
+        }
+        _ => {}
+    }
+    tracing::debug!(%event, "the connection to NATS");
+}
+
+fn check_version(client: &Client) -> Result<(), Error> {
+    let version = client.server_info().version;
+    let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if found >= SERVER_MIN {
+        return Ok(());
+    }
+    let (major, minor) = SERVER_MIN;
+    Err(Error::new(
+        ErrorKind::Connection,
+        format!("the NATS server is {version}: {major}.{minor} or later is needed, for its atomic batches"),
+    ))
+}
+
+impl Connection {
+    pub(crate) async fn open(config: &NatsConfig) -> Result<Arc<Self>, Error> {
+        let (changed, link) = watch::channel(Link { up: true, gaps: 0 });
+        let options = ConnectOptions::new()
+            .name(&config.name)
+            .connection_timeout(config.connect_wait)
+            .ping_interval(PING_EVERY)
+            .subscription_capacity(CLIENT_QUEUE)
+            .max_reconnects(None)
+            .reconnect_delay_callback(reconnect_delay)
+            .event_callback(move |event| {
+                changed.send_modify(|link| note(&event, link));
+                std::future::ready(())
+            });
+        let servers = config.servers.join(", ");
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::Connection, format!("no connection to NATS at {servers}: {error}"))
+        };
+        let client = tokio::time::timeout(config.connect_wait, options.connect(config.servers.clone()))
+            .await
+            .map_err(|_| failed(&format!("no answer within {:?}", config.connect_wait)))?
+            .map_err(|error| failed(&error))?;
+        check_version(&client)?;
+        let inbox = Inbox::new(format!("_INBOX.{}", random_name()?));
+        let answers = client
+            .subscribe(inbox.pattern())
+            .await
+            .map_err(|error| Error::new(ErrorKind::Subscribe, "the inbox").because(error))?;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(inbox.clone().run(answers, stop.clone()));
+        Ok(Arc::new(Self { client, tasks, stop, inbox, link, closed: AtomicBool::new(false) }))
+    }
+
+    /// Watches the connection.
+    pub(crate) fn link(&self) -> watch::Receiver<Link> {
+        self.link.clone()
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
+    }
+
+    /// Takes nothing new.
+    pub(crate) fn shut(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether there is a connection: the client itself would take a message into its queue and say nothing.
+    pub(crate) fn check_up(&self) -> Result<(), Error> {
+        if self.stop.is_cancelled() {
+            return Err(Error::closed());
+        }
+        if self.link.borrow().up {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Connection, "not connected to NATS").after(RECONNECT_FIRST))
+    }
+
+    /// Waits for a connection until the deadline.
+    pub(crate) async fn wait_up(&self, until: Instant) -> Result<(), Error> {
+        let mut link = self.link.clone();
+        let up = async { link.wait_for(|link| link.up).await.map(drop) };
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Error::closed()),
+            waited = tokio::time::timeout_at(until, up) => match waited {
+                Ok(Ok(())) => Ok(()),
+                _ => self.check_up(),
+            },
+        }
+    }
+
+    /// Sends a message, waiting only where the client's queue is full.
+    pub(crate) async fn send(
+        &self,
+        subject: String,
+        reply: Option<String>,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+    ) -> Result<(), Error> {
+        let sent = match (reply, headers) {
+            (None, None) => self.client.publish(subject, payload).await,
+            (None, Some(headers)) => self.client.publish_with_headers(subject, headers, payload).await,
+            (Some(reply), None) => self.client.publish_with_reply(subject, reply, payload).await,
+            (Some(reply), Some(headers)) => {
+                self.client.publish_with_reply_and_headers(subject, reply, headers, payload).await
+            }
+        };
+        sent.map_err(|error| Error::new(ErrorKind::Publish, "NATS did not take a message").because(error))
+    }
+
+    /// Sends a message from where nothing can wait.
+    pub(crate) fn send_soon(self: &Arc<Self>, subject: String, headers: Option<HeaderMap>, payload: Bytes) {
+        let connection = self.clone();
+        let (again, more) = (subject.clone(), headers.clone());
+        if self.send(subject, None, headers, payload.clone()).now_or_never().is_none() {
+            self.tasks.spawn(async move { drop(connection.send(again, None, more, payload).await) });
+        }
+    }
+
+    /// One question, one answer.
+    pub(crate) async fn ask(
+        &self,
+        subject: &str,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+        wait: Duration,
+    ) -> Result<Message, Error> {
+        self.check_up()?;
+        let (place, answered) = self.inbox.one();
+        self.send(subject.to_owned(), Some(place.reply()), headers, payload).await?;
+        self.answer(subject, answered, wait).await
+    }
+
+    /// A place for an answer to what is sent otherwise.
+    pub(crate) fn place(&self) -> (Place, tokio::sync::oneshot::Receiver<Message>) {
+        self.inbox.one()
+    }
+
+    /// Waits for an answer.
+    pub(crate) async fn answer(
+        &self,
+        subject: &str,
+        answered: tokio::sync::oneshot::Receiver<Message>,
+        wait: Duration,
+    ) -> Result<Message, Error> {
+        let waited = tokio::select! {
+            () = self.stop.cancelled() => return Err(Error::closed()),
+            waited = tokio::time::timeout(wait, answered) => waited,
+        };
+        match waited {
+            Ok(Ok(answer)) if answer.status == Some(StatusCode::NO_RESPONDERS) => {
+                Err(Error::new(ErrorKind::NoResponders, format!("nobody serves '{subject}'")))
+            }
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(Error::closed()),
+            Err(_) => {
+                Err(Error::new(ErrorKind::Timeout, format!("no answer from '{subject}' within {wait:?}")))
+            }
+        }
+    }
+
+    /// One question, many answers.
+    pub(crate) async fn ask_many(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        capacity: usize,
+    ) -> Result<(Place, mpsc::Receiver<Message>), Error> {
+        self.check_up()?;
+        let (place, answers) = self.inbox.many(capacity);
+        self.send(subject.to_owned(), Some(place.reply()), None, payload).await?;
+        Ok((place, answers))
+    }
+
+    /// Waits until the server has what was sent.
+    pub(crate) async fn flush(&self) -> Result<(), Error> {
+        self.check_up()?;
+        match tokio::time::timeout(FLUSH_WAIT, self.client.flush()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Error::new(ErrorKind::Connection, "NATS was not reached").because(error)),
+            Err(_) => Err(Error::new(ErrorKind::Timeout, format!("NATS did not answer in {FLUSH_WAIT:?}"))),
+        }
+    }
+
+    /// Ends every task, then the connection.
+    pub(crate) async fn close(&self, wait: Duration) {
+        self.shut();
+        self.stop.cancel();
+        self.tasks.close();
+        let _ = tokio::time::timeout(wait, self.tasks.wait()).await;
+        let _ = tokio::time::timeout(wait, self.client.drain()).await;
+    }
+}

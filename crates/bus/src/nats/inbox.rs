@@ -1,0 +1,104 @@
+//! The process's own inbox: one subscription takes the answers to every call.
+//!
+//! The client's own `request` keeps an entry for each call that is never answered; here an entry goes with its
+//! caller. A call may also have many answers: reads of many messages.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// Who waits for an answer.
+enum Waiting {
+    One(oneshot::Sender<async_nats::Message>),
+    Many(mpsc::Sender<async_nats::Message>),
+}
+
+/// The table of who waits.
+pub(crate) struct Inbox {
+    prefix: String,
+    waiting: Mutex<HashMap<u64, Waiting>>,
+    next: AtomicU64,
+}
+
+/// A place in the table, given up when it is dropped.
+pub(crate) struct Place {
+    inbox: Arc<Inbox>,
+    id: u64,
+}
+
+impl Place {
+    /// The subject to answer to.
+    pub(crate) fn reply(&self) -> String {
+        format!("{}.{}", self.inbox.prefix, self.id)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.inbox.waiting.lock().remove(&self.id);
+    }
+}
+
+impl Inbox {
+    /// An inbox under this subject.
+    pub(crate) fn new(prefix: String) -> Arc<Self> {
+        Arc::new(Self { prefix, waiting: Mutex::default(), next: AtomicU64::new(0) })
+    }
+
+    /// What it subscribes to.
+    pub(crate) fn pattern(&self) -> String {
+        format!("{}.*", self.prefix)
+    }
+
+    fn place(self: &Arc<Self>, waiting: Waiting) -> Place {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.waiting.lock().insert(id, waiting);
+        Place { inbox: self.clone(), id }
+    }
+
+    /// A place for one answer.
+    pub(crate) fn one(self: &Arc<Self>) -> (Place, oneshot::Receiver<async_nats::Message>) {
+        let (answer, answered) = oneshot::channel();
+        (self.place(Waiting::One(answer)), answered)
+    }
+
+    /// A place for many answers; those beyond `capacity` that wait are dropped.
+    pub(crate) fn many(self: &Arc<Self>, capacity: usize) -> (Place, mpsc::Receiver<async_nats::Message>) {
+        let (answer, answers) = mpsc::channel(capacity);
+        (self.place(Waiting::Many(answer)), answers)
+    }
+
+    /// Hands answers on until it is stopped.
+    pub(crate) async fn run(self: Arc<Self>, mut answers: async_nats::Subscriber, stop: CancellationToken) {
+        loop {
+            let answer = tokio::select! {
+                () = stop.cancelled() => return,
+                answer = answers.next() => answer,
+            };
+            let Some(answer) = answer else { return };
+            self.hand_on(answer);
+        }
+    }
+
+    fn hand_on(&self, answer: async_nats::Message) {
+        let Some(id) = answer.subject.rsplit('.').next().and_then(|id| id.parse().ok()) else { return };
+        let mut waiting = self.waiting.lock();
+        match waiting.get(&id) {
+            Some(Waiting::One(_)) => {
+                if let Some(Waiting::One(one)) = waiting.remove(&id) {
+                    drop(waiting);
+                    let _ = one.send(answer);
+                }
+            }
+            Some(Waiting::Many(many)) => {
+                let _ = many.try_send(answer);
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The backend on a NATS cluster with JetStream: core NATS for what is ephemeral, one event stream for all logs, a
+//! stream a bucket and a work queue.
+//!
+//! Start reading at `commit` and `hub`: how a commit is stored once whatever becomes of its answer, and how what is
+//! stored reaches followers without a gap. JetStream is spoken directly, over one inbox of our own: the client's own
+//! calls keep entries for answers that never come, and it has no batches.
+
+mod ack;
+mod api;
+mod catch_up;
+mod commit;
+mod config;
+mod connection;
+mod epoch;
+mod follow;
+mod headers;
+mod hub;
+mod inbox;
+mod kv;
+mod names;
+mod read;
+mod request;
+mod stream;
+mod subscribe;
+mod trim;
+mod watch;
+mod work;
+mod work_ends;
+mod work_pull;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+pub use self::config::NatsConfig;
+use crate::backend::{Backend, Outcome};
+use crate::drain::DrainReport;
+use crate::error::{Error, ErrorKind};
+use crate::kv::KvBackend;
+use crate::log::{Append, Committed, Fence, FollowSetBackend, LogMessage};
+use crate::message::{Headers, Subscription};
+use crate::nats::catch_up::CatchUp;
+use crate::nats::commit::Committer;
+use crate::nats::connection::Connection;
+use crate::nats::epoch::Epoch;
+use crate::nats::follow::NatsFollow;
+use crate::nats::hub::Hub;
+use crate::nats::kv::NatsKv;
+use crate::nats::names::Names;
+use crate::nats::read::Reader;
+use crate::nats::subscribe::Subscriptions;
+use crate::nats::work::{NatsWork, NatsWorkHandle};
+use crate::registry::Registry;
+use crate::settings::BucketConfig;
+use crate::subject::{Pattern, Subject};
+use crate::work::{WorkBackend, WorkConfig};
+
+/// How often a drain looks whether it is done.
+const DRAIN_LOOK: Duration = Duration::from_millis(2);
+/// How long closing may take beyond the drain's deadline.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+
+/// The NATS backend. Drained, it is closed; dropped, its tasks end with it.
+pub struct Nats {
+    connection: Arc<Connection>,
+    subscriptions: Arc<Subscriptions>,
+    reader: Arc<Reader>,
+    committer: Arc<Committer>,
+    hub: Arc<Hub>,
+    epoch: Arc<Epoch>,
+    catch_up: Arc<CatchUp>,
+    names: Names,
+    buckets: HashMap<String, BucketConfig>,
+    workers: Mutex<HashMap<String, Arc<NatsWork>>>,
+    asking: AtomicUsize,
+}
+
+impl Nats {
+    /// Connects, makes the streams and buckets that are missing, compares those there are, and begins to listen.
+    /// `Mismatch`: one is there in another form. A server older than 2.12 is refused.
+    pub async fn connect(config: NatsConfig, registry: Arc<Registry>) -> Result<Arc<Self>, Error> {
+        let names = Names::new(&registry)?;
+        let buckets = declared_buckets(&config)?;
+        let connection = Connection::open(&config).await?;
+        let opened = Self::open(config, registry, names, buckets, connection.clone()).await;
+        if opened.is_err() {
+            connection.close(CLOSE_WAIT).await;
+        }
+        opened
+    }
+
+    async fn open(
+        config: NatsConfig,
+        registry: Arc<Registry>,
+        names: Names,
+        buckets: HashMap<String, BucketConfig>,
+        connection: Arc<Connection>,
+    ) -> Result<Arc<Self>, Error> {
+        let (replicas, deadline) = (config.replicas, config.deadline);
+        let mut declared = vec![stream::events(&names, &registry, replicas), stream::notes(&names, replicas)];
+        declared.extend(config.buckets.iter().map(|bucket| stream::bucket(&names, bucket, replicas)));
+        let mut events = None;
+        for one in &declared {
+            let info = stream::ensure(&connection, one, deadline).await?;
+            events.get_or_insert(info);
+        }
+        let events = events.expect("the event stream is the first that is declared");
+        let reader =
+            Arc::new(Reader { connection: connection.clone(), names: names.clone(), replicas, deadline });
+        let epoch = Epoch::establish(connection.clone(), reader.clone(), names.clone(), &events).await?;
+        let (hub, ears) =
+            Hub::open(connection.clone(), reader.clone(), registry.clone(), config.tail_bytes).await?;
+        connection.tasks.spawn(hub.clone().run(ears, epoch.clone(), config.sweep_every));
+        let catch_up =
+            Arc::new(CatchUp { reader: reader.clone(), registry: registry.clone(), config: config.clone() });
+        let committer = Arc::new(Committer {
+            connection: connection.clone(),
+            reader: reader.clone(),
+            hub: hub.clone(),
+            names: names.clone(),
+            registry: registry.clone(),
+            open_batches: Semaphore::new(config.open_batches.max(1)),
+            under_way: AtomicUsize::new(0),
+            config,
+        });
+        Ok(Arc::new(Self {
+            subscriptions: Subscriptions::new(connection.clone(), registry),
+            connection,
+            reader,
+            committer,
+            hub,
+            epoch,
+            catch_up,
+            names,
+            buckets,
+            workers: Mutex::default(),
+            asking: AtomicUsize::new(0),
+        }))
+    }
+
+    /// The version of the server it is connected to.
+    pub fn server_version(&self) -> String {
+        self.connection.client.server_info().version
+    }
+
+    fn look(&self) -> (DrainReport, bool) {
+        let (messages, arrived) = self.subscriptions.under_way();
+        let work = self.workers.lock().values().map(|work| work.out_count()).sum();
+        let report = DrainReport {
+            requests: self.asking.load(Ordering::Acquire),
+            messages,
+            commits: self.committer.under_way.load(Ordering::Acquire),
+            work,
+        };
+        let done = report.is_clean() && arrived;
+        (report, done)
+    }
+
+    async fn drain_all(&self, deadline: Duration) -> DrainReport {
+        let until = Instant::now() + deadline;
+        self.connection.shut();
+        self.workers.lock().values().for_each(|work| work.stop());
+        self.subscriptions.stop();
+        let (mut report, mut done) = self.look();
+        while !done && Instant::now() < until {
+            tokio::time::sleep(DRAIN_LOOK).await;
+            (report, done) = self.look();
+        }
+        let left = until.saturating_duration_since(Instant::now()).max(CLOSE_WAIT);
+        let _ = tokio::time::timeout(left, self.connection.flush()).await;
+        self.connection.close(left).await;
+        self.hub.wake();
+        report
+    }
+}
+
+fn declared_buckets(config: &NatsConfig) -> Result<HashMap<String, BucketConfig>, Error> {
+    let mut buckets = HashMap::new();
+    for bucket in &config.buckets {
+        bucket.check_name()?;
+        if buckets.insert(bucket.name.clone(), bucket.clone()).is_some() {
+            let what = format!("bucket '{}' is declared twice", bucket.name);
+            return Err(Error::new(ErrorKind::Subject, what));
+        }
+    }
+    Ok(buckets)
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        self.connection.shut();
+        self.connection.stop.cancel();
+    }
+}
+
+impl Backend for Nats {
+    fn publish(&self, subject: &Subject, payload: Bytes, headers: Headers) -> Outcome<'_, ()> {
+        let (again, more) = (payload.clone(), headers.clone());
+        match self.publish_now(subject, payload, headers).now_or_never() {
+            Some(outcome) => Outcome::Ready(outcome),
+            // The client's queue is full: the one who publishes waits for a place.
+            None => {
+                let subject = subject.clone();
+                Outcome::Later(Box::pin(async move { self.publish_now(&subject, again, more).await }))
+            }
+        }
+    }
+
+    fn subscribe(
+        &self,
+        pattern: &Pattern,
+        group: Option<&str>,
+        capacity: usize,
+    ) -> BoxFuture<'_, Result<Subscription, Error>> {
+        let (pattern, group) = (pattern.clone(), group.map(str::to_owned));
+        Box::pin(self.subscriptions.subscribe(pattern, group, capacity))
+    }
+
+    fn request(
+        &self,
+        subject: &Subject,
+        payload: Bytes,
+        headers: Headers,
+        deadline: Duration,
+    ) -> BoxFuture<'_, Result<Bytes, Error>> {
+        let subject = subject.clone();
+        Box::pin(async move { self.request_now(&subject, payload, &headers, deadline).await })
+    }
+
+    fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Committed, Error>> {
+        Box::pin(self.committer.commit(batch, fences))
+    }
+
+    fn read(
+        &self,
+        subjects: &[Subject],
+        after: u64,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<LogMessage>, Error>> {
+        Box::pin(self.reader.logs(subjects.to_vec(), after, limit))
+    }
+
+    fn last(&self, subject: &Subject) -> BoxFuture<'_, Result<Option<LogMessage>, Error>> {
+        let subject = subject.clone();
+        Box::pin(async move { self.reader.last(&subject).await })
+    }
+
+    fn trim(&self, subject: &Subject, through: u64) -> BoxFuture<'_, Result<(), Error>> {
+        let subject = subject.clone();
+        Box::pin(async move {
+            self.connection.check_open()?;
+            let through = self.reader.trim(&subject, through).await?;
+            self.hub.trimmed(&subject, through);
+            Ok(())
+        })
+    }
+
+    fn follow_set(&self) -> Box<dyn FollowSetBackend> {
+        Box::new(NatsFollow::new(self.hub.clone(), self.catch_up.clone()))
+    }
+
+    fn epoch(&self) -> String {
+        self.epoch.name()
+    }
+
+    fn kv(&self, bucket: &str) -> Result<Arc<dyn KvBackend>, Error> {
+        let config = self.buckets.get(bucket).ok_or_else(|| {
+            Error::new(ErrorKind::Subject, format!("no bucket '{}' is declared", bucket.escape_debug()))
+        })?;
+        Ok(Arc::new(NatsKv {
+            reader: self.reader.clone(),
+            stream: self.names.bucket_stream(bucket),
+            keys: self.names.bucket_keys(bucket),
+            config: config.clone(),
+        }))
+    }
+
+    fn work(
+        &self,
+        queue: &Subject,
+        dead: &Subject,
+        config: WorkConfig,
+    ) -> Result<Arc<dyn WorkBackend>, Error> {
+        self.connection.check_open()?;
+        let mut workers = self.workers.lock();
+        let work = workers
+            .entry(queue.as_str().to_owned())
+            .or_insert_with(|| NatsWork::new(self.committer.clone(), queue.clone(), dead.clone(), config));
+        Ok(Arc::new(NatsWorkHandle(work.clone())))
+    }
+
+    fn drain(&self, deadline: Duration) -> BoxFuture<'_, DrainReport> {
+        Box::pin(self.drain_all(deadline))
+    }
+}

@@ -1,0 +1,160 @@
+//! Streams as they are declared: made where they are missing, compared where they are there, never changed.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::error::{Error, ErrorKind};
+use crate::nats::connection::Connection;
+use crate::nats::names::Names;
+use crate::registry::Registry;
+use crate::settings::{BucketConfig, Keep};
+
+/// How long a message id is remembered: a commit is repeated for less than that.
+const DUPLICATES: Duration = Duration::from_secs(120);
+/// How long the mark of a key that is gone stays, for watchers and for the rule that a revision is never reused.
+pub(crate) const KEY_MARK: Duration = Duration::from_secs(60);
+/// JetStream's code for a stream that is there in another form.
+const NAME_IN_USE: u32 = 10_058;
+
+/// What is known of a stream.
+#[derive(Debug, Clone)]
+pub(crate) struct StreamInfo {
+    /// When it was made: changes when it is made again.
+    pub(crate) created: String,
+    /// Its last sequence.
+    pub(crate) last_seq: u64,
+    /// Its messages.
+    pub(crate) messages: u64,
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The stream of all logs.
+pub(crate) fn events(names: &Names, registry: &Registry, replicas: usize) -> Value {
+    json!({
+        "name": names.events(), "subjects": names.event_subjects(registry),
+        "retention": "limits", "storage": "file", "num_replicas": replicas,
+        // Full, it refuses: a log that forgets what it was not told to forget is none.
+        "discard": "new", "max_msgs": -1, "max_bytes": -1, "max_age": 0, "max_msgs_per_subject": -1,
+        "allow_direct": true, "allow_atomic": true, "allow_msg_ttl": true, "allow_rollup_hdrs": true,
+        "duplicate_window": nanoseconds(DUPLICATES),
+        "republish": {"src": names.everything(), "dest": names.live()},
+    })
+}
+
+/// The stream of the bus's own notes.
+pub(crate) fn notes(names: &Names, replicas: usize) -> Value {
+    json!({
+        "name": names.notes(), "subjects": [names.all_notes()],
+        "retention": "limits", "storage": "file", "num_replicas": replicas, "discard": "new",
+        "max_msgs": -1, "max_bytes": -1, "max_age": 0, "max_msgs_per_subject": -1,
+        "allow_direct": true, "allow_msg_ttl": true, "allow_rollup_hdrs": true,
+    })
+}
+
+/// The stream of a bucket, as other NATS clients make one, with marks that go by themselves.
+pub(crate) fn bucket(names: &Names, bucket: &BucketConfig, replicas: usize) -> Value {
+    let storage = if bucket.keep == Keep::Durable { "file" } else { "memory" };
+    json!({
+        "name": names.bucket_stream(&bucket.name), "subjects": [format!("{}>", names.bucket_keys(&bucket.name))],
+        "retention": "limits", "storage": storage, "num_replicas": replicas, "discard": "new",
+        "max_msgs": bucket.keys_max, "max_bytes": -1, "max_age": 0, "max_msgs_per_subject": 1,
+        "allow_direct": true, "allow_rollup_hdrs": true, "allow_msg_ttl": true, "deny_delete": true,
+        "subject_delete_marker_ttl": nanoseconds(KEY_MARK),
+    })
+}
+
+/// Makes a stream, or compares the one there is.
+pub(crate) async fn ensure(
+    connection: &Connection,
+    declared: &Value,
+    deadline: Duration,
+) -> Result<StreamInfo, Error> {
+    let name = declared["name"].as_str().unwrap_or_default();
+    let info = match connection.call(&format!("STREAM.INFO.{name}"), &json!({}), deadline).await? {
+        Ok(found) => found,
+        Err(error) if error.is_missing() => {
+            match connection.call(&format!("STREAM.CREATE.{name}"), declared, deadline).await? {
+                Ok(made) => made,
+                // Another process was faster, and with another form.
+                Err(error) if error.err_code == NAME_IN_USE => {
+                    connection.demand(&format!("STREAM.INFO.{name}"), &json!({}), deadline).await?
+                }
+                Err(error) => return Err(error.to_error(&format!("the stream '{name}' cannot be made"))),
+            }
+        }
+        Err(error) => return Err(error.to_error(&format!("the stream '{name}'"))),
+    };
+    compare(&format!("stream '{name}'"), declared, &info["config"])?;
+    Ok(read_info(&info))
+}
+
+/// What is known of a stream now, from its leader.
+pub(crate) async fn info(
+    connection: &Connection,
+    name: &str,
+    deadline: Duration,
+) -> Result<StreamInfo, Error> {
+    let found = connection.demand(&format!("STREAM.INFO.{name}"), &json!({}), deadline).await?;
+    Ok(read_info(&found))
+}
+
+fn read_info(info: &Value) -> StreamInfo {
+    StreamInfo {
+        created: info["created"].as_str().unwrap_or_default().to_owned(),
+        last_seq: info["state"]["last_seq"].as_u64().unwrap_or(0),
+        messages: info["state"]["messages"].as_u64().unwrap_or(0),
+    }
+}
+
+/// Every difference in one error: what is there stays as it is.
+pub(crate) fn compare(what: &str, declared: &Value, found: &Value) -> Result<(), Error> {
+    let Value::Object(declared) = declared else { return Ok(()) };
+    let mut differences = Vec::new();
+    for (field, wanted) in declared {
+        if !alike(wanted, &found[field]) {
+            differences.push(format!("{field} is {}, declared is {wanted}", found[field]));
+        }
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Mismatch,
+        format!("the {what} is there in another form, and is not changed: {}", differences.join("; ")),
+    ))
+}
+
+/// Servers leave out what is false, nothing or empty, and order subjects as they like.
+fn alike(wanted: &Value, found: &Value) -> bool {
+    match (wanted, found) {
+        (Value::Bool(false), Value::Null) => true,
+        (Value::Number(number), Value::Null) => number.as_u64() == Some(0),
+        (Value::Array(wanted), Value::Array(found)) => {
+            wanted.len() == found.len() && wanted.iter().all(|one| found.contains(one))
+        }
+        (Value::Object(wanted), found) => wanted.iter().all(|(field, value)| alike(value, &found[field])),
+        _ => wanted == found,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_told_field_by_field() {
+        let declared = json!({"name": "a", "subjects": ["x", "y"], "max_age": 0, "num_replicas": 3});
+        let same = json!({"name": "a", "subjects": ["y", "x"], "num_replicas": 3, "other": true});
+        assert!(compare("stream", &declared, &same).is_ok());
+        let other = json!({"name": "a", "subjects": ["x"], "num_replicas": 1});
+        let error = compare("stream 'a'", &declared, &other).expect_err("they differ");
+        assert_eq!(error.kind(), ErrorKind::Mismatch);
+        for part in ["subjects", "num_replicas is 1, declared is 3"] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Who hears what, now: each subscription has a task that moves its messages into the bus's own bounded queue, where
+//! the subject's policy for slow readers holds. The client's queue would drop the newest and not count it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, ErrorKind};
+use crate::message::{Answer, Message, Reply, Subscription};
+use crate::nats::connection::Connection;
+use crate::nats::headers;
+use crate::queue::{Losses, Pushed, Queue};
+use crate::registry::Registry;
+use crate::subject::{Pattern, Subject};
+
+/// The subscriptions of a process.
+pub(crate) struct Subscriptions {
+    connection: Arc<Connection>,
+    registry: Arc<Registry>,
+    losses: Losses,
+    open: Mutex<HashMap<u64, Open>>,
+    next: AtomicU64,
+}
+
+struct Open {
+    queue: Arc<Queue>,
+    drain: CancellationToken,
+    ended: Arc<AtomicBool>,
+}
+
+/// Moves one subscription's messages.
+struct Pump {
+    all: Arc<Subscriptions>,
+    pattern: Pattern,
+    /// The subject, where the pattern is one.
+    only: Option<Subject>,
+    in_group: bool,
+    queue: Arc<Queue>,
+    stop: CancellationToken,
+    drain: CancellationToken,
+    ended: Arc<AtomicBool>,
+}
+
+impl Subscriptions {
+    pub(crate) fn new(connection: Arc<Connection>, registry: Arc<Registry>) -> Arc<Self> {
+        let (open, next) = (Mutex::default(), AtomicU64::new(0));
+        Arc::new(Self { connection, registry, losses: Losses::new(), open, next })
+    }
+
+    /// In force at the server when it returns.
+    pub(crate) async fn subscribe(
+        self: &Arc<Self>,
+        pattern: Pattern,
+        group: Option<String>,
+        capacity: usize,
+    ) -> Result<Subscription, Error> {
+        self.connection.check_open()?;
+        self.connection.check_up()?;
+        let in_group = group.is_some();
+        let text = pattern.as_str().to_owned();
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::Subscribe, format!("no subscription of '{}': {error}", pattern.as_str()))
+        };
+        let subscriber = match group {
+            Some(group) => self.connection.client.queue_subscribe(text, self.group_name(&group)).await,
+            None => self.connection.client.subscribe(text).await,
+        };
+        let subscriber = subscriber.map_err(|error| failed(&error))?;
+        self.connection.flush().await?;
+        let queue = Arc::new(Queue::new(capacity));
+        let (stop, drain) = (self.connection.stop.child_token(), CancellationToken::new());
+        let ended = Arc::new(AtomicBool::new(false));
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.open
+            .lock()
+            .insert(id, Open { queue: queue.clone(), drain: drain.clone(), ended: ended.clone() });
+        let only = self.registry.parse_as(pattern.template(), pattern.as_str());
+        let pump = Pump {
+            all: self.clone(),
+            only: only.filter(|_| !pattern.is_wild()),
+            pattern,
+            in_group,
+            queue: queue.clone(),
+            stop: stop.clone(),
+            drain,
+            ended,
+        };
+        self.connection.tasks.spawn(pump.run(subscriber));
+        let all = Arc::downgrade(self);
+        let unsubscribe = move || {
+            stop.cancel();
+            if let Some(all) = all.upgrade() {
+                all.open.lock().remove(&id);
+            }
+        };
+        Ok(Subscription::new(queue, Box::new(unsubscribe)))
+    }
+
+    /// Queue groups carry the prefix too.
+    fn group_name(&self, group: &str) -> String {
+        format!("{}{group}", self.registry.prefix())
+    }
+
+    /// Lets what the server has sent arrive, and no more.
+    pub(crate) fn stop(&self) {
+        self.open.lock().values().for_each(|one| one.drain.cancel());
+    }
+
+    /// Messages that wait for their readers, and whether all that was sent has arrived.
+    pub(crate) fn under_way(&self) -> (usize, bool) {
+        let open = self.open.lock();
+        let waiting = open.values().map(|one| one.queue.len()).sum();
+        (waiting, open.values().all(|one| one.ended.load(Ordering::Acquire)))
+    }
+}
+
+impl Pump {
+    async fn run(self, mut subscriber: async_nats::Subscriber) {
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                () = self.drain.cancelled(), if !draining => {
+                    draining = true;
+                    if subscriber.drain().await.is_err() {
+                        break;
+                    }
+                }
+                message = subscriber.next() => match message {
+                    Some(message) => self.deliver(message),
+                    None => break,
+                },
+            }
+        }
+        self.ended.store(true, Ordering::Release);
+        // While the bus drains, what waits is read first; who drains closes the queues.
+        self.stop.cancelled().await;
+        self.queue.close();
+    }
+
+    fn deliver(&self, message: async_nats::Message) {
+        let received = Instant::now();
+        let subject = match &self.only {
+            Some(subject) => subject.clone(),
+            None => match self.all.registry.parse_as(self.pattern.template(), &message.subject) {
+                Some(subject) => subject,
+                None => {
+                    metrics::counter!("tidings_bus_foreign_subjects_total").increment(1);
+                    return;
+                }
+            },
+        };
+        let map = message.headers.as_ref();
+        let deadline = headers::number(map, headers::DEADLINE).map(Duration::from_millis);
+        let slow = subject.slow();
+        let message = Message {
+            payload: message.payload,
+            headers: headers::from_nats(map),
+            deadline: message.reply.is_some().then(|| received + deadline.unwrap_or_default()),
+            reply: message.reply.map(|to| self.reply(to.to_string())),
+            subject,
+        };
+        let pushed = self.queue.push(message, slow);
+        self.all.losses.count(&pushed, slow);
+        if let Pushed::Full(message) = pushed
+            && let Some(reply) = message.reply
+        {
+            let what = format!("a subscriber of '{}' is full", message.subject);
+            reply.send(Err(Error::new(ErrorKind::Overloaded, what)));
+        }
+    }
+
+    /// A refusal is only for a group's member to give: of several subscribers another may answer.
+    fn reply(&self, to: String) -> Reply {
+        let (connection, in_group) = (self.all.connection.clone(), self.in_group);
+        Reply::new(Answer::Away(Box::new(move |answer| match answer {
+            Ok(payload) => connection.send_soon(to, None, payload),
+            Err(error) if in_group => {
+                let mut map = async_nats::HeaderMap::new();
+                headers::put(&mut map, headers::REFUSED, error.kind().as_str());
+                connection.send_soon(to, Some(map), Bytes::new());
+            }
+            Err(_) => {}
+        })))
+    }
+}

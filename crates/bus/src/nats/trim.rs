@@ -1,0 +1,74 @@
+//! Forgetting: a log is trimmed at the server, and a note says how far, so that a follower of before is told of a
+//! hole; what has expired by age is told by the age of the place it asks for.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::clock::now_ms;
+use crate::error::{Error, ErrorKind};
+use crate::nats::api::{Tries, is_passing};
+use crate::nats::headers;
+use crate::nats::read::Reader;
+use crate::subject::Subject;
+
+/// How much sooner a place counts as expired than its messages do: clocks differ, and the server removes what has
+/// expired some time after.
+const AGE_MARGIN: Duration = Duration::from_secs(2);
+
+impl Reader {
+    /// Forgets a log's messages up to and with a sequence; answers the last one that went.
+    pub(crate) async fn trim(&self, log: &Subject, through: u64) -> Result<u64, Error> {
+        let kept = self.last_of_each(&[log.as_str().to_owned()], through).await?;
+        let Some(last) = kept.first() else { return Ok(0) };
+        if self.trimmed(log).await? < last.seq {
+            self.note_trim(log, last.seq).await?;
+        }
+        let question = json!({"filter": log.as_str(), "seq": last.seq + 1});
+        let stream = self.names.events();
+        self.connection.demand(&format!("STREAM.PURGE.{stream}"), &question, self.deadline).await?;
+        Ok(last.seq)
+    }
+
+    async fn note_trim(&self, log: &Subject, through: u64) -> Result<(), Error> {
+        let subject = self.names.trim_note(log);
+        let mut tries = Tries::new(self.deadline);
+        loop {
+            let mut map = async_nats::HeaderMap::new();
+            headers::put(&mut map, headers::ROLLUP, "sub");
+            let payload = Bytes::from(through.to_string());
+            let error = match self.connection.store(&subject, Some(map), payload, tries.wait()).await {
+                Ok(stored) => match stored.error {
+                    None => return Ok(()),
+                    Some(error) if error.is_passing() => error.to_error("the note of a trim"),
+                    Some(error) => return Err(error.to_error("the note of a trim")),
+                },
+                Err(error) if is_passing(&error) => error,
+                Err(error) => return Err(error),
+            };
+            tries.again(&self.connection, error).await?;
+        }
+    }
+
+    /// How far a log was trimmed.
+    pub(crate) async fn trimmed(&self, log: &Subject) -> Result<u64, Error> {
+        let Some(raw) = self.last_note(&self.names.trim_note(log)).await? else { return Ok(0) };
+        std::str::from_utf8(&raw.payload).ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
+            Error::new(ErrorKind::Storage, format!("the note of how far '{log}' was trimmed cannot be read"))
+        })
+    }
+
+    /// Whether nothing stored after a sequence can have expired by this age: what was stored at it, or next to it,
+    /// is younger.
+    pub(crate) async fn is_fresh(&self, after: u64, age: Duration) -> Result<bool, Error> {
+        let Some(next) = self.first_from(after.max(1)).await? else {
+            let stream = self.names.events();
+            let info = crate::nats::stream::info(&self.connection, &stream, self.deadline).await?;
+            return Ok(info.last_seq <= after);
+        };
+        let old = now_ms().saturating_sub(next.time_ms);
+        let limit = i64::try_from(age.saturating_sub(AGE_MARGIN).as_millis()).unwrap_or(i64::MAX);
+        Ok(next.seq <= after + 1 && old < limit)
+    }
+}

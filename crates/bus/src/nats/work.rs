@@ -1,0 +1,288 @@
+//! Work queues: a stream and a durable consumer each; workers pull.
+//!
+//! The server counts deliveries and brings back what was not acknowledged; this side decides what is a dead letter,
+//! by that count: an advisory may be missed, a count is not. The dead letter is stored first, then the message ends.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use crate::error::{Error, ErrorKind};
+use crate::nats::api::{Tries, is_passing};
+use crate::nats::commit::Committer;
+use crate::nats::connection::{Connection, random_name};
+use crate::nats::headers;
+use crate::nats::names::Names;
+use crate::nats::read::Reader;
+use crate::nats::stream;
+use crate::nats::work_ends::Counters;
+use crate::nats::work_pull::{Pulled, Pulls};
+use crate::subject::Subject;
+use crate::work::{RawJob, Settle, WorkBackend, WorkConfig};
+
+/// The consumer of every work queue.
+const CONSUMER: &str = "worker";
+/// Messages that may be out with workers of all processes together.
+const OUT_MAX: usize = 10_000;
+
+/// A delivery that is out.
+pub(crate) struct Out {
+    pub(crate) reply: String,
+    pub(crate) envelope: Bytes,
+    pub(crate) time_ms: i64,
+    deadline: Instant,
+    latest: Instant,
+}
+
+pub(crate) struct NatsWork {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) committer: Arc<Committer>,
+    pub(crate) reader: Arc<Reader>,
+    pub(crate) names: Names,
+    pub(crate) queue: Subject,
+    pub(crate) dead: Subject,
+    pub(crate) config: WorkConfig,
+    pub(crate) counters: Counters,
+    stream: String,
+    replicas: usize,
+    ready: OnceCell<Arc<Pulls>>,
+    out: Mutex<HashMap<(u64, u32), Out>>,
+    stopped: AtomicBool,
+}
+
+impl NatsWork {
+    pub(crate) fn new(
+        committer: Arc<Committer>,
+        queue: Subject,
+        dead: Subject,
+        config: WorkConfig,
+    ) -> Arc<Self> {
+        let names = committer.names.clone();
+        Arc::new(Self {
+            connection: committer.connection.clone(),
+            reader: committer.reader.clone(),
+            stream: names.work(&queue),
+            replicas: committer.config.replicas,
+            committer,
+            names,
+            queue,
+            dead,
+            config,
+            counters: Counters::new(),
+            ready: OnceCell::new(),
+            out: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        })
+    }
+
+    fn declared(&self) -> (Value, Value) {
+        let nanoseconds = u64::try_from(self.config.ack_wait.as_nanos()).unwrap_or(u64::MAX);
+        let stream = json!({
+            "name": self.stream, "subjects": [self.queue.as_str()], "retention": "workqueue",
+            "storage": "file", "num_replicas": self.replicas, "discard": "new", "max_age": 0,
+            "max_msgs": self.config.messages_max, "max_bytes": self.config.bytes_max,
+        });
+        let consumer = json!({
+            "durable_name": CONSUMER, "name": CONSUMER, "ack_policy": "explicit", "deliver_policy": "all",
+            "ack_wait": nanoseconds, "filter_subject": self.queue.as_str(), "max_ack_pending": OUT_MAX,
+            // The count of deliveries decides here, so that no message is left that nobody delivers.
+            "max_deliver": -1,
+        });
+        (stream, consumer)
+    }
+
+    /// Makes the stream and the consumer, or compares those there are.
+    async fn ensure(&self) -> Result<&Arc<Pulls>, Error> {
+        self.ready.get_or_try_init(|| self.declare()).await
+    }
+
+    async fn declare(&self) -> Result<Arc<Pulls>, Error> {
+        let (declared, consumer) = self.declared();
+        let deadline = self.reader.deadline;
+        stream::ensure(&self.connection, &declared, deadline).await?;
+        let at = format!("{}.{CONSUMER}", self.stream);
+        let found = match self.connection.call(&format!("CONSUMER.INFO.{at}"), &json!({}), deadline).await? {
+            Ok(found) => found,
+            Err(error) if error.is_missing() => {
+                let question = json!({"stream_name": self.stream, "config": consumer});
+                self.connection.demand(&format!("CONSUMER.CREATE.{at}"), &question, deadline).await?
+            }
+            Err(error) => return Err(error.to_error(&format!("the consumer of '{}'", self.queue))),
+        };
+        stream::compare(&format!("consumer of '{}'", self.queue), &consumer, &found["config"])?;
+        Pulls::open(&self.connection, &at, self.config.ack_wait).await
+    }
+
+    async fn store(&self, envelope: Bytes) -> Result<u64, Error> {
+        self.connection.check_open()?;
+        self.ensure().await?;
+        let mut map = async_nats::HeaderMap::new();
+        headers::put(&mut map, headers::MESSAGE_ID, random_name()?);
+        let mut tries = Tries::new(self.reader.deadline);
+        loop {
+            let sent =
+                self.connection.store(self.queue.as_str(), Some(map.clone()), envelope.clone(), tries.wait());
+            let error = match sent.await {
+                Ok(stored) => match stored.error {
+                    None => return Ok(stored.seq),
+                    Some(error) if error.is_passing() => error.to_error("work was not taken"),
+                    Some(error) => return Err(error.to_error(&format!("the queue '{}'", self.queue))),
+                },
+                Err(error) if is_passing(&error) => error,
+                Err(error) => return Err(error),
+            };
+            tries.again(&self.connection, error).await?;
+        }
+    }
+
+    async fn next_job(&self) -> Result<RawJob, Error> {
+        let pulls = self.ensure().await?;
+        loop {
+            if self.stopped.load(Ordering::Acquire) {
+                return Err(Error::closed());
+            }
+            let pulled = pulls.next().await?;
+            if let Some(job) = self.hand_out(pulled).await {
+                return Ok(job);
+            }
+        }
+    }
+
+    /// What was pulled as a job, unless its attempts are used up: then it is a dead letter.
+    async fn hand_out(&self, pulled: Pulled) -> Option<RawJob> {
+        let Pulled { reply, delivery, envelope, .. } = pulled;
+        let count = u32::try_from(delivery.count).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        let out = Out {
+            reply,
+            envelope: envelope.clone(),
+            time_ms: delivery.time_ms,
+            deadline: now + self.config.ack_wait,
+            latest: now + self.config.in_progress_max,
+        };
+        if count > self.config.deliveries_max {
+            let attempts = count - 1;
+            if let Err(error) = self.bury(delivery.seq, attempts, &out, None).await {
+                tracing::error!(%error, seq = delivery.seq, "a dead letter could not be stored: the message stays");
+                self.put_off(&out);
+            }
+            return None;
+        }
+        self.counters.delivered(count);
+        self.out.lock().insert((delivery.seq, count), out);
+        Some(RawJob { seq: delivery.seq, delivery: count, time_ms: delivery.time_ms, envelope })
+    }
+
+    /// A delivery's end, where it is still this worker's; `extend` keeps it.
+    fn take_out(&self, seq: u64, delivery: u32, late_too: bool) -> Result<Out, Error> {
+        match self.out.lock().remove(&(seq, delivery)) {
+            Some(out) if late_too || Instant::now() < out.deadline => Ok(out),
+            _ => Err(self.late(seq)),
+        }
+    }
+
+    fn late(&self, seq: u64) -> Error {
+        let what = format!("work {seq} of '{}' was given to another worker", self.queue);
+        Error::new(ErrorKind::WrongRevision, what)
+    }
+
+    /// The new deadline of a delivery that goes on.
+    fn extend(&self, seq: u64, delivery: u32) -> Result<String, Error> {
+        let now = Instant::now();
+        match self.out.lock().get_mut(&(seq, delivery)) {
+            Some(out) if now < out.deadline => {
+                out.deadline = (now + self.config.ack_wait).min(out.latest);
+                Ok(out.reply.clone())
+            }
+            _ => Err(self.late(seq)),
+        }
+    }
+
+    async fn settle_now(&self, seq: u64, delivery: u32, settle: Settle) -> Result<(), Error> {
+        self.counters.settled(&settle);
+        match settle {
+            Settle::Ack { stored } => {
+                // The server takes a late one too, and is right: the work is done.
+                let out = self.take_out(seq, delivery, true)?;
+                if stored {
+                    return self.tell(&out.reply, Bytes::from_static(b"+ACK")).await;
+                }
+                self.connection.send_soon(out.reply, None, Bytes::from_static(b"+ACK"));
+                Ok(())
+            }
+            Settle::Nak { delay, reason } => {
+                let out = self.take_out(seq, delivery, false)?;
+                self.nak(seq, delivery, &out, delay, &format!("nak: {reason}")).await
+            }
+            Settle::Term { reason } => {
+                let out = self.take_out(seq, delivery, true)?;
+                let end = format!("term: {reason}");
+                self.note_attempt(seq, delivery, &end).await?;
+                self.bury(seq, delivery, &out, Some(&reason)).await
+            }
+            Settle::InProgress => {
+                let reply = self.extend(seq, delivery)?;
+                self.connection.send(reply, None, None, Bytes::from_static(b"+WPI")).await
+            }
+        }
+    }
+
+    /// Hands out nothing more, and gives back what nobody took.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        if let Some(pulls) = self.ready.get() {
+            pulls.stop();
+        }
+    }
+
+    /// Deliveries that workers have.
+    pub(crate) fn out_count(&self) -> usize {
+        self.out.lock().len()
+    }
+
+    async fn depth_now(&self) -> Result<usize, Error> {
+        self.ensure().await?;
+        let info = stream::info(&self.connection, &self.stream, self.reader.deadline).await?;
+        Ok(usize::try_from(info.messages).unwrap_or(usize::MAX))
+    }
+}
+
+/// The backend's handle of a queue.
+pub(crate) struct NatsWorkHandle(pub(crate) Arc<NatsWork>);
+
+impl WorkBackend for NatsWorkHandle {
+    fn enqueue(&self, envelope: Bytes) -> BoxFuture<'_, Result<u64, Error>> {
+        Box::pin(self.0.store(envelope))
+    }
+
+    fn next(&self) -> BoxFuture<'_, Result<RawJob, Error>> {
+        Box::pin(self.0.next_job())
+    }
+
+    fn settle(&self, seq: u64, delivery: u32, settle: Settle) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(self.0.settle_now(seq, delivery, settle))
+    }
+
+    fn let_go(&self, seq: u64, delivery: u32) {
+        let Ok(out) = self.0.take_out(seq, delivery, false) else { return };
+        let work = self.0.clone();
+        self.0.connection.tasks.spawn(async move {
+            let end = "let go without an answer";
+            if let Err(error) = work.nak(seq, delivery, &out, Duration::ZERO, end).await {
+                tracing::debug!(%error, seq, "work that was let go comes again after its deadline");
+            }
+        });
+    }
+
+    fn depth(&self) -> BoxFuture<'_, Result<usize, Error>> {
+        Box::pin(self.0.depth_now())
+    }
+}

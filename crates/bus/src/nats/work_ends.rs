@@ -1,0 +1,185 @@
+//! How a delivery of work ends: again after a while, or as a dead letter with its history.
+//!
+//! The server keeps the count of deliveries and no more. How each ended is a note beside the stream, read when the
+//! message is given up, by whichever process does that.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use metrics::Counter;
+
+use crate::clock::now_ms;
+use crate::envelope;
+use crate::error::Error;
+use crate::log::Append;
+use crate::nats::api::{Tries, is_passing};
+use crate::nats::headers;
+use crate::nats::work::{NatsWork, Out};
+use crate::work::{DeadLetter, Settle};
+
+/// How long a dead letter that could not be stored waits for its next try.
+const BURY_AGAIN: Duration = Duration::from_secs(1);
+/// How long notes of attempts are kept: as long as dead letters.
+const NOTE_SECONDS: u64 = 7 * 24 * 3_600;
+/// How an attempt ended of which there is no note.
+const NO_WORD: &str = "the deadline to acknowledge passed";
+
+/// What is counted of work.
+pub(crate) struct Counters {
+    delivered: Counter,
+    redelivered: Counter,
+    acked: Counter,
+    naked: Counter,
+    termed: Counter,
+    in_progress: Counter,
+    dead: Counter,
+}
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        let count = |outcome: &'static str| metrics::counter!("tidings_bus_work_total", "outcome" => outcome);
+        Self {
+            delivered: count("delivered"),
+            redelivered: count("redelivered"),
+            acked: count("ack"),
+            naked: count("nak"),
+            termed: count("term"),
+            in_progress: count("in_progress"),
+            dead: count("dead_letter"),
+        }
+    }
+
+    pub(crate) fn delivered(&self, count: u32) {
+        self.delivered.increment(1);
+        if count > 1 {
+            self.redelivered.increment(1);
+        }
+    }
+
+    pub(crate) fn settled(&self, settle: &Settle) {
+        match settle {
+            Settle::Ack { .. } => self.acked.increment(1),
+            Settle::Nak { .. } => self.naked.increment(1),
+            Settle::Term { .. } => self.termed.increment(1),
+            Settle::InProgress => self.in_progress.increment(1),
+        }
+    }
+}
+
+fn nak(delay: Duration) -> Bytes {
+    if delay.is_zero() {
+        return Bytes::from_static(b"-NAK");
+    }
+    format!("-NAK {{\"delay\": {}}}", delay.as_nanos()).into()
+}
+
+impl NatsWork {
+    /// Says something to the server and waits until it is stored there.
+    pub(crate) async fn tell(&self, reply: &str, word: Bytes) -> Result<(), Error> {
+        let mut tries = Tries::new(self.reader.deadline);
+        loop {
+            match self.connection.ask(reply, None, word.clone(), tries.wait()).await {
+                Ok(_) => return Ok(()),
+                Err(error) if is_passing(&error) => tries.again(&self.connection, error).await?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Not done: again after a while, or never, where this was the last attempt.
+    pub(crate) async fn nak(
+        &self,
+        seq: u64,
+        delivery: u32,
+        out: &Out,
+        delay: Duration,
+        end: &str,
+    ) -> Result<(), Error> {
+        self.note_attempt(seq, delivery, end).await?;
+        if delivery < self.config.deliveries_max {
+            return self.tell(&out.reply, nak(delay)).await;
+        }
+        if let Err(error) = self.bury(seq, delivery, out, None).await {
+            tracing::error!(%error, seq, "a dead letter could not be stored: the message stays");
+            self.put_off(out);
+        }
+        Ok(())
+    }
+
+    /// The message comes again soon: its dead letter could not be stored.
+    pub(crate) fn put_off(&self, out: &Out) {
+        self.connection.send_soon(out.reply.clone(), None, nak(BURY_AGAIN));
+    }
+
+    /// Notes how an attempt ended.
+    pub(crate) async fn note_attempt(&self, seq: u64, delivery: u32, end: &str) -> Result<(), Error> {
+        let mut map = async_nats::HeaderMap::new();
+        headers::put(&mut map, headers::TTL, format_args!("{NOTE_SECONDS}s"));
+        headers::put(&mut map, headers::MESSAGE_ID, format_args!("{}-{seq}-{delivery}", self.queue));
+        let subject = self.names.attempt_note(&self.queue, seq);
+        let note = Bytes::from(format!("{delivery} {} {end}", now_ms()));
+        let mut tries = Tries::new(self.reader.deadline);
+        loop {
+            let error =
+                match self.connection.store(&subject, Some(map.clone()), note.clone(), tries.wait()).await {
+                    Ok(stored) => match stored.error {
+                        None => return Ok(()),
+                        Some(error) if error.is_passing() => error.to_error("the note of an attempt"),
+                        Some(error) => return Err(error.to_error("the note of an attempt")),
+                    },
+                    Err(error) if is_passing(&error) => error,
+                    Err(error) => return Err(error),
+                };
+            tries.again(&self.connection, error).await?;
+        }
+    }
+
+    /// Each attempt: when it ended, and how.
+    async fn attempts(&self, seq: u64, count: u32, stored_ms: i64) -> Result<Vec<(i64, String)>, Error> {
+        let notes = self.reader.notes(&self.names.attempt_note(&self.queue, seq)).await?;
+        let mut attempts: Vec<_> = (0..count).map(|_| (stored_ms, NO_WORD.to_owned())).collect();
+        for note in notes {
+            let text = String::from_utf8_lossy(&note.payload);
+            let mut words = text.splitn(3, ' ');
+            let number = words.next().and_then(|word| word.parse::<usize>().ok());
+            let time = words.next().and_then(|word| word.parse().ok());
+            if let (Some(number), Some(time), Some(end)) = (number, time, words.next())
+                && let Some(attempt) = number.checked_sub(1).and_then(|place| attempts.get_mut(place))
+            {
+                *attempt = (time, end.to_owned());
+            }
+        }
+        Ok(attempts)
+    }
+
+    /// Stores the dead letter, then ends the message.
+    pub(crate) async fn bury(
+        &self,
+        seq: u64,
+        count: u32,
+        out: &Out,
+        reason: Option<&str>,
+    ) -> Result<(), Error> {
+        let attempts = self.attempts(seq, count, out.time_ms).await?;
+        let last = attempts.last().map_or("", |(_, end)| end.as_str());
+        let reason = reason.map_or_else(|| format!("after {count} attempts: {last}"), str::to_owned);
+        let (headers, payload) =
+            envelope::decode(&out.envelope).unwrap_or_else(|| (Vec::new(), out.envelope.clone()));
+        let letter = DeadLetter {
+            subject: self.queue.as_str().to_owned(),
+            seq,
+            time_ms: out.time_ms,
+            reason: reason.clone(),
+            attempts,
+            headers,
+            payload,
+        };
+        let append = Append { subject: self.dead.clone(), payload: letter.encode()? };
+        // One letter a message, whoever stores it and however often.
+        let id = format!("dead-{}-{seq}-{}", self.queue, out.time_ms);
+        self.committer.finish_as(id, vec![append], Vec::new()).await?;
+        self.counters.dead.increment(1);
+        let word = format!("+TERM {}", reason.replace(['\r', '\n'], " "));
+        self.tell(&out.reply, word.into()).await
+    }
+}

@@ -1,0 +1,180 @@
+//! Real NATS servers as processes on loopback ports, each with a store folder of its own; ended when dropped.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal};
+use tempfile::TempDir;
+
+/// The oldest server line that is supported, at its newest patch, and the newest server. `cargo xtask test` fetches
+/// both.
+pub const NATS_VERSIONS: [&str; 2] = ["2.12.8", "2.15.1"];
+/// How long a start may take.
+const START_WAIT: Duration = Duration::from_secs(20);
+/// How often a starting server is looked at.
+const START_LOOK: Duration = Duration::from_millis(10);
+
+/// Where a version's program is, below the project's `.tools`.
+pub fn nats_program(version: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let tools = std::env::var_os("TIDINGS_TOOLS").map_or_else(|| root.join(".tools"), PathBuf::from);
+    tools.join(format!("nats-server-{version}/bin/nats-server"))
+}
+
+/// A running server.
+pub struct NatsServer {
+    version: String,
+    child: Child,
+    address: SocketAddr,
+    folder: TempDir,
+    cluster: Option<Cluster>,
+}
+
+/// A server's place in a cluster.
+#[derive(Clone)]
+struct Cluster {
+    name: String,
+    listen: u16,
+    routes: Vec<u16>,
+}
+
+impl NatsServer {
+    /// Starts one with JetStream.
+    pub fn start(version: &str) -> Result<Self> {
+        Self::start_in(version, None)
+    }
+
+    /// Starts `count` of them as one cluster, and waits until it has a leader.
+    pub fn cluster(version: &str, count: usize) -> Result<Vec<Self>> {
+        let ports = free_ports(count)?;
+        let servers: Vec<Self> = (0..count)
+            .map(|place| {
+                let (name, listen) = (format!("n{place}"), ports[place]);
+                Self::start_in(version, Some(Cluster { name, listen, routes: ports.clone() }))
+            })
+            .collect::<Result<_>>()?;
+        Ok(servers)
+    }
+
+    fn start_in(version: &str, cluster: Option<Cluster>) -> Result<Self> {
+        let folder = tempfile::tempdir().context("a folder for the NATS server")?;
+        let (child, address) = spawn(version, folder.path(), "127.0.0.1:-1", cluster.as_ref())?;
+        Ok(Self { version: version.to_owned(), child, address, folder, cluster })
+    }
+
+    /// Where clients connect.
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.address)
+    }
+
+    /// Its name in the cluster.
+    pub fn name(&self) -> &str {
+        self.cluster.as_ref().map_or("", |cluster| &cluster.name)
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Kills it without warning.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill().context("killing the NATS server")?;
+        self.child.wait().context("waiting for the NATS server's end")?;
+        Ok(())
+    }
+
+    /// Starts it again, at the same address, with what it stored.
+    pub fn restart(&mut self) -> Result<()> {
+        let listen = self.address.to_string();
+        let (child, _) = spawn(&self.version, self.folder.path(), &listen, self.cluster.as_ref())?;
+        self.child = child;
+        Ok(())
+    }
+
+    /// Stops its process without ending it: sockets stay open, nothing is answered.
+    pub fn freeze(&self) -> Result<()> {
+        rustix::process::kill_process(self.pid(), Signal::STOP).context("stopping the NATS server")
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) -> Result<()> {
+        rustix::process::kill_process(self.pid(), Signal::CONT).context("continuing the NATS server")
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Ports that were free a moment ago: a cluster's members have to know each other's before they start.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let listeners: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
+    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+}
+
+fn spawn(
+    version: &str,
+    folder: &Path,
+    listen: &str,
+    cluster: Option<&Cluster>,
+) -> Result<(Child, SocketAddr)> {
+    let program = nats_program(version);
+    if !program.is_file() {
+        bail!("{} is missing: `cargo xtask test` fetches it", program.display());
+    }
+    let ports = folder.join("ports");
+    let _ = std::fs::remove_dir_all(&ports);
+    std::fs::create_dir_all(&ports)?;
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("log"))?;
+    let mut command = Command::new(&program);
+    let (host, port) = listen.rsplit_once(':').context("an address has a port")?;
+    command.args(["--jetstream", "--addr", host, "--port", port, "--ports_file_dir"]).arg(&ports);
+    command.arg("--store_dir").arg(folder.join("store"));
+    if let Some(Cluster { name, listen, routes }) = cluster {
+        let routes: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        command.args(["--server_name", name, "--cluster_name", "tidings"]);
+        command.args(["--cluster", &format!("nats://127.0.0.1:{listen}"), "--routes", &routes.join(",")]);
+    }
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    match wait_for_address(&mut child, &ports) {
+        Ok(address) => Ok((child, address)),
+        Err(error) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+            Err(error.context(log))
+        }
+    }
+}
+
+/// The server writes its ports to a file once it listens.
+fn wait_for_address(child: &mut Child, ports: &Path) -> Result<SocketAddr> {
+    let until = Instant::now() + START_WAIT;
+    while Instant::now() < until {
+        if let Some(status) = child.try_wait()? {
+            bail!("the NATS server ended with {status}");
+        }
+        for file in std::fs::read_dir(ports)?.flatten() {
+            let Ok(text) = std::fs::read_to_string(file.path()) else { continue };
+            let Ok(told) = serde_json::from_str::<serde_json::Value>(&text) else { continue };
+            let address = told["nats"][0].as_str().and_then(|url| url.strip_prefix("nats://")?.parse().ok());
+            if let Some(address) = address {
+                return Ok(address);
+            }
+        }
+        std::thread::sleep(START_LOOK);
+    }
+    bail!("the NATS server did not say where it listens within {START_WAIT:?}")
+}
