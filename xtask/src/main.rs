@@ -4,6 +4,7 @@
 mod bench;
 mod browser;
 mod limits;
+mod nats;
 mod run;
 mod test;
 mod tidy;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use crate::browser;
 use crate::run::{cargo, output, run as command, say};
+use crate::{browser, nats};
 
 /// What to test.
 #[derive(clap::Args)]
@@ -28,6 +28,9 @@ enum Part {
 pub fn run(args: &Args) -> Result<()> {
     let wants = |part| args.only.is_none_or(|only| only == part);
     // What has to be fetched is fetched first: a missing program is told before the long part.
+    if wants(Part::Rust) {
+        nats::servers()?;
+    }
     let chromium = if wants(Part::Browser) {
         say("looking for what the browser tests need");
         let chromium = browser::chromium()?;

@@ -6,7 +6,7 @@ mod suite;
 use std::time::Duration;
 
 use tidings_bus::{BucketConfig, Bus, BusConfig, Keep, Nats, NatsConfig, Retention};
-use tidings_test_support::{NATS_VERSIONS, NatsServer};
+use tidings_test_support::{NatsServer, newest_nats, oldest_nats};
 
 use crate::suite::{Fixture, Traits, registry};
 
@@ -40,16 +40,16 @@ async fn fixture(version: &str, tail_bytes: usize) -> Fixture {
 }
 
 async fn oldest() -> Fixture {
-    fixture(NATS_VERSIONS[0], NatsConfig::default().tail_bytes).await
+    fixture(oldest_nats(), NatsConfig::default().tail_bytes).await
 }
 
 async fn newest() -> Fixture {
-    fixture(NATS_VERSIONS[1], NatsConfig::default().tail_bytes).await
+    fixture(newest_nats(), NatsConfig::default().tail_bytes).await
 }
 
 /// With a tail that holds next to nothing: everything older than a message or two is read from the stream.
 async fn tailless() -> Fixture {
-    fixture(NATS_VERSIONS[1], 400).await
+    fixture(newest_nats(), 400).await
 }
 
 conformance!(nats_oldest, oldest);

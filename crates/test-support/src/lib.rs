@@ -5,7 +5,7 @@ mod player;
 mod server;
 mod world;
 
-pub use nats::{NATS_VERSIONS, NatsServer, nats_program};
+pub use nats::{NatsServer, nats_program, newest_nats, oldest_nats};
 pub use player::Player;
 pub use server::{Server, ServerBuilder};
 pub use world::small_world;

@@ -9,13 +9,22 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-/// The oldest server line that is supported, at its newest patch, and the newest server. `cargo xtask test` fetches
-/// both.
-pub const NATS_VERSIONS: [&str; 2] = ["2.12.8", "2.15.1"];
+/// What the tests run against, a version a line; `cargo xtask test` fetches them.
+const VERSIONS: &str = include_str!("../nats-versions");
 /// How long a start may take.
 const START_WAIT: Duration = Duration::from_secs(20);
 /// How often a starting server is looked at.
 const START_LOOK: Duration = Duration::from_millis(10);
+
+/// The newest patch of the oldest server line that is supported.
+pub fn oldest_nats() -> &'static str {
+    VERSIONS.lines().next().expect("the file has a line")
+}
+
+/// The newest server.
+pub fn newest_nats() -> &'static str {
+    VERSIONS.lines().last().expect("the file has a line")
+}
 
 /// Where a version's program is, below the project's `.tools`.
 pub fn nats_program(version: &str) -> PathBuf {
@@ -84,6 +93,11 @@ impl NatsServer {
         self.child.kill().context("killing the NATS server")?;
         self.child.wait().context("waiting for the NATS server's end")?;
         Ok(())
+    }
+
+    /// Forgets what it stored; it has to be killed before.
+    pub fn wipe(&self) -> Result<()> {
+        std::fs::remove_dir_all(self.folder.path().join("store")).context("the NATS server's store")
     }
 
     /// Starts it again, at the same address, with what it stored.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 
 use crate::error::{Error, ErrorKind};
 use crate::log::{Followed, LogMessage};
@@ -16,6 +15,8 @@ use crate::subject::Subject;
 
 /// Messages of one log read at once.
 const LOG_BATCH: usize = 128;
+/// Logs read side by side.
+const LOGS_AT_ONCE: usize = 32;
 /// How long after a read that failed the follower waits.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -47,8 +48,8 @@ pub(crate) struct CatchUp {
 impl CatchUp {
     /// Reads some of each log up to a sequence. What cannot be read is left out, after a pause.
     pub(crate) async fn read(&self, places: Vec<Place>, up_to: u64) -> Vec<Reading> {
-        let mut reading: FuturesUnordered<_> =
-            places.into_iter().map(|place| self.read_one(place, up_to)).collect();
+        let reading = places.into_iter().map(|place| self.read_one(place, up_to));
+        let mut reading = futures_util::stream::iter(reading).buffer_unordered(LOGS_AT_ONCE);
         let (mut readings, mut failed) = (Vec::new(), false);
         while let Some(one) = reading.next().await {
             match one {

@@ -83,8 +83,7 @@ fn note(event: &Event, link: &mut Link) {
     tracing::debug!(%event, "the connection to NATS");
 }
 
-fn check_version(client: &Client) -> Result<(), Error> {
-    let version = client.server_info().version;
+fn check_version(version: &str) -> Result<(), Error> {
     let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if found >= SERVER_MIN {
@@ -119,7 +118,7 @@ impl Connection {
             .await
             .map_err(|_| failed(&format!("no answer within {:?}", config.connect_wait)))?
             .map_err(|error| failed(&error))?;
-        check_version(&client)?;
+        check_version(&client.server_info().version)?;
         let inbox = Inbox::new(format!("_INBOX.{}", random_name()?));
         let answers = client
             .subscribe(inbox.pattern())
@@ -268,5 +267,36 @@ impl Connection {
         self.tasks.close();
         let _ = tokio::time::timeout(wait, self.tasks.wait()).await;
         let _ = tokio::time::timeout(wait, self.client.drain()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_server_is_refused() {
+        for (version, taken) in [
+            ("2.11.11", false),
+            ("2.9.10", false),
+            ("1.99.0", false),
+            ("", false),
+            ("2.12.0", true),
+            ("2.12.8-RC.1", true),
+            ("2.15.1", true),
+            ("3.0.0", true),
+        ] {
+            assert_eq!(check_version(version).is_ok(), taken, "{version}");
+        }
+        let told = check_version("2.11.11").expect_err("it is too old").to_string();
+        assert!(told.contains("2.11.11") && told.contains("2.12"), "{told}");
+    }
+
+    #[test]
+    fn delays_grow_and_are_drawn() {
+        for attempts in 1..40 {
+            assert!(reconnect_delay(attempts) <= RECONNECT_MAX);
+        }
+        assert!((0..50).any(|_| reconnect_delay(1) != reconnect_delay(1)));
     }
 }

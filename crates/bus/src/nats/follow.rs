@@ -26,8 +26,8 @@ use crate::subject::{KeyMap, Subject};
 const LIVE_BATCH: usize = 256;
 /// Messages of the tail looked at under one hold of the lock.
 const LIVE_LOOKS: usize = 8_192;
-/// Logs that are behind and read from the stream at once.
-const BEHIND_AT_ONCE: usize = 32;
+/// Logs that are behind and read from the stream in one go: within it they come in the order of the stream.
+const BEHIND_AT_ONCE: usize = 256;
 
 struct OneLog {
     /// Tells what was taken out for an earlier `add` of the same log.
@@ -323,8 +323,9 @@ impl FollowSetBackend for NatsFollow {
             Item::Live(message) => Some(message.seq - 1),
             _ => None,
         });
+        let at = waiting.unwrap_or(self.cursor);
         let behind = self.behind.iter().filter_map(|log| Some((log.clone(), self.logs.get(log)?.delivered)));
-        (waiting.unwrap_or(self.cursor), behind.collect())
+        (at, behind.filter(|(_, delivered)| *delivered < at).collect())
     }
 }
 

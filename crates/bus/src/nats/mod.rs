@@ -151,6 +151,12 @@ impl Nats {
         self.connection.client.server_info().version
     }
 
+    /// The name of the server that leads the event stream, where there are several.
+    pub async fn leader(&self) -> Result<Option<String>, Error> {
+        let (stream, deadline) = (self.names.events(), self.reader.deadline);
+        Ok(stream::info(&self.connection, &stream, deadline).await?.leader)
+    }
+
     fn look(&self) -> (DrainReport, bool) {
         let (messages, arrived) = self.subscriptions.under_way();
         let work = self.workers.lock().values().map(|work| work.out_count()).sum();

@@ -10,7 +10,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -247,15 +246,9 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<LogMessage>, Error> {
         let mut found = Vec::new();
-        let mut reading = FuturesUnordered::new();
-        for log in logs {
-            if reading.len() == LOGS_AT_ONCE
-                && let Some(one) = reading.next().await
-            {
-                found.extend(one?);
-            }
-            reading.push(async move { self.log(&log, after, u64::MAX, limit).await });
-        }
+        let read = |log: Subject| async move { self.log(&log, after, u64::MAX, limit).await };
+        let reading = logs.into_iter().map(read);
+        let mut reading = futures_util::stream::iter(reading).buffer_unordered(LOGS_AT_ONCE);
         while let Some(one) = reading.next().await {
             found.extend(one?);
         }

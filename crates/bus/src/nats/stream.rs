@@ -26,6 +26,8 @@ pub(crate) struct StreamInfo {
     pub(crate) last_seq: u64,
     /// Its messages.
     pub(crate) messages: u64,
+    /// The server that leads it, where there are several.
+    pub(crate) leader: Option<String>,
 }
 
 fn nanoseconds(time: Duration) -> u64 {
@@ -107,6 +109,7 @@ fn read_info(info: &Value) -> StreamInfo {
         created: info["created"].as_str().unwrap_or_default().to_owned(),
         last_seq: info["state"]["last_seq"].as_u64().unwrap_or(0),
         messages: info["state"]["messages"].as_u64().unwrap_or(0),
+        leader: info["cluster"]["leader"].as_str().map(str::to_owned),
     }
 }
 

@@ -1,0 +1,195 @@
+//! Real servers, killed and frozen while the bus works: what was confirmed is stored, once, and told, once, in order.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+mod checker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidings_bus::{Bus, ErrorKind, Keep, KvEvent, Nats, NatsConfig, Pattern, Retention, WorkConfig};
+use tidings_test_support::{NatsServer, newest_nats, oldest_nats};
+
+use crate::checker::{World, follow, registry};
+
+fn config(servers: &[NatsServer]) -> NatsConfig {
+    NatsConfig {
+        servers: servers.iter().map(NatsServer::url).collect(),
+        replicas: if servers.len() > 1 { 3 } else { 1 },
+        deadline: Duration::from_secs(30),
+        ..NatsConfig::default()
+    }
+    .bucket("leases", Keep::Durable)
+    .retain("zone.*.owner", Retention::LAST)
+    .retain("zone.*.log", Retention::UNTIL_TRIMMED)
+}
+
+/// A cluster takes some time until it can store anything.
+async fn connect(servers: &[NatsServer]) -> (Arc<Nats>, Bus) {
+    let begun = std::time::Instant::now();
+    loop {
+        match Nats::connect(config(servers), registry()).await {
+            Ok(backend) => return (backend.clone(), Bus::new(backend, registry())),
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(60), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn killed_and_restarted(version: &str) {
+    let mut servers = [NatsServer::start(version).unwrap()];
+    let (_backend, bus) = connect(&servers).await;
+    let epoch = bus.epoch();
+    let world = World::start(&bus, 4).await;
+    let mut heard = follow(&bus, &world.rooms);
+    for _ in 0..3 {
+        world.go_on(200).await;
+        servers[0].kill().unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        servers[0].restart().unwrap();
+    }
+    world.go_on(200).await;
+    assert_eq!(bus.epoch(), epoch);
+    world.check(&mut heard, &format!("{version}, killed three times")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_oldest_killed_and_restarted() {
+    killed_and_restarted(oldest_nats()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_newest_killed_and_restarted() {
+    killed_and_restarted(newest_nats()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frozen_and_thawed() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let (_backend, bus) = connect(&servers).await;
+    let world = World::start(&bus, 4).await;
+    let mut heard = follow(&bus, &world.rooms);
+    for _ in 0..2 {
+        world.go_on(200).await;
+        servers[0].freeze().unwrap();
+        // Longer than one try takes: commits are repeated behind the first, and both arrive.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        servers[0].thaw().unwrap();
+    }
+    world.go_on(200).await;
+    world.check(&mut heard, "frozen twice").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_of_three_killed() {
+    let mut servers = NatsServer::cluster(newest_nats(), 3).unwrap();
+    let (backend, bus) = connect(&servers).await;
+    let world = World::start(&bus, 4).await;
+    let mut heard = follow(&bus, &world.rooms);
+    for _ in 0..2 {
+        world.go_on(200).await;
+        let leader = backend.leader().await.unwrap().unwrap();
+        let server = servers.iter_mut().find(|server| server.name() == leader).unwrap();
+        server.kill().unwrap();
+        world.go_on(50).await;
+        server.restart().unwrap();
+    }
+    world.go_on(200).await;
+    world.check(&mut heard, "leader of three killed twice").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_else_goes_on_after_a_restart() {
+    let mut servers = [NatsServer::start(newest_nats()).unwrap()];
+    let (_backend, bus) = connect(&servers).await;
+    let subject = |template, parameter: &str| bus.registry().subject(template, &[parameter]).unwrap();
+    let (say, ask) = (subject("say", "x"), subject("ask", "x"));
+    let mut heard = bus.subscribe(&Pattern::from(&say), 16).await.unwrap();
+    let mut asked = bus.queue_subscribe(&Pattern::from(&ask), "g", 16).await.unwrap();
+    tokio::spawn(async move {
+        while let Some(message) = asked.next().await {
+            message.respond(Bytes::from("answer")).unwrap();
+        }
+    });
+    let leases = bus.kv("leases").unwrap();
+    let mut watch = leases.watch();
+    leases.put("a", Bytes::from("1"), None).await.unwrap();
+    let work = bus.work(&subject("work", "q"), &subject("dlq", "q"), WorkConfig::default()).unwrap();
+    work.enqueue(Bytes::from("first"), Vec::new()).await.unwrap();
+    let held = work.next().await.unwrap();
+
+    servers[0].kill().unwrap();
+    let begun = std::time::Instant::now();
+    let refused = loop {
+        match bus.publish(&say, Bytes::new(), Vec::new()).await {
+            Ok(()) => assert!(begun.elapsed() < Duration::from_secs(5), "it is noticed"),
+            Err(error) => break error,
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    assert_eq!(refused.kind(), ErrorKind::Connection, "not queued and called a success");
+    let error = bus.request(&ask, Bytes::new(), Vec::new(), Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection);
+    servers[0].restart().unwrap();
+
+    // What has to be stored waits for the connection.
+    leases.put("b", Bytes::from("2"), None).await.unwrap();
+    work.enqueue(Bytes::from("second"), Vec::new()).await.unwrap();
+    held.double_ack().await.unwrap();
+    let second = work.next().await.unwrap();
+    assert_eq!((&second.payload[..], second.delivery), (&b"second"[..], 1));
+    second.double_ack().await.unwrap();
+    assert_eq!(work.depth().await.unwrap(), 0);
+    let answer = bus.request(&ask, Bytes::new(), Vec::new(), Duration::from_secs(5)).await.unwrap();
+    assert_eq!(&answer[..], b"answer");
+    bus.publish(&say, Bytes::from("again"), Vec::new()).await.unwrap();
+    let message = tokio::time::timeout(Duration::from_secs(5), heard.next()).await.unwrap().unwrap();
+    assert_eq!(&message.payload[..], b"again");
+    let mut known = std::collections::BTreeMap::new();
+    while known.len() < 2 {
+        match tokio::time::timeout(Duration::from_secs(20), watch.next()).await.unwrap().unwrap() {
+            KvEvent::Put(entry) => drop(known.insert(entry.key, entry.value)),
+            KvEvent::Delete { key, .. } => drop(known.remove(&key)),
+            KvEvent::Resync => known.clear(),
+            KvEvent::Current => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_life_of_the_stream_is_another_epoch() {
+    let mut servers = [NatsServer::start(newest_nats()).unwrap()];
+    let (_first, bus) = connect(&servers).await;
+    let epoch = bus.epoch();
+    let (_second, other) = connect(&servers).await;
+    assert_eq!(other.epoch(), epoch, "every process has the same");
+    drop((_first, _second));
+    servers[0].kill().unwrap();
+    servers[0].restart().unwrap();
+    let (_third, bus) = connect(&servers).await;
+    assert_eq!(bus.epoch(), epoch, "also after a restart");
+    servers[0].kill().unwrap();
+    servers[0].wipe().unwrap();
+    servers[0].restart().unwrap();
+    let (_fourth, bus) = connect(&servers).await;
+    assert_ne!(bus.epoch(), epoch);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_form_is_reported_and_not_changed() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let (_backend, bus) = connect(&servers).await;
+    let larger = NatsConfig { buckets: Vec::new(), ..config(&servers) };
+    let mut larger = larger.bucket("leases", Keep::Durable);
+    larger.buckets[0].keys_max = 7;
+    for _ in 0..2 {
+        let error = Nats::connect(larger.clone(), registry()).await.map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Mismatch);
+        assert!(error.to_string().contains("max_msgs is 1000000, declared is 7"), "{error}");
+    }
+    let nobody =
+        NatsConfig { connect_wait: Duration::from_secs(1), ..config(&[]) }.server("nats://127.0.0.1:1");
+    let error = Nats::connect(nobody, registry()).await.map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
+    drop(bus);
+}
