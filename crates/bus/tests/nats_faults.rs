@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidings_bus::{Bus, ErrorKind, Keep, KvEvent, Nats, NatsConfig, Pattern, Retention, WorkConfig};
+use tidings_bus::{
+    Append, Bus, DeadLetter, ErrorKind, Fence, Followed, From, Keep, KvEvent, Nats, NatsConfig, Pattern,
+    Retention, WorkConfig,
+};
 use tidings_test_support::{NatsServer, newest_nats, oldest_nats};
 
 use crate::checker::{World, follow, registry};
@@ -192,4 +195,137 @@ async fn another_form_is_reported_and_not_changed() {
     let error = Nats::connect(nobody, registry()).await.map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
     drop(bus);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_owners_one_commits() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let (_one, first) = connect(&servers).await;
+    let (_other, second) = connect(&servers).await;
+    let subject = |template, parameter: &str| first.registry().subject(template, &[parameter]).unwrap();
+    let (owner, room) = (subject("owner", "z"), subject("room", "z_r"));
+    let mut fence = 0;
+    let mut stored = Vec::new();
+    for round in 0..50 {
+        // Both believe to own it at the same place; both take it, and write as if they had.
+        let take = async |bus: &Bus, who: &str| {
+            let own = Append { subject: owner.clone(), payload: Bytes::from(who.to_owned()) };
+            let event = Append { subject: room.clone(), payload: Bytes::from(format!("{round} {who}")) };
+            let batch = if round % 2 == 0 { vec![own, event] } else { vec![own] };
+            bus.commit(batch, vec![Fence { subject: owner.clone(), seq: fence }]).await
+        };
+        let (one, other) = tokio::join!(take(&first, "one"), take(&second, "other"));
+        let (winner, committed, loser) = match (one, other) {
+            (Ok(committed), Err(error)) => ("one", committed, error),
+            (Err(error), Ok(committed)) => ("other", committed, error),
+            both => panic!("{both:?}"),
+        };
+        assert_eq!(loser.kind(), ErrorKind::Fenced, "{loser}");
+        fence = committed.first;
+        if round % 2 == 0 {
+            stored.push(format!("{round} {winner}"));
+        }
+    }
+    let found = first.read(&[room], 0, 1_000).await.unwrap();
+    let found: Vec<_> = found.iter().map(|one| String::from_utf8(one.payload.to_vec()).unwrap()).collect();
+    assert_eq!(found, stored);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_expired_is_a_hole() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let short = Retention { messages: None, age: Some(Duration::from_secs(2)) };
+    let mut config = config(&servers);
+    config.retention_rules.insert(0, ("room.*.log".to_owned(), short));
+    // Small, so that nothing is answered from memory.
+    config.tail_bytes = 200;
+    let bus = Bus::new(Nats::connect(config, registry()).await.unwrap(), registry());
+    let subject = |template, parameter: &str| bus.registry().subject(template, &[parameter]).unwrap();
+    let (room, zone) = (subject("room", "z_r"), subject("zone", "z"));
+    for number in 1..=3 {
+        bus.append(&room, Bytes::from(number.to_string())).await.unwrap();
+        bus.append(&zone, Bytes::from("kept")).await.unwrap();
+    }
+    // Within the time nothing is missed, also where the place itself was trimmed.
+    bus.trim(&zone, 2).await.unwrap();
+    let mut set = bus.follow(&room, From::After(2));
+    let first = tokio::time::timeout(Duration::from_secs(5), set.next()).await.unwrap().unwrap();
+    assert!(matches!(first, Followed::Message(ref message) if message.seq == 3), "{first:?}");
+    while !bus.read(std::slice::from_ref(&room), 0, 10).await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    bus.append(&room, Bytes::from("later")).await.unwrap();
+    bus.append(&zone, Bytes::from("kept")).await.unwrap();
+    for (after, hole) in [(2, true), (6, false)] {
+        let mut set = bus.follow(&room, From::After(after));
+        let mut next = tokio::time::timeout(Duration::from_secs(5), set.next()).await.unwrap().unwrap();
+        if hole {
+            assert!(matches!(next, Followed::Hole { after: 2, first: 7, .. }), "{next:?}");
+            next = tokio::time::timeout(Duration::from_secs(5), set.next()).await.unwrap().unwrap();
+        }
+        assert!(matches!(next, Followed::Message(ref message) if message.seq == 7), "{after}: {next:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_over_restarts_is_done_or_a_dead_letter() {
+    let mut servers = [NatsServer::start(newest_nats()).unwrap()];
+    let (_backend, bus) = connect(&servers).await;
+    let subject = |template, parameter: &str| bus.registry().subject(template, &[parameter]).unwrap();
+    let dead = subject("dlq", "q");
+    let settings =
+        WorkConfig { ack_wait: Duration::from_secs(2), deliveries_max: 3, ..WorkConfig::default() };
+    let work = bus.work(&subject("work", "q"), &dead, settings).unwrap();
+    let total = 120;
+    let done = Arc::new(parking_lot::Mutex::new(std::collections::BTreeMap::<u32, u32>::new()));
+    let workers: Vec<_> = (0..4)
+        .map(|_| {
+            let (work, done) = (work.clone(), done.clone());
+            tokio::spawn(async move {
+                while let Ok(job) = work.next().await {
+                    let number: u32 = std::str::from_utf8(&job.payload).unwrap().parse().unwrap();
+                    let outcome = match number % 10 {
+                        3 => job.nak(Duration::from_millis(10), "never").await,
+                        7 => job.term("impossible").await,
+                        _ => {
+                            *done.lock().entry(number).or_default() += 1;
+                            job.double_ack().await
+                        }
+                    };
+                    if let Err(error) = outcome {
+                        println!("settling {number}: {error}");
+                    }
+                }
+            })
+        })
+        .collect();
+    for number in 0..total {
+        work.enqueue(Bytes::from(number.to_string()), Vec::new()).await.unwrap();
+        if number % 50 == 30 {
+            servers[0].kill().unwrap();
+            servers[0].restart().unwrap();
+        }
+    }
+    let begun = std::time::Instant::now();
+    while work.depth().await.unwrap() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", work.depth().await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let letters = bus.read(&[dead], 0, 1_000).await.unwrap();
+    let mut buried: Vec<u32> = Vec::new();
+    for letter in letters {
+        let letter = DeadLetter::decode(&letter.payload).unwrap();
+        let number: u32 = std::str::from_utf8(&letter.payload).unwrap().parse().unwrap();
+        let expected = if number % 10 == 3 { "3 attempts" } else { "impossible" };
+        assert!(letter.reason.contains(expected), "{letter:?}");
+        buried.push(number);
+    }
+    buried.sort_unstable();
+    let expected: Vec<u32> = (0..total).filter(|number| matches!(number % 10, 3 | 7)).collect();
+    assert_eq!(buried, expected, "each once");
+    let finished: Vec<u32> = done.lock().keys().copied().collect();
+    let others: Vec<u32> = (0..total).filter(|number| !matches!(number % 10, 3 | 7)).collect();
+    assert_eq!(finished, others, "every other one was done");
+    println!("done more than once: {}", done.lock().values().filter(|times| **times > 1).count());
+    workers.iter().for_each(tokio::task::JoinHandle::abort);
 }

@@ -6,7 +6,7 @@
 //! moved it: stored with the id on a log that nobody reads, the server answers with the sequence of the first.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use crate::nats::headers;
 use crate::nats::hub::Hub;
 use crate::nats::names::Names;
 use crate::nats::read::Reader;
+use crate::nats::under_way::UnderWay;
 use crate::registry::Registry;
 
 /// How long what is stored on the log that nobody reads stays there: longer than a message id is remembered.
@@ -79,15 +80,6 @@ fn place_fences(batch: &[Append], fences: Vec<Fence>) -> (Vec<Option<Fence>>, Ve
     (places, homeless)
 }
 
-/// Counts a commit while it is under way.
-struct UnderWay<'a>(&'a AtomicUsize);
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 impl Committer {
     /// Stored, or refused with nothing stored; `Timeout`: not known.
     pub(crate) async fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> Result<Committed, Error> {
@@ -107,8 +99,7 @@ impl Committer {
         batch: Vec<Append>,
         fences: Vec<Fence>,
     ) -> Result<Committed, Error> {
-        self.under_way.fetch_add(1, Ordering::AcqRel);
-        let _counted = UnderWay(&self.under_way);
+        let _counted = UnderWay::count(&self.under_way);
         let plan = self.plan(batch, fences.clone());
         let mut tries = Tries::new(self.config.deadline);
         let mut unsure = false;

@@ -52,6 +52,8 @@ pub(crate) struct NatsFollow {
     behind: BTreeSet<Subject>,
     /// Everything live was taken out up to here.
     cursor: u64,
+    /// The life of the stream that the places are of.
+    life: u64,
     taken: VecDeque<Item>,
     refused: VecDeque<Error>,
     reading: Option<JoinHandle<Vec<Reading>>>,
@@ -61,6 +63,7 @@ pub(crate) struct NatsFollow {
 impl NatsFollow {
     pub(crate) fn new(hub: Arc<Hub>, catch_up: Arc<CatchUp>) -> Self {
         let woken = hub.waker();
+        let life = hub.tail.read().life;
         Self {
             hub,
             catch_up,
@@ -68,6 +71,7 @@ impl NatsFollow {
             logs: KeyMap::default(),
             behind: BTreeSet::new(),
             cursor: 0,
+            life,
             taken: VecDeque::new(),
             refused: VecDeque::new(),
             reading: None,
@@ -116,6 +120,9 @@ impl NatsFollow {
         self.woken.borrow_and_update();
         let hub = self.hub.clone();
         let tail = hub.tail.read();
+        if self.life != tail.life {
+            self.begin_anew(&tail);
+        }
         self.refill_behind(&tail);
         // A log that has caught up has done so to the cursor: that stays until its end is handed on.
         if self.taken.is_empty() {
@@ -154,6 +161,24 @@ impl NatsFollow {
         }
         self.cursor = tail.end;
         metrics::counter!("tidings_bus_follow_fell_behind_total").increment(1);
+    }
+
+    /// The stream is another one: no place is worth anything, and everything before now is a hole.
+    fn begin_anew(&mut self, tail: &Tail) {
+        (self.life, self.cursor) = (tail.life, tail.end);
+        self.reading = None;
+        self.behind.clear();
+        for (log, one) in &mut self.logs {
+            self.next_incarnation += 1;
+            let hole = Followed::Hole { subject: log.clone(), after: one.delivered, first: tail.end + 1 };
+            *one = OneLog { incarnation: self.next_incarnation, delivered: tail.end, holes_told: false };
+            self.taken.push_back(Item::Behind {
+                log: log.clone(),
+                incarnation: one.incarnation,
+                seq: tail.end,
+                followed: Some(hole),
+            });
+        }
     }
 
     /// What the tail holds of the logs that are behind.

@@ -43,6 +43,8 @@ pub(crate) struct Tail {
     bytes: usize,
     pub(crate) complete_after: u64,
     pub(crate) end: u64,
+    /// Which life of the stream it is of, counted by this process.
+    pub(crate) life: u64,
     /// How far this process trimmed logs: what the tail still has of them is not shown to who comes later.
     trimmed: HashMap<Subject, u64>,
 }
@@ -145,6 +147,11 @@ impl Hub {
         let mut tail = self.tail.write();
         let known = tail.trimmed.entry(log.clone()).or_default();
         *known = through.max(*known);
+    }
+
+    /// Whether what is known to be stored has come.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.known.load(Ordering::Acquire) <= self.tail.read().end
     }
 
     /// Wakes whoever waits for more.
@@ -280,7 +287,10 @@ impl Hub {
             Ok(true) => {
                 tracing::error!(last = info.last_seq, "the event stream is another one: a new epoch");
                 self.known.store(info.last_seq, Ordering::Release);
-                self.tail.write().reset(info.last_seq);
+                let mut tail = self.tail.write();
+                tail.reset(info.last_seq);
+                tail.trimmed.clear();
+                tail.life += 1;
             }
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "the note of the epoch could not be written"),
@@ -300,7 +310,7 @@ impl Hub {
                 return;
             }
             if up_to - end > REPAIR_MAX {
-                self.tail.write().reset(up_to);
+                self.leave_to_followers(up_to);
                 return;
             }
             match self.read_missing(end, up_to).await {
@@ -321,6 +331,11 @@ impl Hub {
     async fn read_missing(&self, after: u64, up_to: u64) -> Result<u64, Error> {
         let everything = self.reader.names.everything();
         let found = self.reader.range(&everything, after, up_to, usize::MAX).await?;
+        if (found.len() as u64) < up_to - after {
+            // Some of it was trimmed or has expired: a follower of it has to be told of a hole.
+            self.leave_to_followers(up_to);
+            return Ok(0);
+        }
         let mut logs: Vec<String> = found.iter().map(|raw| raw.subject.clone()).collect();
         logs.sort_unstable();
         logs.dedup();
@@ -334,10 +349,13 @@ impl Hub {
             let prev = last.insert(raw.subject.clone(), raw.seq).unwrap_or(0);
             self.push(raw, prev);
         }
-        // What is not there any more was trimmed or has expired.
-        let mut tail = self.tail.write();
-        tail.end = tail.end.max(up_to);
         Ok(count)
+    }
+
+    /// Each follower reads its own logs up to a sequence, with what is to be told of holes in them.
+    fn leave_to_followers(&self, up_to: u64) {
+        metrics::counter!("tidings_bus_follow_resets_total").increment(1);
+        self.tail.write().reset(up_to);
     }
 }
 

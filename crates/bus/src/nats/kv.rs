@@ -71,7 +71,7 @@ impl NatsKv {
 
     /// The last message of a key, a mark of its end included.
     async fn last(&self, key: &str) -> Result<Option<Raw>, Error> {
-        self.reader.from_leader(&self.stream, &json!({"last_by_subj": self.subject(key)})).await
+        self.reader.leader_has(&self.stream, &json!({"last_by_subj": self.subject(key)})).await
     }
 
     /// Writes over the message `over`; safe to repeat after a lost answer.

@@ -16,6 +16,7 @@ mod follow;
 mod headers;
 mod hub;
 mod inbox;
+mod keep;
 mod kv;
 mod names;
 mod read;
@@ -23,6 +24,7 @@ mod request;
 mod stream;
 mod subscribe;
 mod trim;
+mod under_way;
 mod watch;
 mod work;
 mod work_ends;
@@ -53,6 +55,7 @@ use crate::nats::connection::Connection;
 use crate::nats::epoch::Epoch;
 use crate::nats::follow::NatsFollow;
 use crate::nats::hub::Hub;
+use crate::nats::keep::Keeper;
 use crate::nats::kv::NatsKv;
 use crate::nats::names::Names;
 use crate::nats::read::Reader;
@@ -121,6 +124,8 @@ impl Nats {
         connection.tasks.spawn(hub.clone().run(ears, epoch.clone(), config.sweep_every));
         let catch_up =
             Arc::new(CatchUp { reader: reader.clone(), registry: registry.clone(), config: config.clone() });
+        let keeper = Keeper { reader: reader.clone(), registry: registry.clone(), config: config.clone() };
+        connection.tasks.spawn(keeper.run());
         let committer = Arc::new(Committer {
             connection: connection.clone(),
             reader: reader.clone(),
@@ -166,7 +171,7 @@ impl Nats {
             commits: self.committer.under_way.load(Ordering::Acquire),
             work,
         };
-        let done = report.is_clean() && arrived;
+        let done = report.is_clean() && arrived && self.hub.is_whole();
         (report, done)
     }
 

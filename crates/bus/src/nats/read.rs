@@ -63,6 +63,12 @@ pub(crate) fn parse_time(text: &str) -> Option<i64> {
     i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
+/// A time as the server reads it, from Unix milliseconds.
+fn show_time(time_ms: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(time_ms) * 1_000_000);
+    time.ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
+}
+
 /// A stored message out of an answer that carries it in headers.
 fn read_direct(message: &Message) -> Option<Raw> {
     let map = message.headers.as_ref();
@@ -140,7 +146,7 @@ impl Reader {
     }
 
     /// One message, from the leader.
-    pub(crate) async fn from_leader(&self, stream: &str, question: &Value) -> Result<Option<Raw>, Error> {
+    pub(crate) async fn leader_has(&self, stream: &str, question: &Value) -> Result<Option<Raw>, Error> {
         match self.connection.call(&format!("STREAM.MSG.GET.{stream}"), question, self.deadline).await? {
             Ok(found) => Ok(read_json(&found["message"])),
             Err(error) if error.is_missing() => Ok(None),
@@ -150,12 +156,12 @@ impl Reader {
 
     /// The last message of a log, from the leader.
     pub(crate) async fn last_raw(&self, log: &Subject) -> Result<Option<Raw>, Error> {
-        self.from_leader(&self.names.events(), &json!({"last_by_subj": log.as_str()})).await
+        self.leader_has(&self.names.events(), &json!({"last_by_subj": log.as_str()})).await
     }
 
     /// The last of one of the bus's own notes, from the leader.
     pub(crate) async fn last_note(&self, note: &str) -> Result<Option<Raw>, Error> {
-        self.from_leader(&self.names.notes(), &json!({"last_by_subj": note})).await
+        self.leader_has(&self.names.notes(), &json!({"last_by_subj": note})).await
     }
 
     /// All of one of the bus's own notes.
@@ -197,7 +203,7 @@ impl Reader {
             if self.replicas <= 1 || at >= up_to || found.len() >= limit {
                 break;
             }
-            let next = self.from_leader(&stream, &json!({"seq": at + 1, "next_by_subj": pattern})).await?;
+            let next = self.leader_has(&stream, &json!({"seq": at + 1, "next_by_subj": pattern})).await?;
             match next {
                 Some(next) if next.seq <= up_to => {
                     tokio::time::sleep(CATCH_UP).await;
@@ -270,9 +276,11 @@ impl Reader {
         }))
     }
 
-    /// The first retained message of the stream from a sequence on.
-    pub(crate) async fn first_from(&self, seq: u64) -> Result<Option<Raw>, Error> {
-        let question = json!({"seq": seq, "next_by_subj": self.names.everything(), "batch": 1});
+    /// The first retained message of the stream that was stored at a time, Unix milliseconds, or later.
+    pub(crate) async fn first_since(&self, time_ms: i64) -> Result<Option<Raw>, Error> {
+        let question = json!({
+            "start_time": show_time(time_ms), "next_by_subj": self.names.everything(), "batch": 1
+        });
         Ok(self.part(&self.names.events(), &question, 1).await?.messages.pop())
     }
 }

@@ -1,23 +1,14 @@
 //! Publishing and asking over core NATS.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind};
 use crate::message::{Headers, no_responders};
+use crate::nats::under_way::UnderWay;
 use crate::nats::{Nats, headers};
 use crate::subject::Subject;
-
-/// A request under way, counted while it lives.
-struct Asking<'a>(&'a AtomicUsize);
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
 
 impl Nats {
     pub(super) async fn publish_now(
@@ -42,8 +33,7 @@ impl Nats {
         self.connection.check_open()?;
         let mut map = headers::to_nats(headers)?;
         headers::put(&mut map, headers::DEADLINE, deadline.as_millis());
-        self.asking.fetch_add(1, Ordering::AcqRel);
-        let _asking = Asking(&self.asking);
+        let _asking = UnderWay::count(&self.asking);
         let answer = self.connection.ask(subject.as_str(), Some(map), payload, deadline).await?;
         match headers::text(answer.headers.as_ref(), headers::REFUSED) {
             None => Ok(answer.payload),

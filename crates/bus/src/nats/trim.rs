@@ -15,7 +15,7 @@ use crate::subject::Subject;
 
 /// How much sooner a place counts as expired than its messages do: clocks differ, and the server removes what has
 /// expired some time after.
-const AGE_MARGIN: Duration = Duration::from_secs(2);
+const AGE_MARGIN: Duration = Duration::from_millis(500);
 
 impl Reader {
     /// Forgets a log's messages up to and with a sequence; answers the last one that went.
@@ -59,16 +59,14 @@ impl Reader {
         })
     }
 
-    /// Whether nothing stored after a sequence can have expired by this age: what was stored at it, or next to it,
-    /// is younger.
+    /// Whether nothing stored after a sequence can have expired by this age: all of it is younger.
     pub(crate) async fn is_fresh(&self, after: u64, age: Duration) -> Result<bool, Error> {
-        let Some(next) = self.first_from(after.max(1)).await? else {
-            let stream = self.names.events();
-            let info = crate::nats::stream::info(&self.connection, &stream, self.deadline).await?;
-            return Ok(info.last_seq <= after);
-        };
-        let old = now_ms().saturating_sub(next.time_ms);
-        let limit = i64::try_from(age.saturating_sub(AGE_MARGIN).as_millis()).unwrap_or(i64::MAX);
-        Ok(next.seq <= after + 1 && old < limit)
+        let age_ms = i64::try_from(age.saturating_sub(AGE_MARGIN).as_millis()).unwrap_or(i64::MAX);
+        if let Some(young) = self.first_since(now_ms().saturating_sub(age_ms)).await? {
+            return Ok(young.seq <= after + 1);
+        }
+        let stream = self.names.events();
+        let info = crate::nats::stream::info(&self.connection, &stream, self.deadline).await?;
+        Ok(info.last_seq <= after)
     }
 }

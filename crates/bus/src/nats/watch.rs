@@ -52,7 +52,7 @@ struct Feed {
 
 /// What a feed says.
 enum Heard {
-    Message(Message, Delivery),
+    Message(Box<Message>, Delivery),
     /// It is lost, for this reason.
     Lost(&'static str),
 }
@@ -109,7 +109,7 @@ impl Feed {
                 return Heard::Lost("a gap");
             }
             self.number = delivery.number;
-            return Heard::Message(message, delivery);
+            return Heard::Message(Box::new(message), delivery);
         }
     }
 

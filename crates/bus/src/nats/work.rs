@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use crate::nats::headers;
 use crate::nats::names::Names;
 use crate::nats::read::Reader;
 use crate::nats::stream;
+use crate::nats::under_way::UnderWay;
 use crate::nats::work_ends::Counters;
 use crate::nats::work_pull::{Pulled, Pulls};
 use crate::subject::Subject;
@@ -55,6 +56,8 @@ pub(crate) struct NatsWork {
     replicas: usize,
     ready: OnceCell<Arc<Pulls>>,
     out: Mutex<HashMap<(u64, u32), Out>>,
+    /// Deliveries whose end is on its way to the server.
+    settling: AtomicUsize,
     stopped: AtomicBool,
 }
 
@@ -79,6 +82,7 @@ impl NatsWork {
             counters: Counters::new(),
             ready: OnceCell::new(),
             out: Mutex::default(),
+            settling: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
         })
     }
@@ -208,6 +212,7 @@ impl NatsWork {
 
     async fn settle_now(&self, seq: u64, delivery: u32, settle: Settle) -> Result<(), Error> {
         self.counters.settled(&settle);
+        let _settling = UnderWay::count(&self.settling);
         match settle {
             Settle::Ack { stored } => {
                 // The server takes a late one too, and is right: the work is done.
@@ -245,7 +250,7 @@ impl NatsWork {
 
     /// Deliveries that workers have.
     pub(crate) fn out_count(&self) -> usize {
-        self.out.lock().len()
+        self.out.lock().len() + self.settling.load(Ordering::Acquire)
     }
 
     async fn depth_now(&self) -> Result<usize, Error> {
@@ -272,9 +277,10 @@ impl WorkBackend for NatsWorkHandle {
     }
 
     fn let_go(&self, seq: u64, delivery: u32) {
-        let Ok(out) = self.0.take_out(seq, delivery, false) else { return };
         let work = self.0.clone();
         self.0.connection.tasks.spawn(async move {
+            let _settling = UnderWay::count(&work.settling);
+            let Ok(out) = work.take_out(seq, delivery, false) else { return };
             let end = "let go without an answer";
             if let Err(error) = work.nak(seq, delivery, &out, Duration::ZERO, end).await {
                 tracing::debug!(%error, seq, "work that was let go comes again after its deadline");

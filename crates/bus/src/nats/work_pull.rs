@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind};
 use crate::nats::ack::Delivery;
 use crate::nats::connection::{Connection, random_name};
 use crate::nats::headers;
+use crate::nats::under_way::UnderWay;
 
 /// How long a pull waits at the server.
 const PULL_WAIT: Duration = Duration::from_secs(10);
@@ -61,15 +62,6 @@ pub(crate) struct Pulls {
     changed: Notify,
 }
 
-/// A worker that waits, counted while it does.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 impl Pulls {
     /// Begins to listen for the consumer `at`, `<stream>.<consumer>`.
     pub(crate) async fn open(
@@ -97,8 +89,7 @@ impl Pulls {
 
     /// The next one; cancel safe.
     pub(crate) async fn next(&self) -> Result<Pulled, Error> {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        let _waiting = Waiting(&self.waiting);
+        let _waiting = UnderWay::count(&self.waiting);
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);

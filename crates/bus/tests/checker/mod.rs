@@ -112,7 +112,7 @@ impl World {
             task.await.unwrap();
         }
         let stored = self.bus.read(&self.rooms, 0, usize::MAX).await.unwrap();
-        let written = self.written.lock();
+        let written = std::mem::take(&mut *self.written.lock());
         let mut seen = HashSet::new();
         let mut confirmed_and_stored = 0;
         for message in &stored {
