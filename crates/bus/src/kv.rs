@@ -138,7 +138,8 @@ impl Kv {
         self.backend.put(key, value, Expect::Absent, ttl).await
     }
 
-    /// Writes a value, whatever was there. Without `ttl` it stays until it is changed.
+    /// Writes a value, whatever was there. Without `ttl` it stays until it is changed. NATS counts time limits in
+    /// whole seconds, rounded up.
     pub async fn put(&self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<u64, Error> {
         check_key(key)?;
         self.backend.put(key, value, Expect::Any, ttl).await

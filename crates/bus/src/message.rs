@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::queue::Queue;
 use crate::subject::Subject;
 
-/// Headers, in order. Few, so a vector.
+/// Headers, in order; over NATS those of one name are, different names come sorted. Few, so a vector.
 pub type Headers = Vec<(String, String)>;
 
 /// A message on a subject.

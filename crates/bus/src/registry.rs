@@ -32,7 +32,8 @@ pub enum SlowReader {
     DropNewest,
     /// The oldest messages are dropped and counted.
     DropOldest,
-    /// The publisher is told `Overloaded`.
+    /// The publisher is told `Overloaded`. Across a network only one who asks is told; what was published is
+    /// dropped and counted.
     Refuse,
 }
 

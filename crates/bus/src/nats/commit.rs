@@ -10,7 +10,9 @@ use std::sync::atomic::AtomicUsize;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
+use metrics::Histogram;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 use crate::log::{Append, Committed, Fence};
@@ -36,6 +38,7 @@ pub(crate) struct Committer {
     pub(crate) config: NatsConfig,
     pub(crate) open_batches: Semaphore,
     pub(crate) under_way: AtomicUsize,
+    pub(crate) took: Histogram,
 }
 
 /// One message of a commit as it is sent.
@@ -101,6 +104,7 @@ impl Committer {
     ) -> Result<Committed, Error> {
         let _counted = UnderWay::count(&self.under_way);
         let plan = self.plan(batch, fences.clone());
+        let begun = Instant::now();
         let mut tries = Tries::new(self.config.deadline);
         let mut unsure = false;
         loop {
@@ -109,6 +113,7 @@ impl Committer {
             match self.judge(answer, &plan, &mut id, &fences, unsure, &tries).await {
                 Outcome::Stored(committed) => {
                     self.hub.learn(committed.last);
+                    self.took.record(begun.elapsed());
                     return Ok(committed);
                 }
                 Outcome::Failed(error) => return Err(error),

@@ -160,7 +160,7 @@ impl NatsFollow {
             }
         }
         self.cursor = tail.end;
-        metrics::counter!("tidings_bus_follow_fell_behind_total").increment(1);
+        metrics::counter!("tidings_bus_follower_behind_total").increment(1);
     }
 
     /// The stream is another one: no place is worth anything, and everything before now is a hole.

@@ -9,7 +9,9 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 use crate::kv::{Expect, KvBackend, KvEntry, KvWatchBackend, wrong_revision};
@@ -18,7 +20,7 @@ use crate::nats::commit::whole_seconds;
 use crate::nats::connection::random_name;
 use crate::nats::headers;
 use crate::nats::read::{Raw, Reader};
-use crate::nats::stream::KEY_MARK;
+use crate::nats::stream::{self, KEY_MARK};
 use crate::nats::watch::{NatsWatch, all_keys};
 use crate::settings::BucketConfig;
 
@@ -29,6 +31,29 @@ pub(crate) struct NatsKv {
     pub(crate) stream: String,
     /// What goes before its keys.
     pub(crate) keys: String,
+    pub(crate) room: Arc<Room>,
+}
+
+/// How many keys a bucket may hold is looked up where it may be full: from this part of the bound on, in percent.
+const ROOM_LOOK_PERCENT: usize = 90;
+/// How long a count is believed.
+const ROOM_FOR: Duration = Duration::from_secs(1);
+
+/// What is known of a bucket's room: a count, when it was true, and writes of this process since.
+#[derive(Default)]
+pub(crate) struct Room(Mutex<Option<(Instant, usize)>>);
+
+impl Room {
+    /// Whether one more surely fits; counts it.
+    fn is_ample(&self, most: usize) -> bool {
+        match &mut *self.0.lock() {
+            Some((at, count)) if at.elapsed() < ROOM_FOR && *count < most / 100 * ROOM_LOOK_PERCENT => {
+                *count += 1;
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A write as it is sent.
@@ -72,6 +97,22 @@ impl NatsKv {
     /// The last message of a key, a mark of its end included.
     async fn last(&self, key: &str) -> Result<Option<Raw>, Error> {
         self.reader.leader_has(&self.stream, &json!({"last_by_subj": self.subject(key)})).await
+    }
+
+    /// Refuses one key too many. What several processes write at one moment may go beyond the bound by as much.
+    async fn check_room(&self, key: &str) -> Result<(), Error> {
+        let most = self.config.keys_max;
+        if self.room.is_ample(most) {
+            return Ok(());
+        }
+        let info = stream::info(&self.reader.connection, &self.stream, self.reader.deadline).await?;
+        let count = usize::try_from(info.messages).unwrap_or(usize::MAX);
+        *self.room.0.lock() = Some((Instant::now(), count));
+        if count < most || self.last(key).await?.is_some() {
+            return Ok(());
+        }
+        let what = format!("bucket '{}' holds {count} keys: no more fit", self.config.name);
+        Err(Error::new(ErrorKind::Overloaded, what))
     }
 
     /// Writes over the message `over`; safe to repeat after a lost answer.
@@ -122,6 +163,9 @@ impl NatsKv {
     ) -> Result<u64, Error> {
         self.reader.connection.check_open()?;
         self.config.check_value(key, &value)?;
+        if !matches!(expect, Expect::Revision(_)) {
+            self.check_room(key).await?;
+        }
         let write = Write::new(value, ttl)?;
         let mut over = match expect {
             Expect::Any => None,

@@ -56,7 +56,7 @@ use crate::nats::epoch::Epoch;
 use crate::nats::follow::NatsFollow;
 use crate::nats::hub::Hub;
 use crate::nats::keep::Keeper;
-use crate::nats::kv::NatsKv;
+use crate::nats::kv::{NatsKv, Room};
 use crate::nats::names::Names;
 use crate::nats::read::Reader;
 use crate::nats::subscribe::Subscriptions;
@@ -81,7 +81,7 @@ pub struct Nats {
     epoch: Arc<Epoch>,
     catch_up: Arc<CatchUp>,
     names: Names,
-    buckets: HashMap<String, BucketConfig>,
+    buckets: HashMap<String, (BucketConfig, Arc<Room>)>,
     workers: Mutex<HashMap<String, Arc<NatsWork>>>,
     asking: AtomicUsize,
 }
@@ -104,7 +104,7 @@ impl Nats {
         config: NatsConfig,
         registry: Arc<Registry>,
         names: Names,
-        buckets: HashMap<String, BucketConfig>,
+        buckets: HashMap<String, (BucketConfig, Arc<Room>)>,
         connection: Arc<Connection>,
     ) -> Result<Arc<Self>, Error> {
         let (replicas, deadline) = (config.replicas, config.deadline);
@@ -134,6 +134,7 @@ impl Nats {
             registry: registry.clone(),
             open_batches: Semaphore::new(config.open_batches.max(1)),
             under_way: AtomicUsize::new(0),
+            took: metrics::histogram!("tidings_bus_commit_seconds"),
             config,
         });
         Ok(Arc::new(Self {
@@ -193,11 +194,11 @@ impl Nats {
     }
 }
 
-fn declared_buckets(config: &NatsConfig) -> Result<HashMap<String, BucketConfig>, Error> {
+fn declared_buckets(config: &NatsConfig) -> Result<HashMap<String, (BucketConfig, Arc<Room>)>, Error> {
     let mut buckets = HashMap::new();
     for bucket in &config.buckets {
         bucket.check_name()?;
-        if buckets.insert(bucket.name.clone(), bucket.clone()).is_some() {
+        if buckets.insert(bucket.name.clone(), (bucket.clone(), Arc::default())).is_some() {
             let what = format!("bucket '{}' is declared twice", bucket.name);
             return Err(Error::new(ErrorKind::Subject, what));
         }
@@ -283,7 +284,7 @@ impl Backend for Nats {
     }
 
     fn kv(&self, bucket: &str) -> Result<Arc<dyn KvBackend>, Error> {
-        let config = self.buckets.get(bucket).ok_or_else(|| {
+        let (config, room) = self.buckets.get(bucket).ok_or_else(|| {
             Error::new(ErrorKind::Subject, format!("no bucket '{}' is declared", bucket.escape_debug()))
         })?;
         Ok(Arc::new(NatsKv {
@@ -291,6 +292,7 @@ impl Backend for Nats {
             stream: self.names.bucket_stream(bucket),
             keys: self.names.bucket_keys(bucket),
             config: config.clone(),
+            room: room.clone(),
         }))
     }
 

@@ -63,7 +63,8 @@ pub(crate) fn bucket(names: &Names, bucket: &BucketConfig, replicas: usize) -> V
     json!({
         "name": names.bucket_stream(&bucket.name), "subjects": [format!("{}>", names.bucket_keys(&bucket.name))],
         "retention": "limits", "storage": storage, "num_replicas": replicas, "discard": "new",
-        "max_msgs": bucket.keys_max, "max_bytes": -1, "max_age": 0, "max_msgs_per_subject": 1,
+        // The bound of keys is held before a write: a replicated stream at its limit refuses to replace, too.
+        "max_msgs": bucket.keys_max.saturating_mul(2), "max_bytes": -1, "max_age": 0, "max_msgs_per_subject": 1,
         "allow_direct": true, "allow_rollup_hdrs": true, "allow_msg_ttl": true, "deny_delete": true,
         "subject_delete_marker_ttl": nanoseconds(KEY_MARK),
     })

@@ -58,6 +58,11 @@ pub fn row(name: &'static str, template: &'static str, class: Class) -> Template
 
 /// The registry of the suite.
 pub fn registry() -> Arc<Registry> {
+    registry_of("t")
+}
+
+/// The same for one of several systems on one server.
+pub fn registry_of(prefix: &str) -> Arc<Registry> {
     let slow = |name, template, slow| TemplateDef { slow, ..row(name, template, Class::Ephemeral) };
     let templates = vec![
         row("room", "room.{room:place}.log", Class::Durable),
@@ -70,7 +75,7 @@ pub fn registry() -> Arc<Registry> {
         row("work", "work.{queue:slug}", Class::Work),
         row("dlq", "dlq.{queue:slug}", Class::Durable),
     ];
-    Arc::new(Registry::new(Some("t"), templates).unwrap())
+    Arc::new(Registry::new(Some(prefix), templates).unwrap())
 }
 
 pub fn subject(bus: &Bus, name: &str, parameter: &str) -> Subject {
@@ -86,44 +91,74 @@ pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, what).await.expect("it happens soon")
 }
 
-/// Instantiates the suite for a backend.
+/// Hands every case to another macro.
+#[macro_export]
+macro_rules! cases {
+    ($then:ident, $open:path) => {
+        $crate::$then! { @cases $open,
+            delivery: [
+                everyone_subscribed_hears, a_group_shares, patterns_hear_their_own, classes_are_enforced,
+                a_request_is_answered, nobody_serves, the_deadline_holds, a_responder_that_goes,
+                slow_readers_by_policy, invalid_is_refused_and_skipped, draining_finishes_what_waits,
+                draining_says_what_it_gave_up
+            ],
+            logs: [
+                a_commit_is_ordered, a_fence_refuses_the_stale, last_and_read, following_from_any_place,
+                following_many_in_stream_order, adding_while_live_catches_up, removing_and_adding_anew,
+                a_trimmed_log_reports_a_hole, the_position_resumes_exactly, one_writer_many_followers,
+                a_commit_out_of_bounds, a_follower_ends_with_the_bus
+            ],
+            jobs: [
+                each_goes_to_one_worker, a_nak_comes_again_later, the_last_attempt_makes_a_dead_letter,
+                term_and_invalid_are_dead_letters, the_deadline_to_acknowledge, a_full_work_queue_refuses,
+                draining_waits_for_work
+            ],
+            keyvalue: [
+                compare_and_set, keys_and_bounds, time_runs_out, watching_tells_what_is_and_what_changes,
+                a_lagging_watcher_begins_anew, an_unknown_bucket_is_refused
+            ]
+        }
+    };
+}
+
+/// Instantiates the suite for a backend: a test a case.
 #[macro_export]
 macro_rules! conformance {
     ($backend:ident, $open:path) => {
         mod $backend {
             use super::*;
-            $crate::conformance!(@cases $open, delivery: [
-                everyone_subscribed_hears, a_group_shares, patterns_hear_their_own, classes_are_enforced,
-                a_request_is_answered, nobody_serves, the_deadline_holds, a_responder_that_goes,
-                slow_readers_by_policy, invalid_is_refused_and_skipped, draining_finishes_what_waits,
-                draining_says_what_it_gave_up
-            ]);
-            $crate::conformance!(@cases $open, logs: [
-                a_commit_is_ordered, a_fence_refuses_the_stale, last_and_read, following_from_any_place,
-                following_many_in_stream_order, adding_while_live_catches_up, removing_and_adding_anew,
-                a_trimmed_log_reports_a_hole, the_position_resumes_exactly, one_writer_many_followers,
-                a_commit_out_of_bounds, a_follower_ends_with_the_bus
-            ]);
-            $crate::conformance!(@cases $open, jobs: [
-                each_goes_to_one_worker, a_nak_comes_again_later, the_last_attempt_makes_a_dead_letter,
-                term_and_invalid_are_dead_letters, the_deadline_to_acknowledge, a_full_work_queue_refuses,
-                draining_waits_for_work
-            ]);
-            $crate::conformance!(@cases $open, keyvalue: [
-                compare_and_set, keys_and_bounds, time_runs_out, watching_tells_what_is_and_what_changes,
-                a_lagging_watcher_begins_anew, an_unknown_bucket_is_refused
-            ]);
+            $crate::cases!(conformance, $open);
         }
     };
-    (@cases $open:path, $module:ident: [$($case:ident),* $(,)?]) => {
-        mod $module {
-            use super::*;
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $case() {
-                    suite::$module::$case($open().await).await;
-                }
-            )*
-        }
+    (@cases $open:path, $($module:ident: [$($case:ident),*]),*) => {
+        $(
+            mod $module {
+                use super::*;
+                $(
+                    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                    async fn $case() {
+                        suite::$module::$case($open().await).await;
+                    }
+                )*
+            }
+        )*
     };
+}
+
+/// Runs the suite in turn, for a backend that is too dear to be made for each case: `$open` is given the case's number
+/// and gives its fixture.
+#[macro_export]
+macro_rules! conformance_in_turn {
+    ($open:path) => {
+        $crate::cases!(conformance_in_turn, $open)
+    };
+    (@cases $open:path, $($module:ident: [$($case:ident),*]),*) => {{
+        let mut number = 0;
+        $($(
+            number += 1;
+            println!("{} {}", stringify!($module), stringify!($case));
+            suite::$module::$case($open(number).await).await;
+        )*)*
+        number
+    }};
 }
