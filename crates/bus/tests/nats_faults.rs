@@ -196,6 +196,38 @@ async fn another_life_of_the_stream_is_another_epoch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_lost_its_end_is_another_epoch() {
+    let mut servers = [NatsServer::start(newest_nats()).unwrap()];
+    let (_backend, bus) = connect(&servers).await;
+    let room = bus.registry().subject("room", &["z_r"]).unwrap();
+    bus.append(&room, Bytes::from("kept")).await.unwrap();
+    servers[0].kill().unwrap();
+    servers[0].keep_copy().unwrap();
+    servers[0].restart().unwrap();
+    let mut set = bus.follow(&room, From::After(0));
+    for number in 2..10 {
+        assert_eq!(bus.append(&room, Bytes::from("lost")).await.unwrap(), number);
+    }
+    for number in 1..10 {
+        let next = tokio::time::timeout(Duration::from_secs(5), set.next()).await.unwrap().unwrap();
+        assert!(matches!(next, Followed::Message(ref message) if message.seq == number), "{next:?}");
+    }
+    // What was acknowledged is gone, as after a loss of power to a majority, and its sequences come again.
+    let epoch = bus.epoch();
+    servers[0].kill().unwrap();
+    servers[0].go_back().unwrap();
+    servers[0].restart().unwrap();
+    let next = tokio::time::timeout(Duration::from_secs(30), set.next()).await.unwrap().unwrap();
+    assert!(matches!(next, Followed::Hole { after: 9, first: 2, .. }), "{next:?}");
+    assert_ne!(bus.epoch(), epoch, "no position of before is believed");
+    assert_eq!(bus.append(&room, Bytes::from("new")).await.unwrap(), 2);
+    let next = tokio::time::timeout(Duration::from_secs(5), set.next()).await.unwrap().unwrap();
+    assert!(matches!(next, Followed::Message(ref message) if &message.payload[..] == b"new"), "{next:?}");
+    let (_later, other) = connect(&servers).await;
+    assert_eq!(other.epoch(), bus.epoch());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_form_is_reported_and_not_changed() {
     let servers = [NatsServer::start(newest_nats()).unwrap()];
     let (_backend, bus) = connect(&servers).await;
@@ -282,6 +314,43 @@ async fn what_has_expired_is_a_hole() {
         }
         assert!(matches!(next, Followed::Message(ref message) if message.seq == 7), "{after}: {next:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_is_kept_to_its_count() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let few = Retention { messages: Some(10), age: None };
+    let mut config = config(&servers);
+    config.retention_rules.insert(0, ("room.*.log".to_owned(), few));
+    (config.maintain_every, config.tail_bytes) = (Duration::from_millis(100), 200);
+    let bus = Bus::new(Nats::connect(config, registry()).await.unwrap(), registry());
+    let room = bus.registry().subject("room", &["z_r"]).unwrap();
+    let zone = bus.registry().subject("zone", &["z"]).unwrap();
+    for number in 1..=30 {
+        bus.append(&room, Bytes::from(number.to_string())).await.unwrap();
+    }
+    for _ in 0..30 {
+        bus.append(&zone, Bytes::from("until it is trimmed")).await.unwrap();
+    }
+    let begun = std::time::Instant::now();
+    let kept = loop {
+        let found = bus.read(std::slice::from_ref(&room), 0, 100).await.unwrap();
+        // One in ten more than the count is no reason yet.
+        if found.len() <= 11 {
+            break found;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{} are kept", found.len());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(kept.last().unwrap().seq, 30);
+    let first = kept[0].seq;
+    let mut set = bus.follow(&room, From::After(1));
+    let next = tokio::time::timeout(Duration::from_secs(5), set.next()).await.unwrap().unwrap();
+    assert!(
+        matches!(next, Followed::Hole { after: 1, first: told, .. } if told == first),
+        "{next:?} {first}"
+    );
+    assert_eq!(bus.read(&[zone], 0, 100).await.unwrap().len(), 30);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -95,6 +95,20 @@ impl NatsServer {
         Ok(())
     }
 
+    /// Keeps a copy of what it stored, for `go_back`; it has to be killed before.
+    pub fn keep_copy(&self) -> Result<()> {
+        let folder = self.folder.path();
+        copy_folder(&folder.join("store"), &folder.join("copy")).context("a copy of the NATS server's store")
+    }
+
+    /// Stores again what it had stored when the copy was taken; it has to be killed before.
+    pub fn go_back(&self) -> Result<()> {
+        self.wipe()?;
+        let folder = self.folder.path();
+        copy_folder(&folder.join("copy"), &folder.join("store"))
+            .context("the copy of the NATS server's store")
+    }
+
     /// Forgets what it stored; it has to be killed before.
     pub fn wipe(&self) -> Result<()> {
         std::fs::remove_dir_all(self.folder.path().join("store")).context("the NATS server's store")
@@ -124,6 +138,20 @@ impl Drop for NatsServer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Ports that were free a moment ago: a cluster's members have to know each other's before they start.

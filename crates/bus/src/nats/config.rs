@@ -27,10 +27,13 @@ pub struct NatsConfig {
     pub retention_rules: Vec<(String, Retention)>,
     /// How long a first connection may take.
     pub connect_wait: Duration,
-    /// How long a commit, a write of key/value or a read may take, repeats included.
+    /// How long a commit, a write of key/value or a read may take, repeats included: a minute at most, since the
+    /// server remembers for two what it has stored.
     pub deadline: Duration,
     /// How often the live copies are compared with the stream, beside every event that may have lost one.
     pub sweep_every: Duration,
+    /// How often, on average, the counts of logs are compared with their retention.
+    pub maintain_every: Duration,
     /// Bytes of recent messages kept in memory for followers; a follower further behind reads the stream.
     pub tail_bytes: usize,
     /// Atomic batches this process has open at once. A stream takes 50 of all processes together.
@@ -50,6 +53,7 @@ impl Default for NatsConfig {
             // An election takes some seconds: a caller who can wait sees it as a slow answer, not as a failure.
             deadline: Duration::from_secs(15),
             sweep_every: Duration::from_secs(5),
+            maintain_every: Duration::from_secs(60),
             tail_bytes: 32 * 1024 * 1024,
             // Four such processes fit into what a stream takes; beyond it a refused batch is repeated.
             open_batches: 12,

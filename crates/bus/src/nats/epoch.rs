@@ -1,9 +1,11 @@
 //! The epoch of the event stream: a name for one life of its sequences.
 //!
 //! A note beside the stream holds the name, when the stream was made, and a sequence it had reached. A stream made
-//! or restored since, or found behind that sequence, gets a new name, so that no position of before is believed.
+//! or restored since, or found behind that sequence or one that a process knows, gets a new name, so that no position
+//! of before is believed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -15,7 +17,7 @@ use crate::nats::connection::{Connection, random_name};
 use crate::nats::headers;
 use crate::nats::names::Names;
 use crate::nats::read::Reader;
-use crate::nats::stream::StreamInfo;
+use crate::nats::stream::{self, StreamInfo};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Note {
@@ -24,12 +26,18 @@ struct Note {
     reached: u64,
 }
 
+/// How often a stream that is found behind is looked at again before that is believed: a leader that was frozen and
+/// does not know yet that it is none any more tells an older state.
+const LOOKS: u32 = 3;
+/// How long before each such look.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// The epoch that holds, and the note of it.
 pub(crate) struct Epoch {
     connection: Arc<Connection>,
     reader: Arc<Reader>,
     names: Names,
-    current: Mutex<(Note, u64)>,
+    current: Mutex<String>,
 }
 
 impl Epoch {
@@ -37,32 +45,31 @@ impl Epoch {
         connection: Arc<Connection>,
         reader: Arc<Reader>,
         names: Names,
-        stream: &StreamInfo,
     ) -> Result<Arc<Self>, Error> {
-        let empty = Note { epoch: String::new(), created: String::new(), reached: 0 };
-        let epoch = Arc::new(Self { connection, reader, names, current: Mutex::new((empty, 0)) });
-        epoch.renew(stream).await?;
+        let epoch = Arc::new(Self { connection, reader, names, current: Mutex::default() });
+        epoch.renew(0).await?;
         Ok(epoch)
     }
 
     /// Its name.
     pub(crate) fn name(&self) -> String {
-        self.current.lock().0.epoch.clone()
+        self.current.lock().clone()
     }
 
-    /// Reads the note; writes it where the stream has gone on, anew where it is another one. Answers whether the
-    /// epoch is another.
-    pub(crate) async fn renew(&self, stream: &StreamInfo) -> Result<bool, Error> {
+    /// Looks at the stream, of which this process knows that it had reached `known`, and at the note. Writes the note
+    /// where the stream has gone on, anew where it is another one. Answers what the stream is, and whether the epoch
+    /// is another.
+    pub(crate) async fn renew(&self, known: u64) -> Result<(StreamInfo, bool), Error> {
         let before = self.name();
         let mut tries = Tries::new(self.reader.deadline);
         loop {
-            let (found, seq) = self.read().await?;
+            let (stream, found, seq) = self.look(known).await?;
             let next = match found {
-                Some(note) if note.created == stream.created && note.reached <= stream.last_seq => {
+                Some(note)
+                    if note.created == stream.created && note.reached.max(known) <= stream.last_seq =>
+                {
                     if note.reached == stream.last_seq {
-                        let changed = note.epoch != before;
-                        *self.current.lock() = (note, seq);
-                        return Ok(changed);
+                        return Ok((stream, self.set(note.epoch, &before)));
                     }
                     Note { reached: stream.last_seq, ..note }
                 }
@@ -71,16 +78,36 @@ impl Epoch {
                 }
             };
             match self.write(&next, seq, &tries).await {
-                Ok(Some(seq)) => {
-                    let changed = next.epoch != before;
-                    *self.current.lock() = (next, seq);
-                    return Ok(changed);
-                }
+                Ok(true) => return Ok((stream, self.set(next.epoch, &before))),
                 // Another process wrote it: perhaps what was to be written.
-                Ok(None) => tries.again(&self.connection, collided()).await?,
+                Ok(false) => tries.again(&self.connection, collided()).await?,
                 Err(error) if is_passing(&error) => tries.again(&self.connection, error).await?,
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    fn set(&self, epoch: String, before: &str) -> bool {
+        let changed = epoch != before;
+        *self.current.lock() = epoch;
+        changed
+    }
+
+    /// The stream and the note; where the stream is behind, only after several looks.
+    async fn look(&self, known: u64) -> Result<(StreamInfo, Option<Note>, u64), Error> {
+        let mut looks = 0;
+        loop {
+            // The note first: the stream only goes on meanwhile.
+            let (found, seq) = self.read().await?;
+            let name = self.names.events();
+            let stream = stream::info(&self.connection, &name, self.reader.deadline).await?;
+            let reached =
+                found.as_ref().filter(|note| note.created == stream.created).map(|note| note.reached);
+            looks += 1;
+            if reached.is_none_or(|reached| reached.max(known) <= stream.last_seq) || looks > LOOKS {
+                return Ok((stream, found, seq));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
@@ -89,7 +116,7 @@ impl Epoch {
         Ok(found.map_or((None, 0), |raw| (serde_json::from_slice(&raw.payload).ok(), raw.seq)))
     }
 
-    async fn write(&self, note: &Note, over: u64, tries: &Tries) -> Result<Option<u64>, Error> {
+    async fn write(&self, note: &Note, over: u64, tries: &Tries) -> Result<bool, Error> {
         let mut map = async_nats::HeaderMap::new();
         headers::put(&mut map, headers::EXPECTED, over);
         headers::put(&mut map, headers::ROLLUP, "sub");
@@ -98,8 +125,8 @@ impl Epoch {
         let subject = self.names.epoch_note();
         let stored = self.connection.store(&subject, Some(map), Bytes::from(payload), tries.wait()).await?;
         match stored.error {
-            None => Ok(Some(stored.seq)),
-            Some(error) if error.is_wrong_sequence() => Ok(None),
+            None => Ok(true),
+            Some(error) if error.is_wrong_sequence() => Ok(false),
             Some(error) => Err(error.to_error("the note of the epoch")),
         }
     }

@@ -165,12 +165,13 @@ impl NatsFollow {
 
     /// The stream is another one: no place is worth anything, and everything before now is a hole.
     fn begin_anew(&mut self, tail: &Tail) {
+        let (cursor, behind) = (self.cursor, std::mem::take(&mut self.behind));
         (self.life, self.cursor) = (tail.life, tail.end);
         self.reading = None;
-        self.behind.clear();
         for (log, one) in &mut self.logs {
             self.next_incarnation += 1;
-            let hole = Followed::Hole { subject: log.clone(), after: one.delivered, first: tail.end + 1 };
+            let after = if behind.contains(log) { one.delivered } else { one.delivered.max(cursor) };
+            let hole = Followed::Hole { subject: log.clone(), after, first: tail.end + 1 };
             *one = OneLog { incarnation: self.next_incarnation, delivered: tail.end, holes_told: false };
             self.taken.push_back(Item::Behind {
                 log: log.clone(),

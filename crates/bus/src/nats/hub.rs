@@ -274,27 +274,23 @@ impl Hub {
         if self.connection.check_up().is_err() {
             return;
         }
-        let stream = self.reader.names.events();
-        let info = match stream::info(&self.connection, &stream, self.reader.deadline).await {
-            Ok(info) => info,
+        // What is known now the stream has reached before it is looked at.
+        let (info, another) = match epoch.renew(self.known()).await {
+            Ok(found) => found,
             Err(error) => {
                 tracing::warn!(%error, "the event stream could not be looked at");
                 return;
             }
         };
-        self.learn(info.last_seq);
-        match epoch.renew(&info).await {
-            Ok(true) => {
-                tracing::error!(last = info.last_seq, "the event stream is another one: a new epoch");
-                self.known.store(info.last_seq, Ordering::Release);
-                let mut tail = self.tail.write();
-                tail.reset(info.last_seq);
-                tail.trimmed.clear();
-                tail.life += 1;
-            }
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "the note of the epoch could not be written"),
+        if another {
+            tracing::error!(last = info.last_seq, "the event stream is another one: a new epoch");
+            self.known.store(info.last_seq, Ordering::Release);
+            let mut tail = self.tail.write();
+            tail.reset(info.last_seq);
+            tail.trimmed.clear();
+            tail.life += 1;
         }
+        self.learn(info.last_seq);
         if info.last_seq > self.tail.read().end {
             self.repair(info.last_seq).await;
         }

@@ -4,7 +4,6 @@
 //! counts are looked at now and then, by every process: what one has trimmed the next finds in order.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -15,8 +14,6 @@ use crate::nats::read::Reader;
 use crate::registry::Registry;
 use crate::settings::Retention;
 
-/// How often counts are looked at, once in this time on average.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// A log is trimmed when it holds this much more than it may, in percent: not for every message.
 const EXCESS_PERCENT: u64 = 10;
 
@@ -38,7 +35,7 @@ impl Keeper {
         let stop = self.reader.connection.stop.clone();
         let work = async {
             loop {
-                tokio::time::sleep(jitter(2 * LOOK_EVERY)).await;
+                tokio::time::sleep(jitter(2 * self.config.maintain_every)).await;
                 if let Err(error) = self.look().await {
                     tracing::warn!(%error, "the counts of logs could not be looked at");
                 }

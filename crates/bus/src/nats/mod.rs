@@ -90,6 +90,7 @@ impl Nats {
     /// Connects, makes the streams and buckets that are missing, compares those there are, and begins to listen.
     /// `Mismatch`: one is there in another form. A server older than 2.12 is refused.
     pub async fn connect(config: NatsConfig, registry: Arc<Registry>) -> Result<Arc<Self>, Error> {
+        let config = NatsConfig { deadline: config.deadline.min(stream::REPEAT_MAX), ..config };
         let names = Names::new(&registry)?;
         let buckets = declared_buckets(&config)?;
         let connection = Connection::open(&config).await?;
@@ -110,15 +111,12 @@ impl Nats {
         let (replicas, deadline) = (config.replicas, config.deadline);
         let mut declared = vec![stream::events(&names, &registry, replicas), stream::notes(&names, replicas)];
         declared.extend(config.buckets.iter().map(|bucket| stream::bucket(&names, bucket, replicas)));
-        let mut events = None;
         for one in &declared {
-            let info = stream::ensure(&connection, one, deadline).await?;
-            events.get_or_insert(info);
+            stream::ensure(&connection, one, deadline).await?;
         }
-        let events = events.expect("the event stream is the first that is declared");
         let reader =
             Arc::new(Reader { connection: connection.clone(), names: names.clone(), replicas, deadline });
-        let epoch = Epoch::establish(connection.clone(), reader.clone(), names.clone(), &events).await?;
+        let epoch = Epoch::establish(connection.clone(), reader.clone(), names.clone()).await?;
         let (hub, ears) =
             Hub::open(connection.clone(), reader.clone(), registry.clone(), config.tail_bytes).await?;
         connection.tasks.spawn(hub.clone().run(ears, epoch.clone(), config.sweep_every));

@@ -10,8 +10,10 @@ use crate::nats::names::Names;
 use crate::registry::Registry;
 use crate::settings::{BucketConfig, Keep};
 
-/// How long a message id is remembered: a commit is repeated for less than that.
+/// How long a message id is remembered.
 const DUPLICATES: Duration = Duration::from_secs(120);
+/// How long a call is repeated at most: well within what the server remembers.
+pub(crate) const REPEAT_MAX: Duration = Duration::from_secs(60);
 /// How long the mark of a key that is gone stays, for watchers and for the rule that a revision is never reused.
 pub(crate) const KEY_MARK: Duration = Duration::from_secs(60);
 /// JetStream's code for a stream that is there in another form.
@@ -75,7 +77,7 @@ pub(crate) async fn ensure(
     connection: &Connection,
     declared: &Value,
     deadline: Duration,
-) -> Result<StreamInfo, Error> {
+) -> Result<(), Error> {
     let name = declared["name"].as_str().unwrap_or_default();
     let info = match connection.call(&format!("STREAM.INFO.{name}"), &json!({}), deadline).await? {
         Ok(found) => found,
@@ -91,8 +93,7 @@ pub(crate) async fn ensure(
         }
         Err(error) => return Err(error.to_error(&format!("the stream '{name}'"))),
     };
-    compare(&format!("stream '{name}'"), declared, &info["config"])?;
-    Ok(read_info(&info))
+    compare(&format!("stream '{name}'"), declared, &info["config"])
 }
 
 /// What is known of a stream now, from its leader.
@@ -101,17 +102,13 @@ pub(crate) async fn info(
     name: &str,
     deadline: Duration,
 ) -> Result<StreamInfo, Error> {
-    let found = connection.demand(&format!("STREAM.INFO.{name}"), &json!({}), deadline).await?;
-    Ok(read_info(&found))
-}
-
-fn read_info(info: &Value) -> StreamInfo {
-    StreamInfo {
+    let info = connection.demand(&format!("STREAM.INFO.{name}"), &json!({}), deadline).await?;
+    Ok(StreamInfo {
         created: info["created"].as_str().unwrap_or_default().to_owned(),
         last_seq: info["state"]["last_seq"].as_u64().unwrap_or(0),
         messages: info["state"]["messages"].as_u64().unwrap_or(0),
         leader: info["cluster"]["leader"].as_str().map(str::to_owned),
-    }
+    })
 }
 
 /// Every difference in one error: what is there stays as it is.
