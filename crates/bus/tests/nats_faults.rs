@@ -134,7 +134,8 @@ async fn everything_else_goes_on_after_a_restart() {
     let leases = bus.kv("leases").unwrap();
     let mut watch = leases.watch();
     leases.put("a", Bytes::from("1"), None).await.unwrap();
-    let work = bus.work(&subject("work", "q"), &subject("dlq", "q"), WorkConfig::default()).unwrap();
+    let settings = WorkConfig { ack_wait: Duration::from_secs(4), ..WorkConfig::default() };
+    let work = bus.work(&subject("work", "q"), &subject("dlq", "q"), settings).unwrap();
     work.enqueue(Bytes::from("first"), Vec::new()).await.unwrap();
     let held = work.next().await.unwrap();
 
@@ -155,16 +156,31 @@ async fn everything_else_goes_on_after_a_restart() {
     // What has to be stored waits for the connection.
     leases.put("b", Bytes::from("2"), None).await.unwrap();
     work.enqueue(Bytes::from("second"), Vec::new()).await.unwrap();
-    held.double_ack().await.unwrap();
-    let second = work.next().await.unwrap();
-    assert_eq!((&second.payload[..], second.delivery), (&b"second"[..], 1));
-    second.double_ack().await.unwrap();
-    assert_eq!(work.depth().await.unwrap(), 0);
+    // Killed, the server may have forgotten that it handed the first one out: then it comes again.
+    let mut expected = vec!["second"];
+    if let Err(error) = held.double_ack().await {
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        expected = vec!["first", "second"];
+    }
+    let mut done = Vec::new();
+    while work.depth().await.unwrap() > 0 {
+        let job = work.next().await.unwrap();
+        done.push(String::from_utf8(job.payload.to_vec()).unwrap());
+        job.double_ack().await.unwrap();
+    }
+    done.sort();
+    assert_eq!(done, expected);
     let answer = bus.request(&ask, Bytes::new(), Vec::new(), Duration::from_secs(5)).await.unwrap();
     assert_eq!(&answer[..], b"answer");
     bus.publish(&say, Bytes::from("again"), Vec::new()).await.unwrap();
-    let message = tokio::time::timeout(Duration::from_secs(5), heard.next()).await.unwrap().unwrap();
-    assert_eq!(&message.payload[..], b"again");
+    loop {
+        // What was sent before the loss was noticed may have waited in the client, or be gone.
+        let message = tokio::time::timeout(Duration::from_secs(5), heard.next()).await.unwrap().unwrap();
+        if &message.payload[..] == b"again" {
+            break;
+        }
+        assert!(message.payload.is_empty(), "{message:?}");
+    }
     let mut known = std::collections::BTreeMap::new();
     while known.len() < 2 {
         match tokio::time::timeout(Duration::from_secs(20), watch.next()).await.unwrap().unwrap() {

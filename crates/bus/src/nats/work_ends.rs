@@ -74,9 +74,10 @@ fn nak(delay: Duration) -> Bytes {
 }
 
 impl NatsWork {
-    /// Says something to the server and waits until it is stored there.
+    /// Says something to the server and waits until it is stored there. A server that was killed may not know that
+    /// it handed the message out, and then says nothing: after the deadline to acknowledge it comes again anyway.
     pub(crate) async fn tell(&self, reply: &str, word: Bytes) -> Result<(), Error> {
-        let mut tries = Tries::new(self.reader.deadline);
+        let mut tries = Tries::new(self.reader.deadline.min(self.config.ack_wait));
         loop {
             match self.connection.ask(reply, None, word.clone(), tries.wait()).await {
                 Ok(_) => return Ok(()),
