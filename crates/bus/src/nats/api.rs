@@ -51,8 +51,14 @@ impl ApiError {
         matches!(self.err_code, WRONG_LAST_SEQUENCE | WRONG_LAST_SEQUENCE_IN_FLIGHT)
     }
 
+    /// Whether the message asked for is not there.
+    pub(crate) fn is_no_message(&self) -> bool {
+        self.err_code == MESSAGE_NOT_FOUND
+    }
+
+    /// Whether the stream or consumer is not there: or not yet, at a server that has just started.
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(self.err_code, STREAM_NOT_FOUND | MESSAGE_NOT_FOUND | CONSUMER_NOT_FOUND)
+        matches!(self.err_code, STREAM_NOT_FOUND | CONSUMER_NOT_FOUND)
     }
 
     /// As the bus tells it.

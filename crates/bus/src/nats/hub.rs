@@ -183,15 +183,15 @@ impl Hub {
                             return;
                         }
                         if up {
-                            self.sweep(&epoch).await;
+                            self.sweep(&epoch, &mut ears.copies).await;
                         }
                     }
                     copy = ears.copies.next() => match copy {
                         Some(copy) => self.take_all(copy, &mut ears.copies).await,
                         None => return,
                     },
-                    _ = ears.elections.next() => self.sweep(&epoch).await,
-                    _ = beat.tick() => self.sweep(&epoch).await,
+                    _ = ears.elections.next() => self.sweep(&epoch, &mut ears.copies).await,
+                    _ = beat.tick() => self.sweep(&epoch, &mut ears.copies).await,
                 }
             }
         };
@@ -270,7 +270,7 @@ impl Hub {
     }
 
     /// Compares with the stream's end.
-    async fn sweep(&self, epoch: &Epoch) {
+    async fn sweep(&self, epoch: &Epoch, copies: &mut async_nats::Subscriber) {
         if self.connection.check_up().is_err() {
             return;
         }
@@ -284,6 +284,8 @@ impl Hub {
         };
         if another {
             tracing::error!(last = info.last_seq, "the event stream is another one: a new epoch");
+            // Copies that wait are of the life before, with sequences that come again.
+            while tokio::task::unconstrained(copies.next()).now_or_never().flatten().is_some() {}
             self.known.store(info.last_seq, Ordering::Release);
             let mut tail = self.tail.write();
             tail.reset(info.last_seq);

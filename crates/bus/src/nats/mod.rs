@@ -111,9 +111,8 @@ impl Nats {
         let (replicas, deadline) = (config.replicas, config.deadline);
         let mut declared = vec![stream::events(&names, &registry, replicas), stream::notes(&names, replicas)];
         declared.extend(config.buckets.iter().map(|bucket| stream::bucket(&names, bucket, replicas)));
-        for one in &declared {
-            stream::ensure(&connection, one, deadline).await?;
-        }
+        let ensured = declared.iter().map(|one| stream::ensure(&connection, one, deadline));
+        futures_util::future::try_join_all(ensured).await?;
         let reader =
             Arc::new(Reader { connection: connection.clone(), names: names.clone(), replicas, deadline });
         let epoch = Epoch::establish(connection.clone(), reader.clone(), names.clone()).await?;

@@ -145,12 +145,22 @@ impl Reader {
         }
     }
 
-    /// One message, from the leader.
+    /// One message, from the leader. A stream that is not there is waited for: a server that has just started knows
+    /// its streams one after the other, and one that is missing is not one that is empty.
     pub(crate) async fn leader_has(&self, stream: &str, question: &Value) -> Result<Option<Raw>, Error> {
-        match self.connection.call(&format!("STREAM.MSG.GET.{stream}"), question, self.deadline).await? {
-            Ok(found) => Ok(read_json(&found["message"])),
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error.to_error(stream)),
+        let subject = format!("STREAM.MSG.GET.{stream}");
+        let mut tries = Tries::new(self.deadline);
+        loop {
+            let error = match self.connection.call(&subject, question, self.deadline).await? {
+                Ok(found) => return Ok(read_json(&found["message"])),
+                Err(error) if error.is_no_message() => return Ok(None),
+                Err(error) => error,
+            };
+            let told = error.to_error(&format!("the stream '{stream}'"));
+            if !error.is_missing() {
+                return Err(told);
+            }
+            tries.again(&self.connection, told).await?;
         }
     }
 

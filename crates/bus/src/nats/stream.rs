@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind};
+use crate::nats::api::ApiError;
 use crate::nats::connection::Connection;
 use crate::nats::names::Names;
 use crate::registry::Registry;
@@ -16,6 +17,9 @@ const DUPLICATES: Duration = Duration::from_secs(120);
 pub(crate) const REPEAT_MAX: Duration = Duration::from_secs(60);
 /// How long the mark of a key that is gone stays, for watchers and for the rule that a revision is never reused.
 pub(crate) const KEY_MARK: Duration = Duration::from_secs(60);
+/// How long before a stream that is missing is made: a server that has just started knows its streams one after the
+/// other.
+const LOOK_TWICE: Duration = Duration::from_millis(250);
 /// JetStream's code for a stream that is there in another form.
 const NAME_IN_USE: u32 = 10_058;
 
@@ -79,20 +83,20 @@ pub(crate) async fn ensure(
     deadline: Duration,
 ) -> Result<(), Error> {
     let name = declared["name"].as_str().unwrap_or_default();
-    let info = match connection.call(&format!("STREAM.INFO.{name}"), &json!({}), deadline).await? {
-        Ok(found) => found,
-        Err(error) if error.is_missing() => {
-            match connection.call(&format!("STREAM.CREATE.{name}"), declared, deadline).await? {
-                Ok(made) => made,
-                // Another process was faster, and with another form.
-                Err(error) if error.err_code == NAME_IN_USE => {
-                    connection.demand(&format!("STREAM.INFO.{name}"), &json!({}), deadline).await?
-                }
-                Err(error) => return Err(error.to_error(&format!("the stream '{name}' cannot be made"))),
-            }
+    let (look, what) = (format!("STREAM.INFO.{name}"), format!("the stream '{name}'"));
+    let mut info = connection.call(&look, &json!({}), deadline).await?;
+    if info.as_ref().is_err_and(ApiError::is_missing) {
+        tokio::time::sleep(LOOK_TWICE).await;
+        info = connection.call(&look, &json!({}), deadline).await?;
+    }
+    if info.as_ref().is_err_and(ApiError::is_missing) {
+        info = connection.call(&format!("STREAM.CREATE.{name}"), declared, deadline).await?;
+        // Another process was faster, and with another form.
+        if info.as_ref().is_err_and(|error| error.err_code == NAME_IN_USE) {
+            info = connection.call(&look, &json!({}), deadline).await?;
         }
-        Err(error) => return Err(error.to_error(&format!("the stream '{name}'"))),
-    };
+    }
+    let info = info.map_err(|error| error.to_error(&what))?;
     compare(&format!("stream '{name}'"), declared, &info["config"])
 }
 
