@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::run::{find_program, is_root, root, run, say};
+use crate::run::{can_install, find_program, install_from_debian, root, run, say};
 
 /// Where the browser tests are.
 pub fn folder() -> PathBuf {
@@ -18,18 +18,11 @@ pub fn chromium() -> Result<PathBuf> {
     if let Some(found) = find_program(&["chromium", "chromium-browser", "google-chrome"]) {
         return Ok(found);
     }
-    if !is_root() || find_program(&["apt-get"]).is_none() {
+    if !can_install() {
         bail!("the browser tests need Chromium: install it (on Debian: `sudo apt-get install chromium`)");
     }
     say("installing Chromium from Debian (once)");
-    run(Command::new("apt-get").args(["-qq", "update"]))?;
-    run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args([
-        "-qq",
-        "install",
-        "--yes",
-        "--no-install-recommends",
-        "chromium",
-    ]))?;
+    install_from_debian("chromium")?;
     find_program(&["chromium"]).context("Chromium was installed but is not on the PATH")
 }
 

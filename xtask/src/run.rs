@@ -58,6 +58,18 @@ pub fn find_program(names: &[&str]) -> Option<PathBuf> {
 }
 
 /// Whether this runs as root: then no sudo is needed, nor used.
-pub fn is_root() -> bool {
+fn is_root() -> bool {
     output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+}
+
+/// Whether this may install programs from Debian: as root, where there is apt-get.
+pub fn can_install() -> bool {
+    is_root() && find_program(&["apt-get"]).is_some()
+}
+
+/// Installs a package from Debian.
+pub fn install_from_debian(package: &str) -> Result<()> {
+    run(Command::new("apt-get").args(["-qq", "update"]))?;
+    let install = ["-qq", "install", "--yes", "--no-install-recommends", package];
+    run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(install))
 }

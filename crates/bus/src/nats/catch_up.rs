@@ -90,8 +90,22 @@ impl CatchUp {
         // From the beginning means from what there is.
         let age = self.config.retention_of(&self.registry, log.as_str()).age;
         match age {
-            Some(age) if after > 0 && !self.reader.is_fresh(after, age).await? => Ok(Some(after)),
+            Some(age) if after > 0 && self.reader.aged(age).await? > after => Ok(Some(after)),
             _ => Ok(None),
         }
+    }
+
+    /// Everything of a log after this sequence is retained, or was never there: how far it was trimmed, or may have
+    /// expired, or what is before the one message that is kept.
+    pub(crate) async fn retained_after(&self, log: &Subject) -> Result<u64, Error> {
+        let retention = self.config.retention_of(&self.registry, log.as_str());
+        let trimmed = self.reader.trimmed(log);
+        let aged = async { if let Some(age) = retention.age { self.reader.aged(age).await } else { Ok(0) } };
+        let replaced = async {
+            let last = if retention.messages == Some(1) { self.reader.last_raw(log).await? } else { None };
+            Ok(last.map_or(0, |raw| raw.seq - 1))
+        };
+        let (trimmed, aged, replaced) = tokio::try_join!(trimmed, aged, replaced)?;
+        Ok(trimmed.max(aged).max(replaced))
     }
 }

@@ -262,6 +262,11 @@ impl Backend for Nats {
         Box::pin(async move { self.reader.last(&subject).await })
     }
 
+    fn retained_after(&self, subject: &Subject) -> BoxFuture<'_, Result<u64, Error>> {
+        let subject = subject.clone();
+        Box::pin(async move { self.catch_up.retained_after(&subject).await })
+    }
+
     fn trim(&self, subject: &Subject, through: u64) -> BoxFuture<'_, Result<(), Error>> {
         let subject = subject.clone();
         Box::pin(async move {

@@ -20,15 +20,22 @@ const AGE_MARGIN: Duration = Duration::from_millis(500);
 impl Reader {
     /// Forgets a log's messages up to and with a sequence; answers the last one that went.
     pub(crate) async fn trim(&self, log: &Subject, through: u64) -> Result<u64, Error> {
-        let kept = self.last_of_each(&[log.as_str().to_owned()], through).await?;
-        let Some(last) = kept.first() else { return Ok(0) };
-        if self.trimmed(log).await? < last.seq {
-            self.note_trim(log, last.seq).await?;
+        // The end from the leader: a replica may not have it yet.
+        let Some(end) = self.last_raw(log).await? else { return Ok(0) };
+        let last = if end.seq <= through {
+            end.seq
+        } else {
+            let kept = self.last_of_each(&[log.as_str().to_owned()], through).await?;
+            let Some(last) = kept.first() else { return Ok(0) };
+            last.seq
+        };
+        if self.trimmed(log).await? < last {
+            self.note_trim(log, last).await?;
         }
-        let question = json!({"filter": log.as_str(), "seq": last.seq + 1});
+        let question = json!({"filter": log.as_str(), "seq": last + 1});
         let stream = self.names.events();
         self.connection.demand(&format!("STREAM.PURGE.{stream}"), &question, self.deadline).await?;
-        Ok(last.seq)
+        Ok(last)
     }
 
     async fn note_trim(&self, log: &Subject, through: u64) -> Result<(), Error> {
@@ -59,14 +66,14 @@ impl Reader {
         })
     }
 
-    /// Whether nothing stored after a sequence can have expired by this age: all of it is younger.
-    pub(crate) async fn is_fresh(&self, after: u64, age: Duration) -> Result<bool, Error> {
+    /// The sequence up to which something of a log that is kept for this age may have expired: everything stored later
+    /// is younger.
+    pub(crate) async fn aged(&self, age: Duration) -> Result<u64, Error> {
         let age_ms = i64::try_from(age.saturating_sub(AGE_MARGIN).as_millis()).unwrap_or(i64::MAX);
         if let Some(young) = self.first_since(now_ms().saturating_sub(age_ms)).await? {
-            return Ok(young.seq <= after + 1);
+            return Ok(young.seq - 1);
         }
         let stream = self.names.events();
-        let info = crate::nats::stream::info(&self.connection, &stream, self.deadline).await?;
-        Ok(info.last_seq <= after)
+        Ok(crate::nats::stream::info(&self.connection, &stream, self.deadline).await?.last_seq)
     }
 }

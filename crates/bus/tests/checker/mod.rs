@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+pub mod servers;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

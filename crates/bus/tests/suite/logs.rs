@@ -192,6 +192,32 @@ pub async fn a_trimmed_log_reports_a_hole(fixture: Fixture) {
     assert_eq!(texts(&mut bus.follow(&other, From::After(0)), 1).await, ["other"]);
 }
 
+pub async fn what_is_no_longer_retained_is_told(fixture: Fixture) {
+    let bus = &fixture.bus;
+    let (room, zone) = (subject(bus, "room", "z_r"), subject(bus, "zone", "z"));
+    let retained_after = async |log: &Subject| bus.retained_after(log).await.unwrap();
+    assert_eq!(retained_after(&room).await, 0, "of a log that was never written");
+    // The room's are odd, the zone's even.
+    for _ in 0..5 {
+        bus.append(&room, Bytes::from("room")).await.unwrap();
+        bus.append(&zone, Bytes::from("zone")).await.unwrap();
+    }
+    assert_eq!((retained_after(&room).await, retained_after(&zone).await), (0, 0));
+    for (through, expected) in [(0, 0), (4, 3), (2, 3), (5, 5), (100, 9)] {
+        bus.trim(&room, through).await.unwrap();
+        assert_eq!(retained_after(&room).await, expected, "trimmed through {through}");
+    }
+    assert!(bus.read(std::slice::from_ref(&room), 0, 10).await.unwrap().is_empty());
+    assert_eq!(bus.append(&room, Bytes::from("later")).await.unwrap(), 11);
+    assert_eq!((retained_after(&room).await, retained_after(&zone).await), (9, 0), "each log its own");
+    // Of a log of which the last is kept, how much was before it is left open.
+    let owner = subject(bus, "owner", "z");
+    let first = bus.append(&owner, Bytes::from("one")).await.unwrap();
+    assert!(retained_after(&owner).await < first);
+    let last = bus.append(&owner, Bytes::from("other")).await.unwrap();
+    assert!((first..last).contains(&retained_after(&owner).await));
+}
+
 pub async fn the_position_resumes_exactly(fixture: Fixture) {
     let bus = &fixture.bus;
     let rooms = rooms(bus, 5);

@@ -1,0 +1,145 @@
+//! What a log on NATS holds to whoever writes and reads it: its form, one owner at a time, what is kept and what is told
+//! of the rest.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+mod checker;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidings_bus::{Append, Bus, ErrorKind, Fence, Followed, From, Keep, Nats, NatsConfig, Retention};
+use tidings_test_support::{NatsServer, newest_nats};
+
+use crate::checker::registry;
+use crate::checker::servers::{config, connect};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_form_is_reported_and_not_changed() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let (_backend, bus) = connect(&servers).await;
+    let larger = NatsConfig { buckets: Vec::new(), ..config(&servers) };
+    let mut larger = larger.bucket("leases", Keep::Durable);
+    larger.buckets[0].keys_max = 7;
+    for _ in 0..2 {
+        let error = Nats::connect(larger.clone(), registry()).await.map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Mismatch);
+        assert!(error.to_string().contains("max_msgs is 2000000, declared is 14"), "{error}");
+    }
+    let nobody =
+        NatsConfig { connect_wait: Duration::from_secs(1), ..config(&[]) }.server("nats://127.0.0.1:1");
+    let error = Nats::connect(nobody, registry()).await.map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
+    drop(bus);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_owners_one_commits() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let (_one, first) = connect(&servers).await;
+    let (_other, second) = connect(&servers).await;
+    let subject = |template, parameter: &str| first.registry().subject(template, &[parameter]).unwrap();
+    let (owner, room) = (subject("owner", "z"), subject("room", "z_r"));
+    let mut fence = 0;
+    let mut stored = Vec::new();
+    for round in 0..50 {
+        // Both believe to own it at the same place; both take it, and write as if they had.
+        let take = async |bus: &Bus, who: &str| {
+            let own = Append { subject: owner.clone(), payload: Bytes::from(who.to_owned()) };
+            let event = Append { subject: room.clone(), payload: Bytes::from(format!("{round} {who}")) };
+            let batch = if round % 2 == 0 { vec![own, event] } else { vec![own] };
+            bus.commit(batch, vec![Fence { subject: owner.clone(), seq: fence }]).await
+        };
+        let (one, other) = tokio::join!(take(&first, "one"), take(&second, "other"));
+        let (winner, committed, loser) = match (one, other) {
+            (Ok(committed), Err(error)) => ("one", committed, error),
+            (Err(error), Ok(committed)) => ("other", committed, error),
+            both => panic!("{both:?}"),
+        };
+        assert_eq!(loser.kind(), ErrorKind::Fenced, "{loser}");
+        fence = committed.first;
+        if round % 2 == 0 {
+            stored.push(format!("{round} {winner}"));
+        }
+    }
+    let found = first.read(&[room], 0, 1_000).await.unwrap();
+    let found: Vec<_> = found.iter().map(|one| String::from_utf8(one.payload.to_vec()).unwrap()).collect();
+    assert_eq!(found, stored);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_expired_is_a_hole() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let short = Retention { messages: None, age: Some(Duration::from_secs(2)) };
+    let mut config = config(&servers);
+    config.retention_rules.insert(0, ("room.*.log".to_owned(), short));
+    // Small, so that nothing is answered from memory.
+    config.tail_bytes = 200;
+    let bus = Bus::new(Nats::connect(config, registry()).await.unwrap(), registry());
+    let subject = |template, parameter: &str| bus.registry().subject(template, &[parameter]).unwrap();
+    let (room, zone) = (subject("room", "z_r"), subject("zone", "z"));
+    for number in 1..=3 {
+        bus.append(&room, Bytes::from(number.to_string())).await.unwrap();
+        bus.append(&zone, Bytes::from("kept")).await.unwrap();
+    }
+    // Within the time nothing is missed, also where the place itself was trimmed.
+    bus.trim(&zone, 2).await.unwrap();
+    let mut set = bus.follow(&room, From::After(2));
+    let first = tokio::time::timeout(Duration::from_secs(5), set.next()).await.unwrap().unwrap();
+    assert!(matches!(first, Followed::Message(ref message) if message.seq == 3), "{first:?}");
+    while !bus.read(std::slice::from_ref(&room), 0, 10).await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Nothing is left that could say so.
+    let told = bus.retained_after(&room).await.unwrap();
+    assert!((5..=6).contains(&told), "{told}");
+    assert_eq!(bus.retained_after(&zone).await.unwrap(), 2, "what was trimmed, however old the rest");
+    bus.append(&room, Bytes::from("later")).await.unwrap();
+    bus.append(&zone, Bytes::from("kept")).await.unwrap();
+    for (after, hole) in [(2, true), (6, false)] {
+        let mut set = bus.follow(&room, From::After(after));
+        let mut next = tokio::time::timeout(Duration::from_secs(5), set.next()).await.unwrap().unwrap();
+        if hole {
+            assert!(matches!(next, Followed::Hole { after: 2, first: 7, .. }), "{next:?}");
+            next = tokio::time::timeout(Duration::from_secs(5), set.next()).await.unwrap().unwrap();
+        }
+        assert!(matches!(next, Followed::Message(ref message) if message.seq == 7), "{after}: {next:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_is_kept_to_its_count() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let few = Retention { messages: Some(10), age: None };
+    let mut config = config(&servers);
+    config.retention_rules.insert(0, ("room.*.log".to_owned(), few));
+    (config.maintain_every, config.tail_bytes) = (Duration::from_millis(100), 200);
+    let bus = Bus::new(Nats::connect(config, registry()).await.unwrap(), registry());
+    let room = bus.registry().subject("room", &["z_r"]).unwrap();
+    let zone = bus.registry().subject("zone", &["z"]).unwrap();
+    for number in 1..=30 {
+        bus.append(&room, Bytes::from(number.to_string())).await.unwrap();
+    }
+    for _ in 0..30 {
+        bus.append(&zone, Bytes::from("until it is trimmed")).await.unwrap();
+    }
+    let begun = std::time::Instant::now();
+    let kept = loop {
+        let found = bus.read(std::slice::from_ref(&room), 0, 100).await.unwrap();
+        // One in ten more than the count is no reason yet.
+        if found.len() <= 11 {
+            break found;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "{} are kept", found.len());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(kept.last().unwrap().seq, 30);
+    let first = kept[0].seq;
+    assert_eq!(bus.retained_after(&room).await.unwrap(), first - 1);
+    let mut set = bus.follow(&room, From::After(1));
+    let next = tokio::time::timeout(Duration::from_secs(5), set.next()).await.unwrap().unwrap();
+    assert!(
+        matches!(next, Followed::Hole { after: 1, first: told, .. } if told == first),
+        "{next:?} {first}"
+    );
+    assert_eq!(bus.read(&[zone], 0, 100).await.unwrap().len(), 30);
+}
