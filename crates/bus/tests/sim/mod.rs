@@ -48,6 +48,8 @@ struct State {
     synced_names: Names,
     /// Operations until the power goes; `None`: it stays.
     left: Option<u64>,
+    /// It is gone: nothing reaches the disk any more, whatever is still tried.
+    dark: bool,
     /// Operations so far: each is a boundary at which the power may go.
     ops: u64,
     /// Bytes there is room for.
@@ -79,7 +81,10 @@ impl State {
     fn step(&mut self) -> io::Result<()> {
         self.ops += 1;
         match &mut self.left {
-            Some(0) => Err(gone()),
+            Some(0) => {
+                self.dark = true;
+                Err(gone())
+            }
             Some(left) => {
                 *left -= 1;
                 Ok(())
@@ -99,6 +104,7 @@ impl Disk {
             names: Names::new(),
             synced_names: Names::new(),
             left: None,
+            dark: false,
             ops: 0,
             room: None,
             failing_syncs: 0,
@@ -278,6 +284,9 @@ impl LogFile for SimFile {
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         let mut data = data;
+        if state.dark {
+            return Err(gone());
+        }
         // The power may go in the middle of a write, and the disk may fill up in it.
         let gone = state.step().err();
         if gone.is_some() {
