@@ -11,9 +11,9 @@ use common::Ground;
 use common::player::Player;
 use parking_lot::Mutex;
 use tidings_protocol::proto::services::v1 as services;
-use tidings_protocol::proto::world::v1 as wire;
+use tidings_protocol::proto::world::v1::{self as wire, zone_reply};
 use tidings_service::{CallContext, CallError, Server};
-use tidings_storage::Role;
+use tidings_storage::{Record, Role, Stamp};
 use tidings_world_service::Hosts;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -162,6 +162,25 @@ async fn one_who_is_silenced_is_silent_in_every_zone() {
     ben.leave().await;
     ben.enter(&ground).await;
     let answer = ben.reads(&ground, "9", "say hello").await;
+    assert!(answer.starts_with("You are muted until"), "{answer}");
+}
+
+/// It was here when it asked to enter, and had left when that was decided: then too storage is asked.
+#[tokio::test]
+async fn one_who_leaves_while_it_enters_is_silent_still() {
+    let ground = Ground::in_memory().await;
+    let _hosts = ground.start("a");
+    let ben = Player::new(&ground, 2, "Ben").await;
+    ben.enter(&ground).await;
+    let silence = Record::Silence(ben.account, Some(4_000_000_000_000), "rude".into());
+    let stamp = Stamp { epoch: ground.bus.epoch(), seq: 1 };
+    ground.store.apply(&stamp, &[silence]).await.unwrap();
+    assert_eq!(ben.reads(&ground, "1", "say hello").await, "You say: hello", "its zone has not heard of it");
+    let entering = ben.entering(&ground).await;
+    let (left, entered) = tokio::join!(ben.leave(), ben.ask(entering));
+    let Ok(zone_reply::Answer::Entered(entered)) = entered else { panic!("{entered:?}") };
+    assert!(!entered.was_there && entered.seq > left.seq, "{entered:?} after {left:?}");
+    let answer = ben.reads(&ground, "2", "say hello").await;
     assert!(answer.starts_with("You are muted until"), "{answer}");
 }
 

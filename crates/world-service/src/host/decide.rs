@@ -72,7 +72,11 @@ impl OwnedZone {
                 let fact = tidings_world::input::Fact::Answer(number, answer);
                 self.step(Input::Fact(fact), batch);
             }
-            Work::Late(Late::Enter(Entering { message, origin, arrival, view_locale })) => {
+            // It was here when it was asked for, and has left since.
+            Work::Late(Late::Enter(one)) if !one.looked_up && !self.rules.owns(one.arrival.id) => {
+                self.look_up(one)
+            }
+            Work::Late(Late::Enter(Entering { message, origin, arrival, view_locale, .. })) => {
                 let character = arrival.id;
                 let ask = tidings_world::input::Ask::Enter(arrival);
                 let command = Command { origin, character, ask };
@@ -364,39 +368,6 @@ impl OwnedZone {
         }
         let now = Instant::now();
         self.waiting.retain(|_, (_, since)| now.duration_since(*since) < WAITING_TIME);
-    }
-
-    /// Answers from the committed state.
-    pub(super) fn show(&self, message: Message, query: &wire::StateQuery) {
-        drop(message.respond(match self.view(query) {
-            Ok(body) => {
-                let view = wire::StateView { body, seq: self.last_seq };
-                requests::answer(zone_reply::Answer::State(view))
-            }
-            Err(error) => requests::refusal(error),
-        }));
-    }
-
-    /// What the room looks like to a character that entered; `None`: it is on its way again.
-    pub(super) fn room_of(&self, character: CharacterId, locale: &str) -> Option<wire::StateView> {
-        let view = self.rules.view(character, "room", None, &self.shared.catalogue, locale)?;
-        Some(wire::StateView { body: view.to_string(), seq: self.last_seq })
-    }
-
-    fn view(&self, query: &wire::StateQuery) -> Result<String, CallError> {
-        let character: CharacterId = convert::parse(&query.character)?;
-        let page = (!query.page.is_empty()).then_some(query.page.as_str());
-        let view = self.rules.view(character, &query.what, page, &self.shared.catalogue, &query.locale);
-        match view {
-            Some(view) => Ok(view.to_string()),
-            None if self.rules.owns(character) => {
-                Err(CallError::new(ErrorCode::InvalidArgument, "There is no such view."))
-            }
-            None if self.rules.is_moving(character) => {
-                Err(CallError::unavailable("The character is on its way."))
-            }
-            None => Err(CallError::new(ErrorCode::Aborted, "The character is not in this zone.")),
-        }
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Entering {
     pub arrival: Box<Arrival>,
     /// The language of the room's view that the answer brings; empty: none.
     pub view_locale: String,
+    /// Whether what its account brings was looked up: one that is here already brings nothing.
+    pub looked_up: bool,
 }
 
 /// A move's outcome.
@@ -146,6 +148,7 @@ pub async fn enter(shared: &Shared, mut entering: Entering) -> Late {
     match brought(shared, entering.arrival.account).await {
         Ok((mutes, silenced)) => {
             (entering.arrival.mutes, entering.arrival.silenced) = (mutes, silenced);
+            entering.looked_up = true;
             Late::Enter(entering)
         }
         Err(error) => {

@@ -21,6 +21,7 @@ pub mod record;
 pub mod requests;
 pub mod shared;
 mod timers;
+mod views;
 mod watch;
 mod work;
 mod writer;

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::{INPUTS_MAX, UNDER_WAY_MAX};
 use super::figures::Figures;
 use super::inbox::Inbox;
-use super::late::{self, Entering, UnderWay};
+use super::late::{self, Entering, Late, UnderWay};
 use super::owner::End;
 use super::record::Moves;
 use super::requests::{self, Request};
@@ -235,7 +235,12 @@ impl OwnedZone {
             }
             Ok(Request::Ask(kind, command)) => self.work.push_back(Work::Ask(message, kind, command)),
             Ok(Request::Enter(origin, arrival, view_locale)) => {
-                self.look_up(Entering { message, origin, arrival, view_locale })
+                let here = self.rules.owns(arrival.id);
+                let entering = Entering { message, origin, arrival, view_locale, looked_up: false };
+                match here {
+                    true => self.work.push_back(Work::Late(Late::Enter(entering))),
+                    false => self.look_up(entering),
+                }
             }
             Ok(Request::State(query)) => self.show(message, &query),
             Ok(Request::Move(id)) => self.tell_move(message, &id),
@@ -248,7 +253,7 @@ impl OwnedZone {
         }
     }
 
-    fn look_up(&mut self, entering: Entering) {
+    pub(super) fn look_up(&mut self, entering: Entering) {
         if self.under_way.len() >= UNDER_WAY_MAX {
             let error = CallError::new(ErrorCode::ResourceExhausted, "Too many are entering at once.");
             return drop(entering.message.respond(requests::refusal(error.after(RETRY_AFTER))));

@@ -100,8 +100,9 @@ impl SessionService {
             return Err(refused());
         }
         let identity = record.identity.clone().ok_or_else(refused)?;
-        let account = self.account_of(&identity).await?;
-        let character = self.inner.store.character(character).await.map_err(stored)?.ok_or_else(refused)?;
+        let (account, character) =
+            tokio::join!(self.account_of(&identity), self.inner.store.character(character));
+        let (account, character) = (account?, character.map_err(stored)?.ok_or_else(refused)?);
         let zone = self.whereabouts(&character).await?;
         self.keep_edge(&request.edge).await?;
         let (secret, hash) = secret::fresh(&key)?;

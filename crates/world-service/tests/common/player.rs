@@ -73,7 +73,8 @@ impl Player {
         }
     }
 
-    pub async fn enter(&self, ground: &Ground) -> wire::Entered {
+    /// What is asked of a zone to enter it, from where storage has the character.
+    pub async fn entering(&self, ground: &Ground) -> zone_request::Ask {
         let stored = ground.store.character(self.id).await.unwrap().unwrap();
         let character = wire::Character {
             id: self.id.to_string(),
@@ -85,13 +86,12 @@ impl Player {
             state: stored.state,
             guest: false,
         };
-        let enter = wire::Enter {
-            session: self.session.to_string(),
-            character: Some(character),
-            generation: 0,
-            ..Default::default()
-        };
-        match self.ask(zone_request::Ask::Enter(enter)).await {
+        let session = self.session.to_string();
+        zone_request::Ask::Enter(wire::Enter { session, character: Some(character), ..Default::default() })
+    }
+
+    pub async fn enter(&self, ground: &Ground) -> wire::Entered {
+        match self.ask(self.entering(ground).await).await {
             Ok(zone_reply::Answer::Entered(entered)) => entered,
             other => panic!("{} does not enter: {other:?}", self.name),
         }
