@@ -15,7 +15,7 @@ use tidings_service::Subjects;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::encode::{Encoded, Encoder};
+use super::encode::{Change, Encoded, Encoder};
 use super::hints::Hints;
 use super::interner::{AudienceId, AudienceInfo};
 use super::open::Open;
@@ -165,8 +165,11 @@ impl Dispatcher {
     /// Waits for the logs that were opened behind the others.
     async fn catch_up(&mut self) {
         let until = Instant::now() + CATCH_UP_MAX;
-        while !self.follow.position().1.is_empty() {
+        while self.round.len() < WAITING_MAX && !self.follow.position().1.is_empty() {
             let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
             match self.follow.try_next() {
                 Some(Ok(followed)) => self.take(followed),
                 Some(Err(_)) => return,
@@ -201,19 +204,17 @@ impl Dispatcher {
         };
         let Some(event) = self.encoder.encode(&open.info, message) else { return };
         let event = Arc::new(event);
-        if let Some(change) = event.change() {
-            let shards: Vec<usize> = open.shards().collect();
-            if !shards.is_empty() {
-                let opened: Vec<_> = change.opened().cloned().collect();
-                for info in opened {
-                    self.hold(&info, message.seq, &shards);
-                }
-            }
+        if let Some(change) = event.change()
+            && open.shards().next().is_some()
+        {
+            change.opened().for_each(|info| self.hold(info, message.seq, &[]));
         }
         self.round.push(event);
     }
 
-    /// Opens an audience for shards; it is followed after a sequence where it was not open.
+    /// Opens an audience for shards; it is followed after a sequence where it was not open. What a change opens is
+    /// followed when the change is taken, and held when it is handed out: by the shards that get it, which count the
+    /// same.
     fn hold(&mut self, info: &Arc<AudienceInfo>, after: u64, shards: &[usize]) {
         if !self.open.contains_key(&info.id) {
             let subject = match Subjects(self.bus.registry()).log(&info.audience) {
@@ -261,10 +262,14 @@ impl Dispatcher {
         let mut shares: Vec<Vec<Arc<Encoded>>> = self.shards.iter().map(|_| Vec::new()).collect();
         for event in round.drain(..) {
             let Some(open) = self.open.get_mut(&event.audience.id) else { continue };
-            for shard in open.shards() {
-                shares[shard].push(Arc::clone(&event));
+            let to: Vec<usize> = open.shards().collect();
+            for shard in &to {
+                shares[*shard].push(Arc::clone(&event));
             }
-            open.ring.push(event);
+            open.ring.push(Arc::clone(&event));
+            for info in event.change().into_iter().flat_map(Change::opened) {
+                self.hold(info, event.seq, &to);
+            }
         }
         // Its room is kept for the next round.
         round.extend(waiting);

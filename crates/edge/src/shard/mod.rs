@@ -51,8 +51,8 @@ pub use table::Session;
 
 /// What is read from a socket at once: larger than any frame that is allowed, one buffer for the whole shard.
 const SCRATCH_BYTES: usize = 16 * 1024;
-/// Messages of the dispatcher taken before what they queued is written: all that can wait.
-const TAKE_MAX: usize = crate::fanout::BATCHES_MAX;
+/// Events taken before what they queued is written, a batch more at most: far less than fills an outbox.
+const EVENTS_A_TURN: usize = 512;
 /// A turn of writing that takes so long is followed by a rest of half its time, in which more gathers for the next:
 /// one write then carries several lines. A shard that is not loaded writes everything at once.
 const LONG_TURN: Duration = Duration::from_millis(1);
@@ -175,10 +175,10 @@ impl Shard {
                 message = messages.recv(), if rest.is_none() => {
                     let Some(message) = message else { break };
                     let begun = Instant::now();
-                    self.take(message);
-                    for _ in 1..TAKE_MAX {
+                    let mut taken = self.take(message);
+                    while taken < EVENTS_A_TURN {
                         let Ok(message) = messages.try_recv() else { break };
-                        self.take(message);
+                        taken += self.take(message);
                     }
                     self.settle();
                     rest = rest_after(begun);
@@ -196,8 +196,10 @@ impl Shard {
         let _ = tokio::time::timeout(STOP_DEADLINE, self.tasks.wait()).await;
     }
 
-    fn take(&self, message: ToShard) {
+    /// Takes a message; how many events it held, and one for itself.
+    fn take(&self, message: ToShard) -> usize {
         let mut inner = self.inner.borrow_mut();
+        let events = if let ToShard::Batch { events, .. } = &message { events.len() } else { 0 };
         match message {
             ToShard::Batch { events, through } => inner.batch(&events, through),
             ToShard::Opened(opened) => inner.opened(opened),
@@ -208,6 +210,7 @@ impl Shard {
             ToShard::Drain => inner.drain(),
             ToShard::Count(answer) => drop(answer.send(inner.counts(self.tasks.len()))),
         }
+        events + 1
     }
 
     /// Takes a socket that has become a WebSocket.

@@ -1,7 +1,5 @@
 //! Chat history in SQLite.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _};
 use tidings_protocol::Audience;
@@ -13,29 +11,6 @@ use crate::types::{ChatLine, ChatQuery};
 
 /// Lines of one statement: each statement is a way to the connection's thread and back, which costs more than a row.
 const LINES_A_STATEMENT: usize = 64;
-
-/// Lines that may be stored and not yet on disk: a tenth of what a log keeps of one audience unless told otherwise, so
-/// that it still holds them all. In quiet times a checkpoint syncs them, once a minute.
-const UNSYNCED_LINES_MAX: usize = 1_000;
-
-/// How much of the history is stored and not yet on disk.
-#[derive(Default)]
-pub(super) struct History(AtomicUsize);
-
-impl History {
-    /// Whether so many lines more are to wait for the disk, with all that were written before.
-    fn wants_sync(&self, lines: usize) -> bool {
-        self.0.load(Ordering::Relaxed) + lines > UNSYNCED_LINES_MAX
-    }
-
-    fn stored(&self, lines: usize, synced: bool) {
-        if synced {
-            self.0.store(0, Ordering::Relaxed);
-        } else {
-            self.0.fetch_add(lines, Ordering::Relaxed);
-        }
-    }
-}
 
 fn insert_lines<'a>(epoch: &'a str, lines: &'a [ChatLine]) -> QueryBuilder<sqlx::Sqlite> {
     let mut sql = QueryBuilder::new(
@@ -79,8 +54,7 @@ impl Chat for Sqlite {
         cursors: &'a [(Audience, u64)],
     ) -> Answer<'a, ()> {
         Box::pin(async move {
-            let synced = self.history.wants_sync(lines.len());
-            let mut tx = if synced { self.begin().await? } else { self.begin_relaxed().await? };
+            let mut tx = self.begin().await?;
             for lines in lines.chunks(LINES_A_STATEMENT) {
                 let mut insert = insert_lines(epoch, lines);
                 insert.build().persistent(lines.len() == LINES_A_STATEMENT).execute(&mut *tx).await?;
@@ -98,9 +72,7 @@ impl Chat for Sqlite {
                 .execute(&mut *tx)
                 .await?;
             }
-            tx.commit().await?;
-            self.history.stored(lines.len(), synced);
-            Ok(())
+            Ok(tx.commit().await?)
         })
     }
 
@@ -185,23 +157,5 @@ impl Chat for Sqlite {
             tx.commit().await?;
             Ok(old.rows_affected() + above.rows_affected())
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_more_than_the_log_holds_waits_for_the_disk() {
-        let history = History::default();
-        let mut unsynced = 0;
-        for lines in [1, 998, 1, 1, 5_000, 600, 400, 1] {
-            let synced = history.wants_sync(lines);
-            history.stored(lines, synced);
-            unsynced = if synced { 0 } else { unsynced + lines };
-            assert!(unsynced <= UNSYNCED_LINES_MAX, "{unsynced}");
-        }
-        assert_eq!(unsynced, 0, "the last line was one too many");
     }
 }

@@ -47,7 +47,6 @@ pub struct Sqlite {
     reader: SqlitePool,
     guests: Together<guests::Guest>,
     reads: reads::Reads,
-    history: chat::History,
     crowds: Option<reads::CrowdReader>,
 }
 
@@ -64,8 +63,8 @@ impl Sqlite {
         let options = options.read_only(true);
         let crowds = Some(reads::CrowdReader::new(options.clone()));
         let reader = pool(READERS).connect_with(options).await?;
-        let (guests, reads, history) = Default::default();
-        Ok(Self { writer, relaxed, reader, guests, reads, history, crowds })
+        let (guests, reads) = Default::default();
+        Ok(Self { writer, relaxed, reader, guests, reads, crowds })
     }
 
     /// In memory: the one connection is the database.
@@ -74,9 +73,9 @@ impl Sqlite {
         let writer =
             pool(1).min_connections(1).idle_timeout(None).max_lifetime(None).connect_with(options).await?;
         migrate(&writer).await?;
-        let (guests, reads, history) = Default::default();
+        let (guests, reads) = Default::default();
         let (reader, relaxed) = (writer.clone(), writer.clone());
-        Ok(Self { reader, relaxed, writer, guests, reads, history, crowds: None })
+        Ok(Self { reader, relaxed, writer, guests, reads, crowds: None })
     }
 
     /// A transaction that takes the write lock at once: none fails half way because another came first.

@@ -22,7 +22,7 @@ use crate::failure::stored;
 /// Lines of one transaction.
 const LINES_A_WRITE: usize = 1024;
 /// How long lines wait for others to be read and written with: history reads what waits from the log.
-const LINES_WAIT: Duration = Duration::from_millis(100);
+const LINES_WAIT: Duration = Duration::from_millis(250);
 /// How long mere progress waits: what a restart would read again.
 const PLACES_WAIT: Duration = Duration::from_secs(5);
 /// The pause before storage is asked again that failed.

@@ -72,6 +72,9 @@ impl OwnedZone {
                 let fact = tidings_world::input::Fact::Answer(number, answer);
                 self.step(Input::Fact(fact), batch);
             }
+            // Whoever asked has given up, and may have been told that nobody came in.
+            Work::Late(Late::Enter(one)) if is_over(&one.message) => refuse(one.message),
+            Work::Arrive(message, _) if is_over(&message) => refuse(message),
             // It was here when it was asked for, and has left since.
             Work::Late(Late::Enter(one)) if !one.looked_up && !self.rules.owns(one.arrival.id) => {
                 self.look_up(one)
@@ -369,6 +372,10 @@ impl OwnedZone {
         let now = Instant::now();
         self.waiting.retain(|_, (_, since)| now.duration_since(*since) < WAITING_TIME);
     }
+}
+
+fn is_over(message: &Message) -> bool {
+    message.time_left().is_some_and(|left| left.is_zero())
 }
 
 /// Requests that wait for one character on its way: more than a session has in flight.

@@ -46,6 +46,20 @@ struct Waiting {
     at: HashMap<About, usize>,
 }
 
+impl Waiting {
+    /// Takes out the places of facts that were replaced, once they are most of all.
+    fn close_up(&mut self) {
+        if self.facts.len() < PLACES_KEPT || self.facts.len() < 2 * self.at.len() {
+            return;
+        }
+        self.facts.retain(Option::is_some);
+        self.at = self.facts.iter().flatten().map(about).zip(0..).collect();
+    }
+}
+
+/// Places of facts below which replaced ones may stay: closing up is not worth it.
+const PLACES_KEPT: usize = 64;
+
 /// The facts that wait for one zone.
 #[derive(Default)]
 pub struct Inbox {
@@ -62,6 +76,7 @@ impl Inbox {
             waiting.facts[earlier] = None;
         }
         waiting.facts.push(Some(fact));
+        waiting.close_up();
         drop(waiting);
         self.wake.notify_one();
     }
@@ -167,6 +182,12 @@ mod tests {
         inbox.put(fact(1, Role::Player));
         assert_eq!(inbox.take(), vec![fact(2, Role::Builder), fact(1, Role::Player)]);
         assert_eq!(inbox.take(), vec![]);
+        for n in 0..100_000_u128 {
+            inbox.put(fact(n % 50, Role::Builder));
+            assert!(inbox.waiting.lock().facts.len() <= 2 * 50, "bounded by what they are about");
+        }
+        let last: Vec<_> = (0..50).map(|n| fact(n, Role::Builder)).collect();
+        assert_eq!(inbox.take(), last, "each once, in order");
     }
 
     #[test]

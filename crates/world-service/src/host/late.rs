@@ -178,24 +178,38 @@ pub async fn forward(shared: &Shared, message: Message, zone: &ZoneId) -> Late {
     Late::Done
 }
 
-/// Brings letters to another zone, and asks until there is an answer.
+/// Brings letters to another zone, and asks until there is an answer. Where they are refused together they are brought
+/// one by one, so that only what is refused by itself is given up.
 pub async fn post(shared: &Shared, from: ZoneId, to: ZoneId, letters: Vec<Letter>) -> Late {
     let last = letters.last().map_or(0, |letter| letter.number);
-    let fact = serde_json::to_string(&Fact::Letters(from, letters)).expect("a fact is JSON");
+    let alone = letters.len() == 1;
+    if let Err(error) = bring(shared, &from, &to, letters.clone()).await {
+        if alone {
+            given_up(&error);
+        } else {
+            for letter in letters {
+                if let Err(error) = bring(shared, &from, &to, vec![letter]).await {
+                    given_up(&error);
+                }
+            }
+        }
+    }
+    Late::Posted(to, last)
+}
+
+/// An error is a refusal: trying again would not help.
+async fn bring(shared: &Shared, from: &ZoneId, to: &ZoneId, letters: Vec<Letter>) -> Result<(), CallError> {
+    let fact = serde_json::to_string(&Fact::Letters(from.clone(), letters)).expect("a fact is JSON");
     let request = ZoneRequest { ask: Some(zone_request::Ask::Control(wire::Control { fact })) };
     let mut wait = RETRY_FIRST;
     loop {
-        match shared.caller.zone(&to, request.clone(), ZONE_DEADLINE).await {
-            Ok(_) => break,
-            Err(error) if !error.is_retryable() => {
-                given_up(&error);
-                break;
-            }
+        match shared.caller.zone(to, request.clone(), ZONE_DEADLINE).await {
+            Ok(_) => return Ok(()),
+            Err(error) if !error.is_retryable() => return Err(error),
             Err(error) => tracing::debug!(%to, %error, "letters did not come yet"),
         }
         backoff(&mut wait).await;
     }
-    Late::Posted(to, last)
 }
 
 /// Ends the sessions of an account.

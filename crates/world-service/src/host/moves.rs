@@ -108,6 +108,7 @@ async fn ask_target(
             return Late::Unanswered(to, Box::new(traveller));
         }
         metrics::counter!("tidings_zone_moves_repeated_total").increment(1);
+        wait = wait.min(until.saturating_duration_since(Instant::now()));
         backoff(&mut wait).await;
     }
 }
