@@ -60,7 +60,6 @@ impl Between {
         self.state.stale.lock().insert(subject.to_owned(), None);
     }
 
-    /// Whether there is an answer that will be given again.
     /// Waits until the edge asks for this.
     pub async fn until_asked(&self, what: &str) {
         let until = Instant::now() + Duration::from_secs(10);
@@ -70,6 +69,7 @@ impl Between {
         }
     }
 
+    /// Whether there is an answer that will be given again.
     fn is_frozen(&self, subject: &str) -> bool {
         self.state.stale.lock().get(subject).is_some_and(Option::is_some)
     }

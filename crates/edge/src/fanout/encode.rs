@@ -189,15 +189,7 @@ impl Encoder {
             }
         };
         let frame = self.shared_frame(audience, &mut event, message.seq);
-        Some(Encoded {
-            seq: message.seq,
-            audience: Arc::clone(audience),
-            frame,
-            author: event.from.as_ref().map_or(0, |from| hex(&from.account)),
-            channel: event.channel.as_str().into(),
-            always: event.always,
-            special: self.special(audience, &mut event, message.seq),
-        })
+        Some(self.encoded(audience, event, frame, message.seq))
     }
 
     /// What may be missed: an event without a place in the flow. `None` where it cannot be decoded or shows nothing.
@@ -205,15 +197,25 @@ impl Encoder {
         let mut event = wire::Event::decode(payload).ok()?;
         let text = event.text.take()?;
         let frame = self.event_frame(audience, &event, text, 0);
-        Some(Encoded {
-            seq: 0,
+        Some(self.encoded(audience, event, frame, 0))
+    }
+
+    fn encoded(
+        &self,
+        audience: &Arc<AudienceInfo>,
+        mut event: wire::Event,
+        frame: Bytes,
+        seq: u64,
+    ) -> Encoded {
+        Encoded {
+            seq,
             audience: Arc::clone(audience),
             frame,
             author: event.from.as_ref().map_or(0, |from| hex(&from.account)),
             channel: event.channel.as_str().into(),
             always: event.always,
-            special: self.special(audience, &mut event, 0),
-        })
+            special: self.special(audience, &mut event, seq),
+        }
     }
 
     /// A text in the server's voice.

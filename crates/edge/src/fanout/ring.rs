@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::encode::Encoded;
 
-/// Events kept for each open audience: minutes of talk.
+/// Events kept for each open audience: more than a busy room says before they are forgotten by age.
 pub const RING_EVENTS_MAX: usize = 512;
 /// Bytes of frames kept for each open audience.
 pub const RING_BYTES_MAX: usize = 256 * 1024;
@@ -62,5 +62,43 @@ impl Ring {
     pub fn after(&self, seq: u64) -> impl Iterator<Item = &Arc<Encoded>> {
         let start = self.events.partition_point(|event| event.seq <= seq);
         self.events.range(start..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::interner::AudienceInfo;
+    use super::*;
+
+    fn event(seq: u64) -> Arc<Encoded> {
+        let audience = "room.town_hall".parse().expect("an audience");
+        Arc::new(Encoded {
+            seq,
+            audience: Arc::new(AudienceInfo { id: 1, audience }),
+            frame: bytes::Bytes::from_static(b"frame"),
+            author: 0,
+            channel: "say".into(),
+            always: false,
+            special: None,
+        })
+    }
+
+    #[test]
+    fn what_is_forgotten_is_known_to_be_missing() {
+        let mut ring = Ring::new(2);
+        [3, 5, 8].map(event).into_iter().for_each(|event| ring.push(event));
+        let after = |ring: &Ring, seq| ring.after(seq).map(|event| event.seq).collect::<Vec<_>>();
+        assert_eq!((ring.complete_after(), after(&ring, 3)), (2, vec![5, 8]));
+        ring.forget(6);
+        assert_eq!((ring.complete_after(), after(&ring, 0)), (5, vec![8]));
+        ring.forget(100);
+        assert_eq!((ring.complete_after(), after(&ring, 0), ring.bytes), (8, vec![], 0));
+    }
+
+    #[test]
+    fn the_oldest_give_way() {
+        let mut ring = Ring::new(0);
+        (1..=RING_EVENTS_MAX as u64 + 1).map(event).for_each(|event| ring.push(event));
+        assert_eq!((ring.complete_after(), ring.after(0).count()), (1, RING_EVENTS_MAX));
     }
 }
