@@ -119,10 +119,9 @@ impl House {
         Bus::new(Arc::clone(&self.between) as _, Arc::new(subjects::registry(None).unwrap()))
     }
 
-    /// A room's log.
-    pub fn room_log(&self, room: &str) -> Subject {
-        let audience = format!("room.{room}").parse().unwrap();
-        Subjects(self.bus.registry()).log(&audience).unwrap()
+    /// An audience's log.
+    pub fn log(&self, audience: &str) -> Subject {
+        Subjects(self.bus.registry()).log(&audience.parse().unwrap()).unwrap()
     }
 
     /// Tells edges that an account's mutes changed elsewhere.

@@ -99,7 +99,7 @@ async fn who_follows_a_log_with_a_hole_comes_back_to_a_fresh_state() {
     ann.hears("Ben says: before").await.unwrap();
     let (address, secret, position) = ann.connection.resume_point();
     ben.does("say lost").await.unwrap();
-    let log = house.room_log("town_hall");
+    let log = house.log("room.town_hall");
     let last = house.bus.last(&log).await.unwrap().unwrap().seq;
     house.bus.trim(&log, last).await.unwrap();
     house.between.hole(log, position.seq, last + 1);

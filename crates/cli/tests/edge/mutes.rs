@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use prost::Message as _;
+use tidings_bus::Append;
 use tidings_client::Connection;
 use tidings_client::frames::What;
+use tidings_protocol::Text;
+use tidings_protocol::proto::world::v1::{Actor, Event, MuteChange};
 use tidings_storage::{Mute, Record, Stamp};
 use tidings_test_support::Player;
 
@@ -88,8 +92,27 @@ async fn a_mute_holds_at_once_for_all_characters_of_the_account() {
     house.between.freeze(MUTES);
     house.mutes_changed(&house.account("Ann").await.to_string()).await;
     house.between.frozen(MUTES).await;
-    ann.does("mute Ben").await.unwrap();
-    ben.does("say unheard").await.unwrap();
+    // A mute and a line right behind it, in one commit: nothing passes from shard to shard between the two.
+    let (ann_id, ben_id) = (house.account("Ann").await, house.account("Ben").await);
+    let mute = MuteChange {
+        account: ann_id.to_string(),
+        target_account: ben_id.to_string(),
+        ..MuteChange::default()
+    };
+    let muted = Event { kind: "event.muted".into(), mute: Some(mute), ..Event::default() };
+    let from = Actor { name: "Ben".into(), account: ben_id.to_string(), ..Actor::default() };
+    let line = Event {
+        kind: "chat.say".into(),
+        from: Some(from),
+        text: Some(Text::new("chat.say").with("name", "Ben").with("text", "unheard").into()),
+        channel: "say".into(),
+        ..Event::default()
+    };
+    let own_log = house.log(&format!("player.{}", ann.connection.welcome().character.id));
+    let batch = [(own_log, muted), (house.log("room.town_hall"), line)];
+    let batch = batch.map(|(subject, event)| Append { subject, payload: event.encode_to_vec().into() });
+    house.bus.commit(batch.into(), Vec::new()).await.unwrap();
+    ben.does("say unheard too").await.unwrap();
     for player in others.iter_mut().chain([&mut ann]) {
         assert_eq!(said(player.lines().await), Vec::<String>::new(), "{}", player.name);
     }

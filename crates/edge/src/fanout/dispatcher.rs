@@ -262,7 +262,11 @@ impl Dispatcher {
         let mut shares: Vec<Vec<Arc<Encoded>>> = self.shards.iter().map(|_| Vec::new()).collect();
         for event in round.drain(..) {
             let Some(open) = self.open.get_mut(&event.audience.id) else { continue };
-            let to: Vec<usize> = open.shards().collect();
+            // An account may have sessions in any shard, and what it mutes holds in all of them from here on.
+            let to: Vec<usize> = match event.mute() {
+                Some(_) => (0..self.shards.len()).collect(),
+                None => open.shards().collect(),
+            };
             for shard in &to {
                 shares[*shard].push(Arc::clone(&event));
             }

@@ -158,6 +158,11 @@ impl Encoded {
     pub fn change(&self) -> Option<&Change> {
         self.special.as_ref().and_then(|special| special.change.as_ref())
     }
+
+    /// The mute it carries.
+    pub fn mute(&self) -> Option<&Mute> {
+        self.special.as_ref().and_then(|special| special.mute.as_ref())
+    }
 }
 
 /// 32 hexadecimal digits; 0 for anything else.

@@ -34,6 +34,9 @@ impl Inner {
         if let Some(change) = event.change() {
             self.count_holds(change);
         }
+        if let Some(mute) = event.mute() {
+            self.apply_mute(mute);
+        }
         let Some(members) = self.audiences.get(&event.audience.id) else { return };
         let mutable = event.author != 0 && !event.always && members.muting > 0;
         if event.is_uniform() && members.unsettled == 0 && !mutable {
@@ -125,7 +128,9 @@ impl Inner {
                 mine = true;
             }
             if self.is_own_log(key, event) {
-                self.act_before(key, special);
+                if let Some(change) = &special.change {
+                    self.change_audiences(key, change);
+                }
             }
         }
         if let Some(own) = own {
@@ -170,16 +175,6 @@ impl Inner {
     fn is_own_log(&self, key: u32, event: &Encoded) -> bool {
         let session = self.conns.get(key as usize).and_then(|conn| conn.session_ref());
         session.is_some_and(|session| event.audience.audience == Audience::Player(session.character))
-    }
-
-    /// What changes what is heard, before anything of the event is shown.
-    fn act_before(&mut self, key: u32, special: &Special) {
-        if let Some(change) = &special.change {
-            self.change_audiences(key, change);
-        }
-        if let Some(mute) = &special.mute {
-            self.apply_mute(key, mute);
-        }
     }
 
     /// A reply was shown: the next command may go.

@@ -143,8 +143,6 @@ pub enum Todo {
     Need(u64),
     /// There are mutes to be loaded.
     LoadMutes,
-    /// An account changed a mute here: its sessions in other shards have to know.
-    TellMutes(u128),
 }
 
 impl Shard {

@@ -70,23 +70,20 @@ impl Inner {
         }
     }
 
-    /// A mute of the session's own account, from its character's log.
-    pub(crate) fn apply_mute(&mut self, key: u32, mute: &Mute) {
-        let Some(session) = self.conns.get(key as usize).and_then(|conn| conn.session_ref()) else { return };
-        if session.account.as_u128() != mute.account {
-            return;
-        }
-        // While it is not known that storage has it, it is laid over what is loaded.
+    /// A mute, from the log of the character whose command it was: it comes to every shard at its place in the flow.
+    /// While it is not known that storage has it, it is laid over what is loaded.
+    pub(crate) fn apply_mute(&mut self, mute: &Mute) {
         self.shared.recent_mutes.note(mute, Instant::now());
-        session.mutes.borrow_mut().change(mute);
-        self.count_muting(mute.account);
-        self.todo.push(Todo::TellMutes(mute.account));
+        if let Some(entry) = self.mutes.get(&mute.account) {
+            entry.set.borrow_mut().change(mute);
+            self.count_muting(mute.account);
+        }
     }
 
     /// What a joining session missed may say more of its mutes than storage knows yet: then they are loaded again
     /// before anything is judged by them.
     pub(crate) fn note_missed_mutes(&mut self, account: u128, missed: &Held) {
-        let changes = missed.iter().filter_map(|event| event.special.as_ref()?.mute.as_ref());
+        let changes = missed.iter().filter_map(|event| event.mute());
         let mut changed = false;
         for mute in changes.filter(|mute| mute.account == account) {
             self.shared.recent_mutes.note(mute, Instant::now());

@@ -6,7 +6,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::conn::At;
 use super::{Shard, Todo};
-use crate::fanout::{ToDispatcher, ToShard};
+use crate::fanout::ToDispatcher;
 use crate::session;
 
 impl Shard {
@@ -52,24 +52,10 @@ impl Shard {
             Todo::Reread(at, seq) => drop(self.tasks.spawn_local(session::reread(shard, at, seq))),
             Todo::Ended(ended) => drop(self.tasks.spawn_local(session::ended(shard, ended))),
             Todo::LoadMutes => drop(self.tasks.spawn_local(session::load_mutes(shard))),
-            Todo::TellMutes(account) => self.tell_other_shards(account),
             Todo::Release(audience, holds) => {
                 self.tell_dispatcher(ToDispatcher::Release { shard: self.index, audience, holds });
             }
             Todo::Need(seq) => self.tell_dispatcher(ToDispatcher::Need { shard: self.index, seq }),
-        }
-    }
-
-    /// Other characters of the account may be in other shards of this process; storage is behind what they have to know.
-    fn tell_other_shards(&self, account: u128) {
-        let others = self.shared.shards().iter().enumerate().filter(|(index, _)| *index != self.index);
-        for (_, queue) in others {
-            if let Err(TrySendError::Full(message)) = queue.try_send(ToShard::Mutes(account)) {
-                let queue = queue.clone();
-                self.tasks.spawn_local(async move {
-                    let _ = queue.send(message).await;
-                });
-            }
         }
     }
 
