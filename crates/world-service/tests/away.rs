@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use common::player::Player;
 use common::{Ground, LEASE};
+use prost::Message as _;
+use tidings_bus::Pattern;
+use tidings_protocol::proto::world::v1::{ZoneReply, zone_reply};
+use tidings_service::Subjects;
 use tidings_storage::Role;
 use tidings_world_service::{HostConfig, Hosts};
 
@@ -96,6 +100,39 @@ async fn one_who_walks_to_a_zone_that_is_away_stays_and_reads_why() {
     let went = async || ann.reads(&ground, &format!("{:?}", std::time::Instant::now()), "north").await;
     until("the hill is there again", async || went().await == "You go north.").await;
     assert!(is_in(&ground, &ann, "hill_foot").await);
+}
+
+/// What was asked for before a move was given up may still be on its way. It is refused before it is decided: a zone
+/// that decided it would fail in its commit, and lose its people's patience while it is loaded anew.
+#[tokio::test]
+async fn a_move_that_was_given_up_is_refused_and_its_target_goes_on() {
+    let ground = Ground::in_memory().await;
+    let subjects = Subjects(ground.bus.registry());
+    let hill = subjects.zone_commands(&"hill".parse().unwrap()).unwrap();
+    take_away(&ground, "hill").await;
+    let _hosts = start(&ground, "a");
+    let mut asked = ground.bus.subscribe(&Pattern::from(&hill), 64).await.unwrap();
+    let ann = Player::new(&ground, 1, "Ann").await;
+    ann.enter(&ground).await;
+    ann.types("1", "east").await;
+    let refused = ann.reads(&ground, "2", "north").await;
+    assert_eq!(refused, "That place cannot be reached at the moment. Please try again.");
+    let stale = asked.next().await.unwrap();
+    drop(asked);
+    give_back(&ground, "hill").await;
+    let ben = Player { zone: "hill".parse().unwrap(), ..Player::new(&ground, 2, "Ben").await };
+    ben.enter(&ground).await;
+    assert_eq!(ben.reads(&ground, "1", "say hello").await, "You say: hello");
+    let loaded =
+        async || ground.bus.last(&subjects.zone_owner(&ben.zone).unwrap()).await.unwrap().unwrap().seq;
+    let before = loaded().await;
+    let answer = ground.bus.request(&hill, stale.payload, Vec::new(), SOON).await.unwrap();
+    let answer = ZoneReply::decode(answer).unwrap().answer;
+    let Some(zone_reply::Answer::Refusal(error)) = answer else { panic!("{answer:?}") };
+    assert_eq!(error.code, "unavailable");
+    assert_eq!(ben.reads(&ground, "2", "say still here").await, "You say: still here");
+    assert_eq!(loaded().await, before, "the zone was loaded anew");
+    assert!(is_in(&ground, &ann, "town_gate").await);
 }
 
 #[tokio::test]

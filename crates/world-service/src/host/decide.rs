@@ -44,7 +44,7 @@ impl OwnedZone {
         self.tick();
         self.figures.waiting.set(self.work.len() as f64);
         while !batch.is_full() {
-            let alone = matches!(self.work.front(), Some(Work::Arrive(..)));
+            let alone = matches!(self.work.front(), Some(Work::Late(Late::Arrive(..))));
             if alone && batch.inputs > 0 {
                 break;
             }
@@ -74,7 +74,7 @@ impl OwnedZone {
             }
             // Whoever asked has given up, and may have been told that nobody came in.
             Work::Late(Late::Enter(one)) if is_over(&one.message) => refuse(one.message),
-            Work::Arrive(message, _) if is_over(&message) => refuse(message),
+            Work::Late(Late::Arrive(message, _)) if is_over(&message) => refuse(message),
             // It was here when it was asked for, and has left since.
             Work::Late(Late::Enter(one)) if !one.looked_up && !self.rules.owns(one.arrival.id) => {
                 self.look_up(one)
@@ -85,6 +85,7 @@ impl OwnedZone {
                 let command = Command { origin, character, ask };
                 self.ask(message, Kind::Enter(view_locale), command, batch);
             }
+            Work::Late(Late::Arrive(message, arrive)) => self.arrive(message, *arrive, batch),
             Work::Late(Late::Moved(moved)) => self.moved(*moved, batch),
             Work::Late(Late::Unanswered(to, traveller)) => self.unanswered.push((to, traveller)),
             Work::Late(Late::Posted(to, number)) => {
@@ -97,7 +98,6 @@ impl OwnedZone {
                 self.step(Input::Fact(fact), batch);
                 batch.due.push((message, Due::Done));
             }
-            Work::Arrive(message, arrive) => self.arrive(message, *arrive, batch),
         }
     }
 
@@ -273,7 +273,7 @@ impl OwnedZone {
     }
 
     /// The answer about a move that was let in before.
-    fn known_move(&self, move_id: &str) -> Option<zone_reply::Answer> {
+    pub(super) fn known_move(&self, move_id: &str) -> Option<zone_reply::Answer> {
         let seq = self.moves.find(move_id).or(self.rules.knows_move(move_id).then_some(self.last_seq))?;
         Some(zone_reply::Answer::Handover(wire::HandoverDone { accepted: true, seq, unknown: false }))
     }

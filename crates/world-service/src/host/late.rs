@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tidings_bus::Message;
+use tidings_bus::{Error as BusError, Message};
 use tidings_protocol::proto::services::v1::{self as services, HistoryRequest};
 use tidings_protocol::proto::world::v1::{self as wire, ZoneRequest, zone_request};
 use tidings_protocol::{AccountId, ZoneId};
@@ -14,8 +14,9 @@ use tidings_world::input::{
 };
 use tidings_world::output::{MuteChange, Query};
 
-use super::requests;
+use super::requests::{self, Arrive};
 use super::shared::Shared;
+use super::zone::refuse;
 use crate::convert;
 
 /// How long a service has for a question: within a command's deadline, with room for the commit.
@@ -33,6 +34,8 @@ pub enum Late {
     Answer(u64, Answer),
     /// A character that enters, with what its account brings.
     Enter(Entering),
+    /// A character that comes from another zone: a commit of its own, since it has a second fence.
+    Arrive(Message, Box<Arrive>),
     /// A move's outcome: at which sequence the target let it in, or not at all.
     Moved(Box<Moved>),
     /// A move that the target did not answer.
@@ -166,6 +169,22 @@ async fn brought(shared: &Shared, account: AccountId) -> Result<(Vec<MuteChange>
             .map_err(storage_failed)?;
     let silenced = stored.and_then(|account| account.silenced_until_ms).filter(|until| *until > now);
     Ok((mutes.into_iter().map(convert::mute_change).collect(), silenced))
+}
+
+/// Looks whether a move is asked for under its zone's last ownership. One that is not was given up, or will be asked
+/// for again: it is refused before it is decided, since its commit would fail and the zone would be loaded anew.
+pub async fn arrive(shared: &Shared, message: Message, arrive: Box<Arrive>) -> Late {
+    match owner_of(shared, &arrive.from).await {
+        Ok(owner) if owner == arrive.owner_seq => return Late::Arrive(message, arrive),
+        Ok(_) => refuse(message),
+        Err(error) => drop(message.respond(requests::refusal(error.into()))),
+    }
+    Late::Done
+}
+
+async fn owner_of(shared: &Shared, zone: &ZoneId) -> Result<u64, BusError> {
+    let last = shared.bus.last(&shared.logs(zone)?.owner).await?;
+    Ok(last.map_or(0, |message| message.seq))
 }
 
 /// Hands a request on to the owner of another zone, and its answer back.

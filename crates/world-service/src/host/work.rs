@@ -7,7 +7,7 @@ use tidings_world::Output;
 use tidings_world::input::{Command, Fact, Timer};
 
 use super::late::Late;
-use super::requests::{Arrive, Kind};
+use super::requests::Kind;
 
 /// One thing to decide.
 pub enum Work {
@@ -25,16 +25,15 @@ pub enum Work {
     Ask(Message, Kind, Command),
     /// A fact that is asked for by a request.
     Tell(Message, Fact),
-    /// A character comes from another zone: a commit of its own, since it has a second fence.
-    Arrive(Message, Box<Arrive>),
 }
 
 impl Work {
     /// Who waits for an answer.
     pub fn into_message(self) -> Option<Message> {
         match self {
-            Self::Ask(message, ..) | Self::Tell(message, _) | Self::Arrive(message, _) => Some(message),
+            Self::Ask(message, ..) | Self::Tell(message, _) => Some(message),
             Self::Late(Late::Enter(entering)) => Some(entering.message),
+            Self::Late(Late::Arrive(message, _)) => Some(message),
             Self::Wake | Self::Woken(_) | Self::Fact(_) | Self::Timer(_) | Self::Late(_) => None,
         }
     }

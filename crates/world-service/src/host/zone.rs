@@ -25,7 +25,7 @@ use super::inbox::Inbox;
 use super::late::{self, Entering, Late, UnderWay};
 use super::owner::End;
 use super::record::Moves;
-use super::requests::{self, Request};
+use super::requests::{self, Arrive, Request};
 use super::shared::{Logs, Shared};
 use super::work::Work;
 use super::writer::Writer;
@@ -244,7 +244,7 @@ impl OwnedZone {
             }
             Ok(Request::State(query)) => self.show(message, &query),
             Ok(Request::Move(id)) => self.tell_move(message, &id),
-            Ok(Request::Arrive(arrive)) => self.work.push_back(Work::Arrive(message, arrive)),
+            Ok(Request::Arrive(arrive)) => self.come(message, arrive),
             Ok(Request::Tell(fact)) => self.work.push_back(Work::Tell(message, fact)),
             Err(error) => {
                 self.figures.malformed.increment(1);
@@ -260,6 +260,15 @@ impl OwnedZone {
         }
         let shared = Arc::clone(&self.shared);
         self.under_way.push(async move { late::enter(&shared, entering).await }.boxed());
+    }
+
+    /// A character comes from another zone, or has come: its zone did not hear the answer.
+    fn come(&mut self, message: Message, arrive: Box<Arrive>) {
+        if let Some(answer) = self.known_move(&arrive.traveller.move_id) {
+            return drop(message.respond(requests::answer(answer)));
+        }
+        let shared = Arc::clone(&self.shared);
+        self.under_way.push(async move { late::arrive(&shared, message, arrive).await }.boxed());
     }
 
     /// The character that enters is in another zone already: its owner answers, and says where.
