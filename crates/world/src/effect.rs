@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, ZoneId};
 
-use crate::input::{Fact, Generation, Millis, Plan, Role, Traveller};
+use crate::input::{Fact, Generation, Millis, Party, Plan, Silence, Traveller};
 use crate::limits::{DEPARTED_MAX, MOVES_MAX, NPC_LINES_A_MINUTE, Verb};
 use crate::output::{MuteChange, Persist, RemoteAct};
 use crate::state::{Invitation, Lost, Outcome, Pending, Person, Settings, State};
@@ -32,11 +32,10 @@ pub(crate) enum Change {
     Settings(CharacterId, Settings),
     Mute(CharacterId, MuteChange),
     ReplyTo(CharacterId, String),
-    Silenced(AccountId, Option<Millis>),
-    Role(AccountId, Role),
+    Silenced(AccountId, Silence),
     Frozen(CharacterId, Option<Box<Traveller>>),
     Arrived(Box<Person>, String),
-    Party(PartyId, Vec<CharacterId>),
+    Party(PartyId, Party),
     Joined(CharacterId, Option<PartyId>),
     Invited(CharacterId, Invitation),
     Uninvited(CharacterId, Option<PartyId>),
@@ -78,14 +77,8 @@ impl State {
                     self.seat(*who, to.clone(), true);
                 }
             }
-            Change::Silenced(account, until) => {
-                self.here(*account).for_each(|person| person.silenced = *until);
-            }
-            Change::Role(account, role) => {
-                self.here(*account).for_each(|person| person.role = *role);
-            }
-            Change::Party(party, members) if members.is_empty() => drop(self.parties.remove(party)),
-            Change::Party(party, members) => drop(self.parties.insert(*party, members.clone())),
+            Change::Silenced(account, silence) => self.silence(*account, silence),
+            Change::Party(id, party) => self.party(*id, party),
             Change::Pending(key, Some(pending)) => {
                 drop(self.invitations.insert(key.clone(), pending.clone()))
             }
@@ -103,12 +96,6 @@ impl State {
             Change::NpcAt(..) | Change::NpcBound(..) | Change::NpcLine(..) => self.apply_npc(change),
             _ => self.apply_person(change),
         }
-    }
-
-    /// The characters of an account, but those on their way: of them, what is decided later is the target's.
-    fn here(&mut self, account: AccountId) -> impl Iterator<Item = &mut Person> {
-        let here = move |person: &&mut Person| person.account == account && person.frozen.is_none();
-        self.people.values_mut().map(Box::as_mut).filter(here)
     }
 
     fn enter(&mut self, person: &Person) {

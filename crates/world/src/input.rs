@@ -124,12 +124,10 @@ pub enum Fact {
     Absent(CharacterId),
     /// The answer to a [`Query`](crate::output::Query) that the zone asked under this number.
     Answer(u64, Answer),
-    /// An account's role changed.
-    Role(AccountId, Role),
-    /// An account may not speak until then (Unix milliseconds); `None`: it may again.
-    Silenced(AccountId, Option<Millis>),
-    /// A party's members, in the order they joined, the leader first; empty: it was disbanded.
-    Party(PartyId, Vec<CharacterId>),
+    /// An account may not speak, or may again.
+    Silenced(AccountId, Silence),
+    /// A party's members.
+    Party(PartyId, Party),
     /// When the server goes down, or that it does not.
     Shutdown(Plan),
     /// The host drains: characters stay, timers of grace stop.
@@ -154,15 +152,43 @@ pub struct Letter {
     pub fact: Fact,
 }
 
-/// When the server goes down, as far as a zone knows. Of two that were made, the later counts, everywhere.
+/// When something that every zone is told was decided, and where. Of two on the same thing the later counts, in every
+/// zone, however they cross.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Made {
+    /// By the clock of the zone that decided it.
+    pub at: Millis,
+    /// That zone.
+    pub by: ZoneId,
+}
+
+/// When the server goes down, as far as a zone knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// When it was made: by the clock of the zone that made it.
-    pub made: Millis,
-    /// The zone that made it: it reminds everyone.
-    pub by: ZoneId,
+    /// Its maker reminds everyone.
+    pub made: Made,
     /// When the server goes down; `None`: not at all.
     pub at: Option<Millis>,
+}
+
+/// Whether an account may speak.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// The last word on it.
+    pub made: Made,
+    /// Not until then (Unix milliseconds); `None`: it may.
+    pub until: Option<Millis>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Who is in a party.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Party {
+    /// The last word on it.
+    pub made: Made,
+    /// In the order they joined, the leader first; empty: it was disbanded.
+    pub members: Vec<CharacterId>,
 }
 
 /// Who is in the world and where.

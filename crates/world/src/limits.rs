@@ -23,6 +23,11 @@ pub const DEPARTED_MAX: usize = 256;
 pub const MOVES_MAX: usize = 4_096;
 /// Letters that wait for other zones: an hour of a busy zone's, while one is away.
 pub const OUTBOX_MAX: usize = 4_096;
+/// Accounts whose last silence, or its end, a zone remembers beyond those who are in it: the words of weeks. What
+/// crosses them comes within seconds, or when a zone that was away is back.
+pub const SILENCES_MAX: usize = 1_024;
+/// Parties that are no more which a zone remembers, so that a list that crossed the end does not bring one back.
+pub const PARTIES_GONE_MAX: usize = 1_024;
 /// Acts that wait for a character on its way between zones: more than a few seconds bring.
 pub const BEHIND_MAX: usize = 64;
 /// Aliases of a character: more is a mistake of a script.

@@ -6,7 +6,7 @@ use tidings_protocol::{Audience, CharacterId, PartyId, RoomId, Text, ZoneId};
 
 use crate::content::model::Direction;
 use crate::effect::Change;
-use crate::input::{Fact, Handover, Origin, Timer, Traveller};
+use crate::input::{Fact, Handover, Origin, Party, Timer, Traveller};
 use crate::npc;
 use crate::output::{Event, Output};
 use crate::party;
@@ -44,7 +44,7 @@ struct Body {
     person: Person,
     story: Story,
     #[serde(default)]
-    party: Option<(PartyId, Vec<CharacterId>)>,
+    party: Option<(PartyId, Party)>,
 }
 
 /// A character goes in a direction.
@@ -153,9 +153,7 @@ fn announce(
 
 fn send_away(turn: &mut Turn<'_>, id: CharacterId, to: &RoomId, story: Story, origin: &Origin) {
     let Some(person) = turn.person(id) else { return };
-    let party = person
-        .party
-        .and_then(|party| turn.zone.state.parties.get(&party).map(|members| (party, members.clone())));
+    let party = person.party.and_then(|id| turn.zone.state.parties.get(&id).map(|party| (id, party.clone())));
     let body = Body { person: person.clone(), story, party };
     let from = person.room.clone();
     let traveller = Box::new(Traveller {
@@ -211,16 +209,20 @@ fn arrive(turn: &mut Turn<'_>, traveller: Traveller) {
         person.outcomes.remember(Outcome { origin, ok: true, text: story.own.clone() });
     }
     let lost = person.lost;
-    // What this zone was told of the party since is newer than what the traveller carries.
-    let told = party.as_ref().and_then(|(party, _)| turn.zone.state.parties.get(party));
-    if told.is_some_and(|members| !members.contains(&id)) {
+    // Whichever is later, what this zone was told or what the traveller brings.
+    if let Some((id, party)) = party {
+        party::told(turn, id, party);
+    }
+    let state = &turn.zone.state;
+    let party = person.party.and_then(|party| state.parties.get(&party));
+    if party.is_some_and(|party| !party.members.contains(&id)) {
         person.party = None;
     }
-    let untold = party.filter(|_| told.is_none());
-    turn.apply(Change::Arrived(Box::new(person), move_id));
-    if let Some((party, members)) = untold {
-        turn.apply(Change::Party(party, members));
+    let told = state.silences.get(&person.account);
+    if told.is_some_and(|told| person.silenced.as_ref().is_none_or(|brought| brought.made < told.made)) {
+        person.silenced = told.cloned();
     }
+    turn.apply(Change::Arrived(Box::new(person), move_id));
     if let Some(lost) = lost {
         turn.timer(Timer::Grace(id, lost.grace), Some(lost.until.max(turn.now)));
     }

@@ -6,7 +6,7 @@ use tidings_protocol::{AccountId, Audience, CharacterId, PartyId, RoomId, Text, 
 
 use crate::content::model::Direction;
 use crate::effect::Effect;
-use crate::input::{Letter, Millis, Origin, Present, Role, Timer, Traveller};
+use crate::input::{Letter, Millis, Origin, Present, Timer, Traveller};
 
 /// One output of [`step`](crate::zone::step). The host commits effects and events as one batch, in order, and
 /// acts on the others after the commit.
@@ -207,10 +207,6 @@ pub enum RemoteAct {
         /// How long the invitation holds.
         until: Millis,
     },
-    /// Its account's role changed.
-    Role(Role),
-    /// Its account may not speak until then; `None`: it may again.
-    Silenced(Option<Millis>),
     /// Its account muted somebody or something.
     Mute(MuteChange),
 }

@@ -5,7 +5,7 @@ use tidings_protocol::{Audience, CharacterId, PartyId, Text};
 
 use crate::commands::{self, Call, Done, Ran, teleport};
 use crate::effect::Change;
-use crate::input::{Fact, Present, Timer};
+use crate::input::{Fact, Party, Present, Timer};
 use crate::limits::{INVITATION_MS, PARTY_MEMBERS_MAX};
 use crate::names::same;
 use crate::output::{Event, RemoteAct};
@@ -17,7 +17,7 @@ use crate::text::{plain, seconds, t, t1};
 use crate::turn::Turn;
 
 fn members(turn: &Turn<'_>, party: PartyId) -> Vec<CharacterId> {
-    turn.zone.state.parties.get(&party).cloned().unwrap_or_default()
+    turn.zone.state.parties.get(&party).map(|party| party.members.clone()).unwrap_or_default()
 }
 
 /// The party one is in and its members; a party that nobody knows of holds oneself.
@@ -29,13 +29,24 @@ fn mine(turn: &Turn<'_>, who: CharacterId) -> Option<(PartyId, Vec<CharacterId>)
 
 /// Sets the members here and tells every other zone.
 fn set(turn: &mut Turn<'_>, party: PartyId, members: Vec<CharacterId>) {
-    post::post_to_all(turn, &Fact::Party(party, members.clone()));
-    told(turn, party, members);
+    let known = turn.zone.state.parties.get(&party).map(|party| &party.made);
+    let now = Party { made: turn.made(known), members };
+    post::post_to_all(turn, &Fact::Party(party, now.clone()));
+    told(turn, party, now);
 }
 
-/// A party's members are these: people of this zone join or leave it accordingly. Every zone knows every party:
-/// whoever accepts an invitation does so where they are.
-pub(crate) fn told(turn: &mut Turn<'_>, party: PartyId, members: Vec<CharacterId>) {
+/// A party's members are these, unless a later word is known. Every zone knows every party: whoever accepts an
+/// invitation does so where they are.
+pub(crate) fn told(turn: &mut Turn<'_>, id: PartyId, party: Party) {
+    if turn.zone.state.parties.get(&id).is_none_or(|known| known.made < party.made) {
+        turn.apply(Change::Party(id, party));
+        follow(turn, id);
+    }
+}
+
+/// People of this zone join or leave a party as its members say.
+fn follow(turn: &mut Turn<'_>, party: PartyId) {
+    let members = members(turn, party);
     let people = turn.zone.state.everyone();
     let changes: Vec<(CharacterId, bool)> = people
         .filter(|person| person.frozen.is_none())
@@ -45,11 +56,6 @@ pub(crate) fn told(turn: &mut Turn<'_>, party: PartyId, members: Vec<CharacterId
             _ => None,
         })
         .collect();
-    let known = turn.zone.state.parties.get(&party);
-    if known.map_or(members.is_empty(), |old| *old == members) && changes.is_empty() {
-        return;
-    }
-    turn.apply(Change::Party(party, members));
     for (id, joins) in changes {
         let before = turn.zone.audiences(id);
         turn.apply(Change::Joined(id, joins.then_some(party)));
@@ -148,9 +154,9 @@ pub(crate) fn invited(
 
 /// A character stays that was to go: what its party became meanwhile is so for it too.
 pub(crate) fn stays(turn: &mut Turn<'_>, id: CharacterId) {
-    let Some(party) = turn.person(id).and_then(|person| person.party) else { return };
-    let members = members(turn, party);
-    told(turn, party, members);
+    if let Some(party) = turn.person(id).and_then(|person| person.party) {
+        follow(turn, party);
+    }
 }
 
 /// An invitation was not taken up in time.

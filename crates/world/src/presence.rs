@@ -5,7 +5,7 @@ use tidings_protocol::{Audience, CharacterId, CloseCode, RoomId, Text};
 
 use crate::commands::shutdown;
 use crate::effect::Change;
-use crate::input::{Arrival, Generation, Millis, Origin, Timer};
+use crate::input::{Arrival, Generation, Made, Millis, Origin, Silence, Timer};
 use crate::movement::{self, Story};
 use crate::npc;
 use crate::output::{Event, Output, Reply};
@@ -33,6 +33,9 @@ fn enter_anew(turn: &mut Turn<'_>, origin: &Origin, arrival: Arrival) {
         let text = t1("refuse.no_room", "name", turn.zone.id.as_str());
         return turn.out.push(Output::Reply(Reply { origin: origin.clone(), ok: false, text }));
     };
+    // What a zone was told is newer than what storage has, or is followed by what storage has in a moment.
+    let told = turn.zone.state.silences.get(&arrival.account).cloned();
+    let silenced = told.or_else(|| arrival.silenced.map(|until| stored_silence(turn, until)));
     let person = Person {
         id: arrival.id,
         name: arrival.name,
@@ -46,7 +49,7 @@ fn enter_anew(turn: &mut Turn<'_>, origin: &Origin, arrival: Arrival) {
         losses: 0,
         kept: serde_json::from_str(&arrival.state).unwrap_or_default(),
         mutes: arrival.mutes,
-        silenced: arrival.silenced,
+        silenced,
         party: None,
         invited: Vec::new(),
         flood: Default::default(),
@@ -76,6 +79,12 @@ fn enter_anew(turn: &mut Turn<'_>, origin: &Origin, arrival: Arrival) {
     turn.keep(id);
     turn.timer(Timer::Beat, Some(turn.now + BEAT_MS));
     npc::greet(turn, id);
+}
+
+/// A silence of which it is not known when it was made: any word of it is later.
+fn stored_silence(turn: &Turn<'_>, until: Millis) -> Silence {
+    let made = Made { at: 0, by: turn.zone.id.clone() };
+    Silence { made, until: Some(until), reason: String::new() }
 }
 
 /// Where one enters: where it was, else the world's start, else the zone's first room.
@@ -251,7 +260,7 @@ pub(crate) fn audiences_event(
     }
 }
 
-/// A change of role or party: other audiences in the same place.
+/// A change of party: other audiences in the same place.
 pub(crate) fn audiences_changed(turn: &mut Turn<'_>, id: CharacterId, before: Vec<Audience>) {
     let after = turn.zone.audiences(id);
     if before != after {

@@ -1,16 +1,15 @@
-//! What reaches a zone from elsewhere: presence, roles, sanctions, parties, answers, letters, and what is done to a
+//! What reaches a zone from elsewhere: presence, sanctions, parties, answers, letters, and what is done to a
 //! character wherever it is.
 
 use tidings_protocol::{AccountId, CharacterId};
 
 use crate::commands::{self, shutdown, teleport};
 use crate::effect::Change;
-use crate::input::{Fact, Millis, Present, Role};
-use crate::output::{Actor, RemoteAct};
+use crate::input::{Fact, Present, Role, Silence};
+use crate::output::{Actor, Persist, RemoteAct};
 use crate::party;
 use crate::post;
 use crate::presence;
-use crate::state::Person;
 use crate::turn::{Turn, happened_to};
 
 /// How often an act follows a character that has gone on before it came: more than one walks in that time, few
@@ -31,9 +30,8 @@ pub(crate) fn fact(turn: &mut Turn<'_>, fact: Fact) {
             }
         }
         Fact::Answer(number, answer) => commands::answered(turn, number, &answer),
-        Fact::Role(account, role) => role_changed(turn, account, role),
-        Fact::Silenced(account, until) => silenced(turn, account, until),
-        Fact::Party(party, members) => party::told(turn, party, members),
+        Fact::Silenced(account, silence) => silenced(turn, account, silence),
+        Fact::Party(id, party) => party::told(turn, id, party),
         Fact::Shutdown(plan) => shutdown::told(turn, plan),
         Fact::Draining(draining) => turn.zone.known.draining = draining,
         Fact::Act(who, act, followed) => done_to(turn, who, act, followed),
@@ -42,39 +40,22 @@ pub(crate) fn fact(turn: &mut Turn<'_>, fact: Fact) {
     }
 }
 
-fn role_changed(turn: &mut Turn<'_>, account: AccountId, role: Role) {
-    fall_behind(turn, account, &RemoteAct::Role(role));
-    let changed =
-        |person: &&Person| person.account == account && person.role != role && person.frozen.is_none();
-    let here = turn.zone.state.everyone().filter(changed);
-    let here: Vec<_> = here.map(|person| (person.id, turn.zone.audiences_of(person))).collect();
-    if here.is_empty() {
-        return;
-    }
-    turn.apply(Change::Role(account, role));
-    for (id, before) in here {
-        presence::audiences_changed(turn, id, before);
-        turn.present(id);
+/// Whether an account may speak, here and for those who come later. A word older than what is known changes nothing.
+pub(crate) fn silenced(turn: &mut Turn<'_>, account: AccountId, silence: Silence) {
+    match turn.zone.state.silences.get(&account).cloned() {
+        Some(known) if known.made >= silence.made => {
+            // Two words crossed. Storage has the one that was committed last, which need not be the one that counts.
+            if known.made > silence.made && known.made.by == turn.zone.id {
+                keep_silence(turn, account, &known);
+            }
+        }
+        _ => turn.apply(Change::Silenced(account, silence)),
     }
 }
 
-/// An account is silenced here until then, or no longer.
-pub(crate) fn silenced(turn: &mut Turn<'_>, account: AccountId, until: Option<Millis>) {
-    fall_behind(turn, account, &RemoteAct::Silenced(until));
-    let changes =
-        |person: &Person| person.account == account && person.silenced != until && person.frozen.is_none();
-    if turn.zone.state.everyone().any(changes) {
-        turn.apply(Change::Silenced(account, until));
-    }
-}
-
-/// Those of an account who are on their way get it where they arrive.
-fn fall_behind(turn: &mut Turn<'_>, account: AccountId, act: &RemoteAct) {
-    let moving = |person: &&Person| person.account == account && person.frozen.is_some();
-    let moving: Vec<_> = turn.zone.state.everyone().filter(moving).map(|person| person.id).collect();
-    for id in moving {
-        turn.apply(Change::Behind(id, act.clone()));
-    }
+/// Storage keeps a silence, or that there is none.
+pub(crate) fn keep_silence(turn: &mut Turn<'_>, account: AccountId, silence: &Silence) {
+    turn.persist(Persist::Silence(account, silence.until, silence.reason.clone()));
 }
 
 /// Does something to somebody in the world, in this zone or another.
@@ -103,7 +84,6 @@ pub(crate) fn done_to(turn: &mut Turn<'_>, who: CharacterId, act: RemoteAct, fol
 
 fn act_on(turn: &mut Turn<'_>, who: CharacterId, act: RemoteAct) {
     let Some(person) = turn.person(who) else { return };
-    let account = person.account;
     match act {
         RemoteAct::Teleport(to, own, direction) => {
             let origin = happened_to(person);
@@ -124,8 +104,6 @@ fn act_on(turn: &mut Turn<'_>, who: CharacterId, act: RemoteAct) {
             let from = Actor { id, name: by.clone(), account, npc: false, staff };
             party::invited(turn, who, Some(from), &by, party, until);
         }
-        RemoteAct::Role(role) => role_changed(turn, account, role),
-        RemoteAct::Silenced(until) => silenced(turn, account, until),
         RemoteAct::Mute(change) => turn.apply(Change::Mute(who, change)),
     }
 }

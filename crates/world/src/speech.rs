@@ -31,7 +31,11 @@ pub(crate) struct Line<'a> {
 
 /// Staff may have silenced the account.
 pub(crate) fn may_speak(turn: &Turn<'_>, who: CharacterId) -> Result<(), Text> {
-    match turn.person(who).and_then(|person| person.silenced).filter(|until| *until > turn.now) {
+    match turn
+        .person(who)
+        .and_then(|person| person.silenced.as_ref()?.until)
+        .filter(|until| *until > turn.now)
+    {
         None => Ok(()),
         Some(until) if until >= FOR_GOOD => Err(t("refuse.silenced_for_good")),
         Some(until) => Err(t1("refuse.silenced", "time", clock(until))),

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, Text, ZoneId};
 
-use crate::input::{Fact, Generation, Millis, Origin, Plan, Role, Traveller};
-use crate::limits::{BEHIND_MAX, Flood, OUTCOMES_MAX};
+use crate::input::{Fact, Generation, Made, Millis, Origin, Party, Plan, Role, Silence, Traveller};
+use crate::limits::{BEHIND_MAX, Flood, OUTCOMES_MAX, PARTIES_GONE_MAX, SILENCES_MAX};
 use crate::output::{MuteChange, RemoteAct};
 
 /// The whole state of a zone.
@@ -16,7 +16,10 @@ pub(crate) struct State {
     /// Boxed: a map's nodes are half empty where keys come in order, and a person is large.
     pub people: BTreeMap<CharacterId, Box<Person>>,
     pub npcs: BTreeMap<CharacterId, NpcState>,
-    pub parties: BTreeMap<PartyId, Vec<CharacterId>>,
+    /// Those that are no more among them, lately.
+    pub parties: BTreeMap<PartyId, Party>,
+    /// The last silences that were made or ended.
+    pub silences: BTreeMap<AccountId, Silence>,
     /// Invitations that people of this zone made: party, invited, name, until.
     pub invitations: BTreeMap<String, Pending>,
     /// The moves that were let in.
@@ -71,7 +74,7 @@ pub(crate) struct Person {
     #[serde(default)]
     pub mutes: Vec<MuteChange>,
     #[serde(default)]
-    pub silenced: Option<Millis>,
+    pub silenced: Option<Silence>,
     #[serde(default)]
     pub party: Option<PartyId>,
     #[serde(default)]
@@ -263,7 +266,32 @@ impl Person {
     }
 }
 
+/// Forgets the oldest of those that have an age here, beyond a number.
+fn forget<K: Ord + Clone, V>(all: &mut BTreeMap<K, V>, max: usize, age: impl Fn(&V) -> Option<&Made>) {
+    let aged = || all.iter().filter_map(|(key, value)| Some((age(value)?, key)));
+    if aged().count() > max
+        && let Some(oldest) = aged().min().map(|(_, key)| key.clone())
+    {
+        all.remove(&oldest);
+    }
+}
+
 impl State {
+    /// The last word on whether an account may speak.
+    pub(crate) fn silence(&mut self, account: AccountId, silence: &Silence) {
+        self.silences.insert(account, silence.clone());
+        forget(&mut self.silences, SILENCES_MAX, |silence| Some(&silence.made));
+        for person in self.people.values_mut().filter(|person| person.account == account) {
+            person.silenced = Some(silence.clone());
+        }
+    }
+
+    /// The last word on who is in a party.
+    pub(crate) fn party(&mut self, id: PartyId, party: &Party) {
+        self.parties.insert(id, party.clone());
+        forget(&mut self.parties, PARTIES_GONE_MAX, |party| party.members.is_empty().then_some(&party.made));
+    }
+
     /// Everyone, in the order of their ids.
     pub(crate) fn everyone(&self) -> impl Iterator<Item = &Person> {
         self.people.values().map(Box::as_ref)

@@ -6,7 +6,7 @@ use tidings_protocol::{Audience, CharacterId, RoomId, Text, WorldId};
 
 use crate::content::model::{Exit, Room};
 use crate::effect::{Change, Effect};
-use crate::input::{Millis, Origin, Present, Timer};
+use crate::input::{Made, Millis, Origin, Present, Timer};
 use crate::output::{Act, Actor, AuditEntry, Event, Output, Persist};
 use crate::state::Person;
 use crate::text::row;
@@ -57,6 +57,13 @@ impl Turn<'_> {
             detail: detail.to_owned(),
         };
         self.persist(Persist::Audit(entry));
+    }
+
+    /// The mark of what is decided now and every zone is told: later than what it replaces, whatever the clock of the
+    /// zone that made that.
+    pub fn made(&self, replaces: Option<&Made>) -> Made {
+        let at = replaces.map_or(self.now, |before| self.now.max(before.at + 1));
+        Made { at, by: self.zone.id.clone() }
     }
 
     pub fn person(&self, who: CharacterId) -> Option<&Person> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tidings_protocol::{AccountId, CharacterId, PartyId, ZoneId};
+use tidings_protocol::{CharacterId, ZoneId};
 use tidings_world::input::{Fact, Letter, Present};
 use tokio::sync::Notify;
 
@@ -17,9 +17,6 @@ use tokio::sync::Notify;
 enum About {
     Where(CharacterId),
     Answer(u64),
-    Role(AccountId),
-    Silenced(AccountId),
-    Party(PartyId),
     Letters(ZoneId, u64),
     Other(String),
 }
@@ -29,9 +26,6 @@ fn about(fact: &Fact) -> About {
         Fact::Present(present) => About::Where(present.id),
         Fact::Absent(id) => About::Where(*id),
         Fact::Answer(number, _) => About::Answer(*number),
-        Fact::Role(account, _) => About::Role(*account),
-        Fact::Silenced(account, _) => About::Silenced(*account),
-        Fact::Party(party, _) => About::Party(*party),
         Fact::Letters(from, letters) => {
             About::Letters(from.clone(), letters.first().map_or(0, |letter| letter.number))
         }
@@ -167,26 +161,27 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use tidings_world::input::Role;
+    use tidings_world::input::Answer;
 
-    fn fact(account: u128, role: Role) -> Fact {
-        Fact::Role(AccountId::from_u128(account), role)
+    use super::*;
+
+    fn answer(number: u64, done: bool) -> Fact {
+        Fact::Answer(number, Answer::Done(done))
     }
 
     #[test]
     fn a_later_fact_takes_the_place_of_an_earlier_one() {
         let inbox = Inbox::default();
-        inbox.put(fact(1, Role::Admin));
-        inbox.put(fact(2, Role::Builder));
-        inbox.put(fact(1, Role::Player));
-        assert_eq!(inbox.take(), vec![fact(2, Role::Builder), fact(1, Role::Player)]);
+        inbox.put(answer(1, true));
+        inbox.put(answer(2, true));
+        inbox.put(answer(1, false));
+        assert_eq!(inbox.take(), vec![answer(2, true), answer(1, false)]);
         assert_eq!(inbox.take(), vec![]);
-        for n in 0..100_000_u128 {
-            inbox.put(fact(n % 50, Role::Builder));
+        for n in 0..100_000 {
+            inbox.put(answer(n % 50, true));
             assert!(inbox.waiting.lock().facts.len() <= 2 * 50, "bounded by what they are about");
         }
-        let last: Vec<_> = (0..50).map(|n| fact(n, Role::Builder)).collect();
+        let last: Vec<_> = (0..50).map(|n| answer(n, true)).collect();
         assert_eq!(inbox.take(), last, "each once, in order");
     }
 
@@ -195,8 +190,8 @@ mod tests {
         let hub = Hub::default();
         let (a, b): (ZoneId, ZoneId) = ("a".parse().expect("a zone"), "b".parse().expect("a zone"));
         let (in_a, in_b) = (hub.open(&a), hub.open(&b));
-        hub.tell(Some(&a), &fact(1, Role::Admin));
-        assert_eq!((in_a.take(), in_b.take()), (vec![], vec![fact(1, Role::Admin)]));
+        hub.tell(Some(&a), &answer(1, true));
+        assert_eq!((in_a.take(), in_b.take()), (vec![], vec![answer(1, true)]));
         hub.close(&b, &in_b);
         assert!(hub.is_open(&a) && !hub.is_open(&b));
     }

@@ -1,9 +1,8 @@
 //! `mute_global <who> [minutes] [reason]`: staff silences an account everywhere.
 
 use super::{Call, Done, Found, Ran, Spec, kick, mute, teleport, usage};
-use crate::input::{Fact, KnownPlayer, Millis, Role};
+use crate::input::{Fact, KnownPlayer, Millis, Role, Silence};
 use crate::names::split;
-use crate::output::Persist;
 use crate::post;
 use crate::remote;
 use crate::speech::FOR_GOOD;
@@ -42,7 +41,9 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
 
 /// Silences an account, or ends that, in storage and in every zone.
 pub(crate) fn silence(turn: &mut Turn<'_>, target: &KnownPlayer, until: Option<Millis>, reason: &str) {
-    remote::silenced(turn, target.account, until);
-    turn.persist(Persist::Silence(target.account, until, reason.to_owned()));
-    post::post_to_all(turn, &Fact::Silenced(target.account, until));
+    let known = turn.zone.state.silences.get(&target.account).map(|silence| &silence.made);
+    let silence = Silence { made: turn.made(known), until, reason: reason.to_owned() };
+    remote::keep_silence(turn, target.account, &silence);
+    post::post_to_all(turn, &Fact::Silenced(target.account, silence.clone()));
+    remote::silenced(turn, target.account, silence);
 }

@@ -56,9 +56,8 @@ pub(crate) fn planned(turn: &Turn<'_>) -> Option<Millis> {
 
 /// Makes a plan, here and in every other zone: whoever may can ask about it and cancel it from anywhere.
 fn plan(turn: &mut Turn<'_>, at: Option<Millis>) {
-    // Later than the one it replaces, whatever the clock of the zone that made that one.
-    let made = turn.zone.state.shutdown.as_ref().map_or(turn.now, |plan| turn.now.max(plan.made + 1));
-    let plan = Plan { made, by: turn.zone.id.clone(), at };
+    let known = turn.zone.state.shutdown.as_ref().map(|plan| &plan.made);
+    let plan = Plan { made: turn.made(known), at };
     post::post_to_all(turn, &Fact::Shutdown(plan.clone()));
     told(turn, plan);
 }
@@ -66,7 +65,7 @@ fn plan(turn: &mut Turn<'_>, at: Option<Millis>) {
 /// A plan that was made, here or elsewhere. One that is older than what is known changes nothing.
 pub(crate) fn told(turn: &mut Turn<'_>, plan: Plan) {
     let known = turn.zone.state.shutdown.as_ref();
-    if known.is_some_and(|known| (known.made, &known.by) >= (plan.made, &plan.by)) {
+    if known.is_some_and(|known| known.made >= plan.made) {
         return;
     }
     turn.apply(Change::Shutdown(plan));
@@ -101,7 +100,7 @@ fn over(turn: &mut Turn<'_>) {
 }
 
 fn is_ours(turn: &Turn<'_>) -> bool {
-    turn.zone.state.shutdown.as_ref().is_some_and(|plan| plan.by == turn.zone.id)
+    turn.zone.state.shutdown.as_ref().is_some_and(|plan| plan.made.by == turn.zone.id)
 }
 
 /// Sets the timer: to the next reminder where this zone reminds, to the end where another does.

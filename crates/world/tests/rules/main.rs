@@ -20,10 +20,11 @@ use rand::rngs::StdRng;
 use serde_json::json;
 use tidings_protocol::Audience;
 use tidings_world::input::{
-    Arrival, Ask, Command, Fact, Handover, Input, Letter, Origin, Role, Timer, Traveller,
+    Arrival, Ask, Command, Fact, Handover, Input, Letter, Made, Origin, Party, Role, Silence, Timer,
+    Traveller,
 };
 use tidings_world::output::{Act, MuteChange, Persist, RemoteAct};
-use tidings_world::{Config, Limits, Output, Zone, step};
+use tidings_world::{Config, Limits, Output, Zone, limits, step};
 
 /// No limits.
 fn quiet() -> Config {
@@ -70,12 +71,17 @@ fn posted(table: &Table) -> Vec<(tidings_protocol::ZoneId, Letter)> {
 /// Walks to the yard and north, out of the zone.
 fn goes_to_the_wood(table: &mut Table, name: &str) -> Traveller {
     table.types(name, "east");
-    assert!(table.types_as(name, "m1", "north").is_empty(), "the outcome is the target's to tell");
+    goes(table, name, "north")
+}
+
+/// Walks out of the zone.
+fn goes(table: &mut Table, name: &str, way: &str) -> Traveller {
+    assert!(table.types_as(name, "m1", way).is_empty(), "the outcome is the target's to tell");
     let sent = table.last.iter().find_map(|output| match output {
         Output::Handover(zone, traveller) => Some((zone.clone(), traveller.as_ref().clone())),
         _ => None,
     });
     let (to, traveller) = sent.expect("a hand-over");
-    assert_eq!(to, zone_id("wood"));
+    assert_eq!(to, traveller.to.zone());
     traveller
 }

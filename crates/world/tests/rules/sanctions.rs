@@ -34,21 +34,42 @@ fn mutes_go_to_the_edge_and_to_storage() {
 }
 
 #[test]
-fn a_silence_and_a_role_reach_who_is_there() {
+fn a_silence_reaches_who_is_there() {
     let mut table = Table::with(quiet());
     table.enter("Ann", Role::Player);
-    let silence = Fact::Silenced(account(1), Some(table.now + 60_000));
-    table.input(Input::Fact(silence.clone()));
+    let silence = |at: i64, until: Option<i64>| {
+        let made = Made { at, by: zone_id("wood") };
+        Input::Fact(Fact::Silenced(account(1), Silence { made, until, reason: String::new() }))
+    };
+    let until = Some(table.now + 60_000);
+    table.input(silence(5, until));
     assert_eq!(table.effects(), 1);
-    table.input(Input::Fact(silence));
-    assert_eq!(table.effects(), 0);
+    for older in [silence(5, until), silence(4, None)] {
+        table.input(older);
+        assert_eq!(table.effects(), 0);
+    }
     assert_eq!(table.types("Ann", "'hi"), ["Ann! You are muted until 14:01."]);
     table.wait(60);
     assert_eq!(table.types("Ann", "'hi"), ["Ann> You say: hi"]);
-    assert_eq!(table.types("Ann", "kick Bob"), ["Ann! You may not do that."]);
-    table.input(Input::Fact(Fact::Role(account(1), Role::Admin)));
-    assert_eq!(kinds(&table), names(&[("event.audiences", "player")]));
-    assert_eq!(table.types("Ann", "staff hi"), ["Ann> [staff] You: hi"]);
+}
+
+#[test]
+fn what_is_remembered_of_silences_and_parties_is_bounded() {
+    let mut table = Table::with(quiet());
+    let mut last = String::new();
+    for n in 0..2_000 {
+        let made = Made { at: n, by: zone_id("wood") };
+        let silence = Silence { made: made.clone(), until: None, reason: String::new() };
+        table.input(Input::Fact(Fact::Silenced(account(n as u128), silence)));
+        let id = tidings_protocol::PartyId::new(n as u64, 1);
+        table.input(Input::Fact(Fact::Party(id, Party { made, members: Vec::new() })));
+        last = id.to_string();
+    }
+    let state: serde_json::Value = serde_json::from_str(&table.zone.checkpoint()).expect("JSON");
+    for (kept, max) in [("silences", limits::SILENCES_MAX), ("parties", limits::PARTIES_GONE_MAX)] {
+        assert_eq!(state[kept].as_object().expect("by id").len(), max, "{kept}");
+    }
+    assert!(state["parties"].get(&last).is_some(), "the oldest is forgotten");
 }
 
 #[test]

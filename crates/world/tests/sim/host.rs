@@ -397,7 +397,7 @@ impl Sim {
             self.bring_letters();
         }
         self.letters.all_came();
-        let plans: Vec<serde_json::Value> = self
+        let told: Vec<serde_json::Value> = self
             .zones
             .values()
             .map(|hosted| {
@@ -406,10 +406,10 @@ impl Sim {
                 // A plan whose time has come is over where that was seen.
                 let plan = &state["shutdown"];
                 let at = plan["at"].as_i64().filter(|at| *at > self.now);
-                serde_json::json!([plan["made"], plan["by"], at])
+                serde_json::json!([plan["made"], at, state["silences"], state["parties"]])
             })
             .collect();
-        assert!(plans.iter().all(|plan| *plan == plans[0]), "zones disagree on the shutdown: {plans:?}");
+        assert!(told.iter().all(|one| *one == told[0]), "zones disagree: {told:#?}");
         for player in &self.players {
             assert!(
                 !self.zones.values().any(|hosted| hosted.zone.is_moving(player.id)),
