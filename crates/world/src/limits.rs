@@ -21,14 +21,19 @@ pub const OUTCOMES_MAX: usize = 64;
 pub const DEPARTED_MAX: usize = 256;
 /// Moves a target remembers: those of far longer than a source repeats one.
 pub const MOVES_MAX: usize = 4_096;
-/// Letters that wait for other zones: an hour of a busy zone's, while one is away.
+/// Letters that wait for other zones: an hour of a busy zone's, while one is away. A command that has to post one more
+/// is refused.
 pub const OUTBOX_MAX: usize = 4_096;
+/// Letters that wait with those that follow from no command: parties that are left with the world, acts that follow
+/// somebody. As many again: nobody is asked whether these may be.
+pub const OUTBOX_FULL: usize = 2 * OUTBOX_MAX;
 /// Accounts whose last silence, or its end, a zone remembers beyond those who are in it: the words of weeks. What
 /// crosses them comes within seconds, or when a zone that was away is back.
 pub const SILENCES_MAX: usize = 1_024;
 /// Parties that are no more which a zone remembers, so that a list that crossed the end does not bring one back.
 pub const PARTIES_GONE_MAX: usize = 1_024;
-/// Acts that wait for a character on its way between zones: more than a few seconds bring.
+/// Invitations and mutes that wait for a character on its way between zones: more than a few seconds bring. What staff
+/// does waits beside them: there is one of each kind.
 pub const BEHIND_MAX: usize = 64;
 /// Aliases of a character: more is a mistake of a script.
 pub const ALIASES_MAX: usize = 100;

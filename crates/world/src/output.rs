@@ -34,7 +34,7 @@ pub enum Output {
     ///
     /// [`Zone::wake`]: crate::Zone::wake
     Post(ZoneId, Letter),
-    /// A letter to another zone that was not posted: too many wait already.
+    /// Something for another zone, or for somebody on the way there, that was let go: too much waits already.
     NotPosted(ZoneId),
     /// Who is where, for every other zone and for `who`; after the commit.
     Present(Present),
@@ -209,4 +209,17 @@ pub enum RemoteAct {
     },
     /// Its account muted somebody or something.
     Mute(MuteChange),
+}
+
+impl RemoteAct {
+    /// Whether it says of a character what an earlier one said.
+    pub(crate) fn replaces(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (Self::Invited { by, .. }, Self::Invited { by: earlier, .. }) => by == earlier,
+            (Self::Mute(mute), Self::Mute(earlier)) => {
+                (mute.target, &mute.channel) == (earlier.target, &earlier.channel)
+            }
+            _ => std::mem::discriminant(self) == std::mem::discriminant(earlier),
+        }
+    }
 }

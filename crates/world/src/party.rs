@@ -96,6 +96,7 @@ pub(crate) fn invite(turn: &mut Turn<'_>, call: &Call<'_>, name: &str) -> Ran {
         }
     };
     may_invite(turn, call, &target, party, &members)?;
+    post::has_room(turn)?;
     if members.is_empty() {
         set(turn, party, vec![call.me]);
     }
@@ -188,6 +189,7 @@ pub(crate) fn accept(turn: &mut Turn<'_>, call: &Call<'_>, by: &str) -> Ran {
     if members.len() >= PARTY_MEMBERS_MAX {
         return Err(t1("party.full", "n", PARTY_MEMBERS_MAX.to_string()));
     }
+    post::has_room(turn)?;
     turn.apply(Change::Uninvited(call.me, None));
     members.push(call.me);
     set(turn, party, members);
@@ -201,6 +203,7 @@ pub(crate) fn leave(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     if mine(turn, call.me).is_none() {
         return Err(t("party.not_in"));
     }
+    post::has_room(turn)?;
     abandon(turn, call.me);
     Ok(teleport::done(turn, call, t("party.left_self")))
 }
@@ -229,6 +232,7 @@ pub(crate) fn kick(turn: &mut Turn<'_>, call: &Call<'_>, name: &str) -> Ran {
     if !members.contains(&target.id) {
         return Err(t1("party.not_member", "name", target.name));
     }
+    post::has_room(turn)?;
     set(turn, party, members.into_iter().filter(|member| *member != target.id).collect());
     turn.tell(target.id, "event.party", None, t("party.kicked"));
     tell_party_but(turn, call, party, t1("party.left", "name", target.name.as_str()));
@@ -249,6 +253,7 @@ fn tell_party_but(turn: &mut Turn<'_>, call: &Call<'_>, party: PartyId, text: Te
 /// `party disband`.
 pub(crate) fn disband(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     let (party, _) = led_by_me(turn, call)?;
+    post::has_room(turn)?;
     let own = t("party.disbanded_self");
     tell_party(turn, Some(call), party, t("party.disbanded"), Some(own.clone()));
     set(turn, party, Vec::new());

@@ -2,20 +2,26 @@
 //! decided it and of the state from then on, put out again by every owner until the other zone has it. The other
 //! zone takes the letters of a zone in their order, each once: it remembers the last one's number.
 
-use tidings_protocol::ZoneId;
+use tidings_protocol::{Text, ZoneId};
 
 use crate::effect::Change;
 use crate::input::{Fact, Letter};
-use crate::limits::OUTBOX_MAX;
+use crate::limits::{OUTBOX_FULL, OUTBOX_MAX};
 use crate::output::Output;
 use crate::remote;
+use crate::text::t;
 use crate::turn::Turn;
 use crate::zone::Zone;
+
+/// Whether a command may post letters; asked before it does anything.
+pub(crate) fn has_room(turn: &Turn<'_>) -> Result<(), Text> {
+    if turn.zone.state.outbox.len() < OUTBOX_MAX { Ok(()) } else { Err(t("refuse.far")) }
+}
 
 /// Posts a letter to another zone.
 pub(crate) fn post(turn: &mut Turn<'_>, to: &ZoneId, fact: Fact) {
     let state = &turn.zone.state;
-    if state.outbox.len() >= OUTBOX_MAX {
+    if state.outbox.len() >= OUTBOX_FULL {
         return turn.out.push(Output::NotPosted(to.clone()));
     }
     // Not below the clock either: a zone whose last records were lost must not give a number out again.

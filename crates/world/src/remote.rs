@@ -1,12 +1,12 @@
 //! What reaches a zone from elsewhere: presence, sanctions, parties, answers, letters, and what is done to a
 //! character wherever it is.
 
-use tidings_protocol::{AccountId, CharacterId};
+use tidings_protocol::{AccountId, CharacterId, Text};
 
 use crate::commands::{self, shutdown, teleport};
 use crate::effect::Change;
 use crate::input::{Fact, Present, Role, Silence};
-use crate::output::{Actor, Persist, RemoteAct};
+use crate::output::{Actor, Output, Persist, RemoteAct};
 use crate::party;
 use crate::post;
 use crate::presence;
@@ -58,6 +58,11 @@ pub(crate) fn keep_silence(turn: &mut Turn<'_>, account: AccountId, silence: &Si
     turn.persist(Persist::Silence(account, silence.until, silence.reason.clone()));
 }
 
+/// Whether a command can do something to somebody; asked before it does anything.
+pub(crate) fn in_reach(turn: &Turn<'_>, target: &Present) -> Result<(), Text> {
+    if turn.person(target.id).is_some() { Ok(()) } else { post::has_room(turn) }
+}
+
 /// Does something to somebody in the world, in this zone or another.
 pub(crate) fn reach(turn: &mut Turn<'_>, target: &Present, act: RemoteAct) {
     if turn.person(target.id).is_some() {
@@ -70,7 +75,7 @@ pub(crate) fn reach(turn: &mut Turn<'_>, target: &Present, act: RemoteAct) {
 /// What is done to a character that was here when it was decided: at once, or where it has gone.
 pub(crate) fn done_to(turn: &mut Turn<'_>, who: CharacterId, act: RemoteAct, followed: u8) {
     match turn.person(who) {
-        Some(person) if person.frozen.is_some() => turn.apply(Change::Behind(who, act)),
+        Some(person) if person.frozen.is_some() => fall_behind(turn, who, act),
         Some(_) => act_on(turn, who, act),
         None => {
             let zone = turn.zone.known.by_id(who).map(|present| present.zone.clone());
@@ -79,6 +84,18 @@ pub(crate) fn done_to(turn: &mut Turn<'_>, who: CharacterId, act: RemoteAct, fol
                 post::post(turn, &zone, Fact::Act(who, act, followed + 1));
             }
         }
+    }
+}
+
+/// Keeps what comes for one on the way.
+fn fall_behind(turn: &mut Turn<'_>, who: CharacterId, act: RemoteAct) {
+    let Some(person) = turn.person(who) else { return };
+    match person.frozen.as_deref() {
+        Some(traveller) if !person.has_room_behind(&act) => {
+            let to = traveller.to.zone();
+            turn.out.push(Output::NotPosted(to));
+        }
+        _ => turn.apply(Change::Behind(who, act)),
     }
 }
 

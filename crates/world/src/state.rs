@@ -244,18 +244,15 @@ impl Person {
 
     /// Keeps what came for one on the way; what says the same of it as an earlier one takes its place.
     pub(crate) fn fall_behind(&mut self, act: &RemoteAct) {
-        let same = |old: &RemoteAct| match (old, act) {
-            (RemoteAct::Invited { by: old, .. }, RemoteAct::Invited { by: new, .. }) => old == new,
-            (RemoteAct::Mute(old), RemoteAct::Mute(new)) => {
-                (old.target, &old.channel) == (new.target, &new.channel)
-            }
-            _ => std::mem::discriminant(old) == std::mem::discriminant(act),
-        };
-        self.behind.retain(|old| !same(old));
-        if self.behind.len() >= BEHIND_MAX {
-            self.behind.remove(0);
-        }
+        self.behind.retain(|old| !act.replaces(old));
         self.behind.push(act.clone());
+    }
+
+    /// Whether that may be kept.
+    pub(crate) fn has_room_behind(&self, act: &RemoteAct) -> bool {
+        let many = |act: &RemoteAct| matches!(act, RemoteAct::Invited { .. } | RemoteAct::Mute(_));
+        let others = self.behind.iter().filter(|old| many(old) && !act.replaces(old));
+        !many(act) || others.count() < BEHIND_MAX
     }
 
     pub(crate) fn mute(&mut self, change: &MuteChange) {

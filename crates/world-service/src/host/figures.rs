@@ -51,8 +51,16 @@ impl Figures {
         }
     }
 
-    /// A refusal: counted where a verb's limit was reached, by the limit.
+    /// A letter that found no room, or a command that would have posted one.
+    pub fn not_posted(&self) {
+        counter!("tidings_zone_letters_refused_total").increment(1);
+    }
+
+    /// A refusal: counted where a verb's limit was reached, by the limit, and where letters found no room.
     pub fn refused(&self, why: &Text) {
+        if &*why.key == "refuse.far" {
+            self.not_posted();
+        }
         if let Some(limit) = why.key.strip_prefix("flood.") {
             counter!("tidings_zone_limit_violations_total", "limit" => limit.to_owned()).increment(1);
         }

@@ -17,10 +17,10 @@ impl OwnedZone {
         self.shared.hub.post(&self.id, to, letter);
     }
 
-    /// A letter was not posted: too many wait.
+    /// A letter was let go: too many wait.
     pub(super) fn not_posted(&self, to: &ZoneId) {
-        metrics::counter!("tidings_zone_letters_refused_total").increment(1);
-        tracing::error!(zone = %self.id, %to, "too many letters wait for other zones; one was not posted");
+        self.figures.not_posted();
+        tracing::error!(zone = %self.id, %to, "too much waits for other zones; a letter was let go");
     }
 
     /// Brings what waits, to each zone one request at a time: so they come in order.

@@ -28,6 +28,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     let reason = within(reason, REASON_CHARS_MAX)?;
     let Some(target) = turn.find_present(name).cloned() else { return super::not_online(turn, call, name) };
     above(turn, call, target.role, target.account)?;
+    remote::in_reach(turn, &target)?;
     turn.audit(call.me, "kick", &target.name, reason);
     send_out(turn, &target, CloseCode::Kicked, reason);
     let own = t1("staff.kicked", "name", target.name.as_str());

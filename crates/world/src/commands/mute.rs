@@ -170,10 +170,11 @@ fn told(target: &KnownPlayer, channel: Option<Channel>, time: Option<Millis>) ->
 
 /// Makes a change of the character's mutes; the reply comes by its own log, after the edge applied it.
 pub(crate) fn apply(turn: &mut Turn<'_>, call: &Call<'_>, change: MuteChange, own: Text) -> Ran {
-    turn.apply(Change::Mute(call.me, change.clone()));
     // The account's other characters in the world, wherever they are.
     let theirs = |one: &&Present| one.account == change.account && one.id != call.me;
     let others: Vec<Present> = turn.zone.known.all().filter(theirs).cloned().collect();
+    others.iter().try_for_each(|other| remote::in_reach(turn, other))?;
+    turn.apply(Change::Mute(call.me, change.clone()));
     for other in others {
         remote::reach(turn, &other, RemoteAct::Mute(change.clone()));
     }

@@ -30,6 +30,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     };
     kick::above(turn, call, target.role, target.account)?;
     let until = time.map_or(FOR_GOOD, |n| turn.now + n * 60_000);
+    post::has_room(turn)?;
     turn.audit(call.me, "mute_global", &target.name, call.rest);
     silence(turn, &target, Some(until), reason);
     let own = match time {

@@ -35,6 +35,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
         "" => SECONDS,
         text => text.parse::<i64>().ok().filter(|n| (0..=SECONDS_MAX).contains(n)).ok_or_else(wrong)?,
     };
+    post::has_room(turn)?;
     turn.audit(call.me, "shutdown", "", &after.to_string());
     plan(turn, Some(turn.now + after * 1_000));
     announce(turn, t1("staff.shutdown", "time", seconds(after * 1_000)));
@@ -43,6 +44,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
 
 fn cancel(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     planned(turn).ok_or_else(|| t("staff.shutdown_none"))?;
+    post::has_room(turn)?;
     turn.audit(call.me, "shutdown", "", "cancel");
     plan(turn, None);
     announce(turn, t("staff.shutdown_cancelled"));

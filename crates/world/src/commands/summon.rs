@@ -28,6 +28,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     }
     let me = turn.person(call.me).ok_or_else(|| t("refuse.session"))?;
     let (name, here) = (me.name.clone(), me.room.clone());
+    remote::in_reach(turn, &target)?;
     turn.audit(call.me, "summon", &target.name, here.as_str());
     let act = RemoteAct::Teleport(here, t1("move.summoned", "name", name), None);
     remote::reach(turn, &target, act);

@@ -35,6 +35,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     };
     let theirs = t1("move.sent", "name", me).with("place", to_where.clone());
     let own = t1("staff.sent", "name", target.name.as_str()).with("place", to_where);
+    remote::in_reach(turn, &target)?;
     turn.audit(call.me, "teleport", &target.name, to.as_str());
     if target.id == call.me {
         // A move of one's own: between zones its outcome is the target's to tell.

@@ -2,6 +2,7 @@
 
 use super::{Call, Done, Found, Ran, Spec, mute_global, teleport, usage};
 use crate::input::Role;
+use crate::post;
 use crate::text::t1;
 use crate::turn::Turn;
 
@@ -22,6 +23,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
         Found::Player(target) => target,
         Found::Asked => return Ok(Done::Later),
     };
+    post::has_room(turn)?;
     turn.audit(call.me, "unmute_global", &target.name, "");
     mute_global::silence(turn, &target, None, "");
     let own = t1("staff.unsilenced", "name", target.name);

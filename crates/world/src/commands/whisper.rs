@@ -45,6 +45,7 @@ pub(crate) fn to(turn: &mut Turn<'_>, call: &Call<'_>, name: &str, message: &str
     let Some(target) = turn.find_present(name).cloned() else {
         return super::not_online(turn, call, name);
     };
+    remote::in_reach(turn, &target)?;
     speech::not_so_fast_to(turn, call.me, target.id)?;
     let own = t1("chat.whisper.self", "target", target.name.as_str()).with("text", message);
     let text = t1("chat.whisper", "name", speaker.as_str()).with("text", message);

@@ -213,15 +213,53 @@ fn the_next_owner_brings_what_the_last_one_did_not() {
 }
 
 #[test]
-fn letters_are_bounded_and_what_is_beyond_is_said() {
+fn a_command_that_finds_no_room_for_its_letters_is_refused_and_does_nothing() {
     let (mut town, _) = two_zones();
-    for _ in 0..tidings_world::limits::OUTBOX_MAX {
-        town.types("Root", "whisper ben one");
+    town.enter("Ann", Role::Player);
+    town.enter("Cat", Role::Player);
+    town.types("Cat", "party invite ann");
+    for n in 0..limits::OUTBOX_MAX {
+        town.types(if n % 2 == 0 { "Ann" } else { "Root" }, "whisper ben one");
     }
-    assert_eq!(town.zone.letters_waiting(), tidings_world::limits::OUTBOX_MAX);
-    town.types("Root", "whisper ben two");
-    assert!(town.last.iter().any(|output| matches!(output, Output::NotPosted(_))));
-    assert_eq!(town.zone.letters_waiting(), tidings_world::limits::OUTBOX_MAX);
+    let full = town.zone.letters_waiting();
+    assert!(full >= limits::OUTBOX_MAX);
+    let commands = [
+        ("Root", "whisper ben two"),
+        ("Root", "teleport ben wood_brook"),
+        ("Root", "summon ben"),
+        ("Root", "kick ben"),
+        ("Root", "mute_global ann 5"),
+        ("Root", "unmute_global ann"),
+        ("Root", "shutdown 90"),
+        ("Root", "party invite ann"),
+        ("Ann", "party accept"),
+        ("Cat", "party leave"),
+        ("Cat", "party disband"),
+    ];
+    for (name, line) in commands {
+        let far = format!("{name}! What is far from here cannot be reached at the moment. Please try again.");
+        assert_eq!(town.types(name, line), [far], "{line}");
+        assert_eq!(town.effects(), 1, "{line}: its outcome alone");
+        assert_eq!(town.zone.letters_waiting(), full, "{line}");
+    }
+    // What is done here needs no letter.
+    assert!(town.types("Root", "teleport ann town_yard").contains(&"Root> You send Ann to Yard.".to_owned()));
+    // Nobody can be refused to leave: the word of it is posted still.
+    town.types("Cat", "quit");
+    assert_eq!(town.zone.letters_waiting(), full + 1);
+}
+
+#[test]
+fn what_follows_from_no_command_is_bounded_and_let_go_beyond() {
+    let (mut town, _) = two_zones();
+    let act = |n| Input::Fact(Fact::Act(character(11), RemoteAct::Whispered(format!("{n}")), 0));
+    for n in 0..limits::OUTBOX_FULL {
+        town.input(act(n));
+    }
+    assert_eq!(town.zone.letters_waiting(), limits::OUTBOX_FULL);
+    town.input(act(0));
+    assert!(matches!(town.last[..], [Output::NotPosted(_)]), "{:?}", town.last);
+    assert_eq!(town.zone.letters_waiting(), limits::OUTBOX_FULL);
 }
 
 #[test]
@@ -309,6 +347,35 @@ fn a_kick_finds_one_who_went_on() {
     // Who is in neither zone is let be.
     town.input(Input::Fact(Fact::Act(character(99), RemoteAct::Kick(4004, String::new()), 0)));
     assert_eq!(town.last.len(), 0);
+}
+
+#[test]
+fn what_waits_for_one_on_the_way_is_bounded_and_staff_always_finds_room() {
+    let (mut town, traveller, mut wood) = on_her_way();
+    town.types("Root", "kick ann out");
+    let ann = town.id("Ann");
+    let until = town.now + 60_000;
+    let invited = |n: usize| {
+        let party = tidings_protocol::PartyId::new(1, n as u128);
+        let act = RemoteAct::Invited { party, by: format!("P{n}"), account: None, until };
+        Input::Fact(Fact::Act(ann, act, 0))
+    };
+    for n in 0..limits::BEHIND_MAX {
+        town.input(invited(n));
+        assert_eq!(town.effects(), 1, "{n}");
+    }
+    town.input(invited(limits::BEHIND_MAX));
+    assert!(matches!(town.last[..], [Output::NotPosted(_)]), "the newest is let go: {:?}", town.last);
+    town.input(invited(0));
+    assert_eq!(town.effects(), 1, "it takes its own place");
+    town.types("Root", "teleport ann town_hall");
+    assert!(!town.last.iter().any(|output| matches!(output, Output::NotPosted(_))));
+    wood.enter_known("Ann", ann, town.session_of("Ann"));
+    wood.input(Input::Handover(Handover::Arrive(traveller.clone())));
+    town.input(Input::Handover(Handover::Arrived { move_id: traveller.move_id, zone: zone_id("wood") }));
+    assert_eq!(town.zone.letters_waiting(), limits::BEHIND_MAX + 2);
+    bring(&mut town, &mut wood);
+    assert!(!wood.zone.owns(ann), "the kick was not forgotten");
 }
 
 #[test]
