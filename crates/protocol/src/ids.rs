@@ -59,6 +59,11 @@ macro_rules! uuid_id {
                 Self(uuid_v7(unix_ms, random))
             }
 
+            /// When it was made, in Unix milliseconds.
+            pub fn unix_ms(self) -> u64 {
+                u64::try_from(self.0 >> 80).expect("48 bits are left")
+            }
+
             /// The id's 128 bits.
             pub fn as_u128(self) -> u128 {
                 self.0

@@ -5,10 +5,11 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use prost::Message as _;
 use tidings_client::frames::{ClientFrame, ServerFrame};
 use tidings_client::{Connection, Error};
-use tidings_protocol::proto::services::v1::{RevokeReply, RevokeRequest};
-use tidings_service::Caller;
+use tidings_protocol::proto::services::v1::{RevokeReply, RevokeRequest, SessionControl};
+use tidings_service::{Caller, Subjects};
 
 use crate::harness::House;
 
@@ -41,6 +42,15 @@ async fn is_there(connection: &mut Connection, code: u16) -> bool {
             }
             Ok(_) => {}
             Err(_) => return false,
+        }
+    }
+}
+
+/// Waits for a `bye` of this code.
+async fn is_sent_away(connection: &mut Connection, code: u16) {
+    loop {
+        if let ServerFrame::Bye(bye) = connection.next_within(Duration::from_secs(10)).await.unwrap() {
+            return assert_eq!(bye.code, code);
         }
     }
 }
@@ -111,6 +121,30 @@ async fn who_is_revoked_while_it_joins_does_not_come_in() {
         Ok(()) => panic!("it was let in"),
     }
     drop(ann); // whose socket was taken over
+    sockets(&house, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_that_comes_late_ends_no_later_sign_in() {
+    let house = House::new().await;
+    let (mut ann, mut ben) = (house.player("Ann").await, house.player("Ben").await);
+    let opened = ann.connection.welcome().session.unix_ms() as i64;
+    let topic = Subjects(house.bus.registry()).control("sessions").unwrap();
+    let revoke = async |account: &str, all: bool, made_ms: i64| {
+        let account = account.to_owned();
+        let control = SessionControl { account, all, made_ms, code: 4003, ..SessionControl::default() };
+        house.bus.publish(&topic, control.encode_to_vec().into(), Vec::new()).await.unwrap();
+    };
+    let (ann_id, ben_id) = (house.account("Ann").await.to_string(), house.account("Ben").await.to_string());
+    revoke(&ann_id, false, opened - 1).await;
+    revoke("", true, opened - 1).await;
+    // One after the other: when Ben is out, what was said of Ann is here.
+    revoke(&ben_id, false, opened + 60_000).await;
+    is_sent_away(&mut ben.connection, 4003).await;
+    assert_eq!(ann.does("say still here").await.unwrap(), "You say: still here");
+    revoke(&ann_id, false, opened).await;
+    is_sent_away(&mut ann.connection, 4003).await;
+    drop((ann, ben));
     sockets(&house, 0).await;
 }
 

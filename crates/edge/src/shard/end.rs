@@ -221,13 +221,16 @@ impl Inner {
     }
 }
 
-/// Whether a control message is about this session.
+/// Whether a control message is about this session. What is said of all of an account, or of everybody, may come late:
+/// a session that was opened after it is of a later sign-in.
 fn means(control: &SessionControl, open: &Session) -> bool {
     let session: Option<SessionId> = control.session.parse().ok();
     let by_session = session == Some(open.id)
         && (control.below_generation == 0 || open.generation < control.below_generation);
     let account = crate::fanout::hex(&control.account);
-    by_session || (account != 0 && open.account.as_u128() == account) || control.all
+    let among = control.all || (account != 0 && open.account.as_u128() == account);
+    let opened = i64::try_from(open.id.unix_ms()).unwrap_or(i64::MAX);
+    by_session || (among && (control.made_ms == 0 || opened <= control.made_ms))
 }
 
 /// The end that a control message brings.

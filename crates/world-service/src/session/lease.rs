@@ -243,8 +243,8 @@ impl SessionService {
 fn ending(known: Option<&Known>, edge: &str, session: &str, now: i64) -> Option<CloseCode> {
     match known {
         None => {
-            let made =
-                session.parse::<SessionId>().map_or(0, |id| i64::try_from(id.as_u128() >> 80).unwrap_or(0));
+            let made = session.parse::<SessionId>().map_or(0, SessionId::unix_ms);
+            let made = i64::try_from(made).unwrap_or(0);
             (now - made > SETTLE_MS).then_some(CloseCode::Revoked)
         }
         Some(known) if known.revoked => Some(CloseCode::Revoked),

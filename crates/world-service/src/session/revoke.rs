@@ -99,7 +99,10 @@ impl SessionService {
         if request.session.is_empty() {
             let (account, family) = (request.account.clone(), request.family.clone());
             let (all, reason) = (request.all, reason.clone());
-            let control = SessionControl { account, family, all, code, reason, ..SessionControl::default() };
+            // The sign-ins are over: what is opened from here on is of a later one.
+            let made_ms = self.now();
+            let control =
+                SessionControl { account, family, all, code, reason, made_ms, ..SessionControl::default() };
             self.control(control).await;
         }
         let mut revoked = 0;

@@ -254,6 +254,7 @@ async fn what_is_revoked_ends_at_once_and_stays_so() {
         (account.account, account.code, account.reason.as_str()),
         (identity.account.clone(), 4005, "Enough.")
     );
+    assert_eq!(account.made_ms, at.world.now(), "what is opened later is not meant");
     assert_eq!((one.session, one.code), (session.session.clone(), 4005));
     assert_eq!(revoke(&at, request).await, 0, "once");
     assert_eq!(refused(resume(&at, &session.resume_secret, "e1").await), ErrorCode::Unauthenticated);
