@@ -1,6 +1,11 @@
-//! Compiles `proto/` with protox: no protoc needed.
+//! Compiles `proto/` with protox: no protoc needed. Beside prost's types it writes the tables of `src/form.rs`.
 
 use std::error::Error;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 const FILES: [&str; 2] = ["tidings/world/v1/world.proto", "tidings/services/v1/services.proto"];
 
@@ -21,10 +26,57 @@ fn main() -> Result<(), Box<dyn Error>> {
     let root = "../../proto";
     println!("cargo:rerun-if-changed={root}");
     let descriptors = protox::compile(FILES.map(|file| format!("{root}/{file}")), [root])?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("forms.rs"), forms(&descriptors))?;
     prost_build::Config::new()
         .bytes(["."])
         .btree_map(["."])
         .skip_debug(SECRET.map(|name| format!(".tidings.services.v1.{name}")))
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// A table for each message, and the way to it by name.
+fn forms(files: &FileDescriptorSet) -> String {
+    let mut tables = String::new();
+    let mut names = String::new();
+    for file in &files.file {
+        for message in &file.message_type {
+            form(&format!(".{}", file.package()), message, &mut tables, &mut names);
+        }
+    }
+    format!(
+        "{tables}/// The form of a message by its full name, as `tidings.world.v1.Event`.\n\
+         pub fn form(name: &str) -> Option<&'static Form> {{\n    match name {{\n{names}        _ => None,\n    }}\n}}\n"
+    )
+}
+
+fn form(within: &str, message: &DescriptorProto, tables: &mut String, names: &mut String) {
+    let name = format!("{within}.{}", message.name());
+    let mut fields: Vec<_> = message.field.iter().map(|field| (field.number(), kind(field))).collect();
+    fields.sort_unstable();
+    let fields: String = fields.iter().map(|(number, kind)| format!("({number}, {kind}), ")).collect();
+    let table = table(&name);
+    let _ = writeln!(tables, "static {table}: Form = Form {{ fields: &[{fields}] }};");
+    let _ = writeln!(names, "        {:?} => Some(&{table}),", &name[1..]);
+    message.nested_type.iter().for_each(|nested| form(&name, nested, tables, names));
+}
+
+/// The name of a message's table.
+fn table(name: &str) -> String {
+    name[1..].replace('.', "_").to_uppercase()
+}
+
+fn kind(field: &FieldDescriptorProto) -> String {
+    let wire = match field.r#type() {
+        Type::String => return "Kind::Text".into(),
+        Type::Bytes => return "Kind::Bytes".into(),
+        Type::Message => return format!("Kind::Message(&{})", table(field.type_name())),
+        Type::Group => unreachable!("proto3 has no groups"),
+        Type::Double | Type::Fixed64 | Type::Sfixed64 => "Fixed64",
+        Type::Float | Type::Fixed32 | Type::Sfixed32 => "Fixed32",
+        _ => "Varint",
+    };
+    let many = field.label() == Label::Repeated;
+    if many { format!("Kind::Many(Wire::{wire})") } else { format!("Kind::{wire}") }
 }

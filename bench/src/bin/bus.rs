@@ -14,8 +14,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use redb::{Database, Durability, TableDefinition};
 use tidings_bench::stats::median;
 use tidings_bus::{
-    Append, Bus, BusConfig, Class, Embedded, EmbeddedConfig, ErrorKind, Followed, From, Pattern, Registry,
-    SlowReader, Subject, TemplateDef,
+    Append, Bus, BusConfig, Check, Class, Embedded, EmbeddedConfig, ErrorKind, Followed, From, Pattern,
+    Registry, SlowReader, Subject, TemplateDef,
 };
 
 /// Bytes of a line, as in the edge's figures.
@@ -56,7 +56,7 @@ fn row(name: &'static str, template: &'static str, class: Class) -> TemplateDef 
         message: "text",
         max_payload: 64 * 1024,
         slow: SlowReader::Refuse,
-        check: Some(is_line),
+        check: Some(Check::new(is_line)),
         wide: None,
     }
 }

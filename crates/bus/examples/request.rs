@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidings_bus::{Bus, Class, Embedded, EmbeddedConfig, Error, Pattern, Registry, SlowReader, TemplateDef};
+use tidings_bus::{
+    Bus, Check, Class, Embedded, EmbeddedConfig, Error, Pattern, Registry, SlowReader, TemplateDef,
+};
 
 fn row(name: &'static str, template: &'static str, class: Class) -> TemplateDef {
     TemplateDef {
@@ -19,7 +21,9 @@ fn row(name: &'static str, template: &'static str, class: Class) -> TemplateDef 
         message: "text",
         max_payload: 1_024,
         slow: SlowReader::DropOldest,
-        check: Some(|payload| std::str::from_utf8(payload).map(drop).map_err(|error| error.to_string())),
+        check: Some(Check::new(|payload| {
+            std::str::from_utf8(payload).map(drop).map_err(|error| error.to_string())
+        })),
         wide: None,
     }
 }

@@ -70,8 +70,8 @@ impl Checks {
                 format!("{} bytes for '{subject}': at most {}", payload.len(), row.max_payload),
             ));
         }
-        match row.check {
-            Some(check) if self.config.check_outbound => check(payload).map_err(|why| {
+        match &row.check {
+            Some(check) if self.config.check_outbound => check.run(payload).map_err(|why| {
                 self.refused.increment(1);
                 Error::new(ErrorKind::Schema, format!("no {} for '{subject}': {why}", row.message))
             }),
@@ -96,7 +96,7 @@ impl Checks {
         if !self.config.check_inbound {
             return None;
         }
-        let why = self.registry.row(subject.template())?.check?(payload).err()?;
+        let why = self.registry.row(subject.template())?.check.as_ref()?.run(payload).err()?;
         self.skipped.increment(1);
         tracing::debug!(%subject, %why, "an invalid message was skipped");
         Some(why)

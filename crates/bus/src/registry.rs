@@ -4,6 +4,8 @@
 //! from outside goes through [`escape_token`](crate::escape_token), which is injective, so that two texts never share a subject.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
 use crate::subject::{Pattern, SUBJECT_BYTES_MAX, Subject};
@@ -37,8 +39,29 @@ pub enum SlowReader {
     Refuse,
 }
 
+type HasForm = dyn Fn(&[u8]) -> Result<(), String> + Send + Sync;
+
 /// Says whether a payload has its message's form; the error says why not.
-pub type Check = fn(&[u8]) -> Result<(), String>;
+#[derive(Clone)]
+pub struct Check(Arc<HasForm>);
+
+impl Check {
+    /// A check.
+    pub fn new(check: impl Fn(&[u8]) -> Result<(), String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(check))
+    }
+
+    /// Whether the payload has the form.
+    pub fn run(&self, payload: &[u8]) -> Result<(), String> {
+        (self.0)(payload)
+    }
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Check")
+    }
+}
 
 /// One template: a row of the registry.
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@
 
 pub mod audience;
 pub mod codes;
+pub mod form;
 pub mod frames;
 pub mod ids;
 pub mod position;

@@ -1,10 +1,9 @@
 //! Every subject of Tidings, in one table, and the typed way to each: nothing formats a subject by hand.
 
-use prost::Message as _;
 use tidings_bus::{
-    Class, EmbeddedConfig, Error, Keep, Pattern, Registry, Retention, SlowReader, Subject, TemplateDef,
+    Check, Class, EmbeddedConfig, Error, Keep, Pattern, Registry, Retention, SlowReader, Subject, TemplateDef,
 };
-use tidings_protocol::proto::world::v1::Event;
+use tidings_protocol::form::{Form, form};
 use tidings_protocol::{Audience, RoomId, ZoneId};
 
 /// Largest record of a log, in bytes: an outbound frame has to hold it.
@@ -14,8 +13,9 @@ pub const ZONE_PAYLOAD_MAX: usize = 1024 * 1024;
 /// Largest request or answer of a service, in bytes.
 pub const CALL_PAYLOAD_MAX: usize = 512 * 1024;
 
-fn is_event(payload: &[u8]) -> Result<(), String> {
-    Event::decode(payload).map(drop).map_err(|error| error.to_string())
+/// The check of a message of this form.
+fn check(form: &'static Form) -> Check {
+    Check::new(move |payload| form.check(payload).map_err(|error| error.to_string()))
 }
 
 fn row(
@@ -25,7 +25,7 @@ fn row(
     message: &'static str,
     max_payload: usize,
 ) -> TemplateDef {
-    let check = (message == "tidings.world.v1.Event").then_some(is_event as fn(&[u8]) -> Result<(), String>);
+    let check = form(message).map(check);
     TemplateDef { name, template, class, message, max_payload, slow: SlowReader::Refuse, check, wide: None }
 }
 

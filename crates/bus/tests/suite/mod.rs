@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidings_bus::{Bus, Class, Registry, SlowReader, Subject, TemplateDef};
+use tidings_bus::{Bus, Check, Class, Registry, SlowReader, Subject, TemplateDef};
 
 /// A fresh bus, and what has to live as long as it.
 pub struct Fixture {
@@ -49,9 +49,9 @@ pub fn row(name: &'static str, template: &'static str, class: Class) -> Template
         message: "text",
         max_payload: 4_096,
         slow: SlowReader::Refuse,
-        check: Some(|payload| {
+        check: Some(Check::new(|payload| {
             if payload.starts_with(b"bad") { Err("it starts with 'bad'".to_owned()) } else { Ok(()) }
-        }),
+        })),
         wide: None,
     }
 }

@@ -1,0 +1,193 @@
+//! Whether bytes have the form of a protobuf message: what decoding would find, without making anything of it.
+//!
+//! What crosses the bus is checked on both ends, and an event has a dozen readers: a check that allocates would cost
+//! more than what it guards. The tables of the messages are made by the build from `proto/`.
+
+use std::fmt;
+
+/// How deep messages may lie in each other: prost's own limit, so that what is found good here can be decoded.
+const DEPTH_MAX: u32 = 100;
+
+/// The form of a message.
+#[derive(Debug)]
+pub struct Form {
+    /// Its fields, in the order of their numbers.
+    fields: &'static [(u32, Kind)],
+}
+
+/// What a field holds. Not every kind is in every version of `proto/`.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code)]
+enum Kind {
+    Varint,
+    Fixed32,
+    Fixed64,
+    /// Numbers, each for itself or all in one.
+    Many(Wire),
+    Bytes,
+    Text,
+    Message(&'static Form),
+}
+
+/// How a field is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wire {
+    Varint,
+    Fixed64,
+    Delimited,
+    GroupStart,
+    GroupEnd,
+    Fixed32,
+}
+
+/// Why bytes are no message of a form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FormError {
+    /// They end in the middle.
+    Truncated,
+    /// A number of more than 64 bits.
+    Number,
+    /// A field is written in another way than its kind is.
+    Wire,
+    /// A text that is no UTF-8.
+    Utf8,
+    /// Messages too deep in each other.
+    Depth,
+}
+
+impl fmt::Display for FormError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Truncated => "it ends in the middle",
+            Self::Number => "a number is too long",
+            Self::Wire => "a field has another kind",
+            Self::Utf8 => "a text is not UTF-8",
+            Self::Depth => "it is too deep",
+        })
+    }
+}
+
+impl std::error::Error for FormError {}
+
+impl Form {
+    /// Whether these bytes decode as the message. Fields that are not known are never wrong.
+    pub fn check(&'static self, bytes: &[u8]) -> Result<(), FormError> {
+        let mut left = bytes;
+        self.walk(&mut left, DEPTH_MAX)
+    }
+
+    fn walk(&'static self, left: &mut &[u8], depth: u32) -> Result<(), FormError> {
+        while !left.is_empty() {
+            let (number, wire) = key(left)?;
+            match self.fields.binary_search_by_key(&number, |(known, _)| *known) {
+                Ok(at) => self.fields[at].1.check(wire, left, depth)?,
+                Err(_) => skip(number, wire, left, depth)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Kind {
+    fn check(self, wire: Wire, left: &mut &[u8], depth: u32) -> Result<(), FormError> {
+        match (self, wire) {
+            (Self::Varint, Wire::Varint)
+            | (Self::Fixed32, Wire::Fixed32)
+            | (Self::Fixed64, Wire::Fixed64) => number(wire, left),
+            (Self::Bytes, Wire::Delimited) => delimited(left).map(drop),
+            (Self::Text, Wire::Delimited) => {
+                std::str::from_utf8(delimited(left)?).map(drop).map_err(|_| FormError::Utf8)
+            }
+            (Self::Message(form), Wire::Delimited) => {
+                let depth = depth.checked_sub(1).ok_or(FormError::Depth)?;
+                form.walk(&mut delimited(left)?, depth)
+            }
+            (Self::Many(each), Wire::Delimited) => {
+                let mut packed = delimited(left)?;
+                while !packed.is_empty() {
+                    number(each, &mut packed)?;
+                }
+                Ok(())
+            }
+            (Self::Many(each), _) if each == wire => number(wire, left),
+            _ => Err(FormError::Wire),
+        }
+    }
+}
+
+fn key(left: &mut &[u8]) -> Result<(u32, Wire), FormError> {
+    let key = u32::try_from(varint(left)?).map_err(|_| FormError::Number)?;
+    let wire = match key & 7 {
+        0 => Wire::Varint,
+        1 => Wire::Fixed64,
+        2 => Wire::Delimited,
+        3 => Wire::GroupStart,
+        4 => Wire::GroupEnd,
+        5 => Wire::Fixed32,
+        _ => return Err(FormError::Wire),
+    };
+    if key >> 3 == 0 { Err(FormError::Wire) } else { Ok((key >> 3, wire)) }
+}
+
+fn varint(left: &mut &[u8]) -> Result<u64, FormError> {
+    if let [byte @ 0..0x80, rest @ ..] = left {
+        *left = rest;
+        return Ok(u64::from(*byte));
+    }
+    long_varint(left)
+}
+
+fn long_varint(left: &mut &[u8]) -> Result<u64, FormError> {
+    let mut value = 0;
+    for place in 0..10 {
+        let (byte, rest) = left.split_first().ok_or(FormError::Truncated)?;
+        *left = rest;
+        value |= u64::from(byte & 0x7f) << (place * 7);
+        if *byte < 0x80 {
+            // The tenth byte has one bit of the 64.
+            return if place == 9 && *byte > 1 { Err(FormError::Number) } else { Ok(value) };
+        }
+    }
+    Err(FormError::Number)
+}
+
+fn number(wire: Wire, left: &mut &[u8]) -> Result<(), FormError> {
+    match wire {
+        Wire::Varint => varint(left).map(drop),
+        Wire::Fixed32 => take(left, 4).map(drop),
+        Wire::Fixed64 => take(left, 8).map(drop),
+        _ => Err(FormError::Wire),
+    }
+}
+
+fn delimited<'a>(left: &mut &'a [u8]) -> Result<&'a [u8], FormError> {
+    let bytes = varint(left)?;
+    take(left, usize::try_from(bytes).map_err(|_| FormError::Truncated)?)
+}
+
+fn take<'a>(left: &mut &'a [u8], bytes: usize) -> Result<&'a [u8], FormError> {
+    let (taken, rest) = left.split_at_checked(bytes).ok_or(FormError::Truncated)?;
+    *left = rest;
+    Ok(taken)
+}
+
+/// A field that is not known.
+fn skip(field: u32, wire: Wire, left: &mut &[u8], depth: u32) -> Result<(), FormError> {
+    if depth == 0 {
+        return Err(FormError::Depth);
+    }
+    match wire {
+        Wire::Varint | Wire::Fixed32 | Wire::Fixed64 => number(wire, left),
+        Wire::Delimited => delimited(left).map(drop),
+        Wire::GroupEnd => Err(FormError::Wire),
+        Wire::GroupStart => loop {
+            match key(left)? {
+                (end, Wire::GroupEnd) if end == field => return Ok(()),
+                (_, Wire::GroupEnd) => return Err(FormError::Wire),
+                (inner, wire) => skip(inner, wire, left, depth - 1)?,
+            }
+        },
+    }
+}
+
+include!(concat!(env!("OUT_DIR"), "/forms.rs"));
