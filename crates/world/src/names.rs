@@ -6,6 +6,9 @@ const SHOWN_CHARS: usize = 40;
 /// A typed text without what no terminal should get: control characters, and those that turn the direction of
 /// writing or are not seen at all.
 pub(crate) fn clean(text: &str) -> String {
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return text.trim().to_owned();
+    }
     let visible = |c: char| match c {
         '\t' | '\n' | '\r' => Some(' '),
         c if c.is_control() => None,

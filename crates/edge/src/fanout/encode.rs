@@ -1,7 +1,6 @@
 //! One record of a log, decoded, rendered and encoded once: the frame that every receiver shares, and what a
 //! shard has to know to tell receivers apart.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use serde::Serialize;
 use tidings_bus::LogMessage;
 use tidings_protocol::proto::world::v1 as wire;
 use tidings_protocol::text::Catalogue;
-use tidings_protocol::{Audience, CharacterId, SessionId, Text};
+use tidings_protocol::{AccountId, Audience, CharacterId, SessionId, Text};
 
 use super::interner::{AudienceInfo, Interner};
 use crate::time::iso8601;
@@ -131,6 +130,21 @@ impl From<&wire::MuteChange> for Mute {
 }
 
 impl Encoded {
+    /// A line in a room, for tests.
+    #[cfg(test)]
+    pub(crate) fn sample(seq: u64) -> Self {
+        let audience = "room.town_hall".parse().expect("an audience");
+        Self {
+            seq,
+            audience: Arc::new(AudienceInfo { id: 1, audience }),
+            frame: Bytes::from_static(b"frame"),
+            author: 0,
+            channel: "say".into(),
+            always: false,
+            special: None,
+        }
+    }
+
     /// What keeping it costs, in bytes.
     pub fn cost(&self) -> usize {
         let own = self.special.as_ref().and_then(|special| special.own.as_ref()).map_or(0, Bytes::len);
@@ -165,9 +179,9 @@ impl Encoded {
     }
 }
 
-/// 32 hexadecimal digits; 0 for anything else.
+/// The bits of an account's id; 0 for anything else.
 pub fn hex(text: &str) -> u128 {
-    if text.len() == 32 { u128::from_str_radix(text, 16).unwrap_or(0) } else { 0 }
+    if text.is_empty() { 0 } else { text.parse().map_or(0, AccountId::as_u128) }
 }
 
 /// Makes [`Encoded`] of records.
@@ -381,7 +395,5 @@ pub fn json_string(out: &mut Vec<u8>, text: &str) {
 }
 
 fn write_number(out: &mut Vec<u8>, number: u64) {
-    let mut digits = String::with_capacity(20);
-    let _ = write!(digits, "{number}");
-    out.extend_from_slice(digits.as_bytes());
+    number.serialize(&mut serde_json::Serializer::new(out)).expect("a number into memory");
 }

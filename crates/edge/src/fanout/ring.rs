@@ -67,20 +67,10 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
-    use super::super::interner::AudienceInfo;
     use super::*;
 
     fn event(seq: u64) -> Arc<Encoded> {
-        let audience = "room.town_hall".parse().expect("an audience");
-        Arc::new(Encoded {
-            seq,
-            audience: Arc::new(AudienceInfo { id: 1, audience }),
-            frame: bytes::Bytes::from_static(b"frame"),
-            author: 0,
-            channel: "say".into(),
-            always: false,
-            special: None,
-        })
+        Arc::new(Encoded::sample(seq))
     }
 
     #[test]
