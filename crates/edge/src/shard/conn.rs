@@ -238,6 +238,7 @@ impl Inner {
             Ok((flushed, count)) => {
                 self.figures.bytes.increment(count as u64);
                 self.figures.writes.increment(1);
+                self.work.writes += 1;
                 conn.blocked = flushed == Flushed::Blocked;
                 if conn.blocked {
                     conn.wake();

@@ -87,6 +87,7 @@ impl Inner {
             }
         }
         self.figures.delivered.increment(count);
+        self.work.deliveries += count;
         for key in slow {
             if self.conns.get(key as usize).is_some_and(|conn| conn.gated) {
                 self.hold_in_gate(key, Rc::clone(&frame), Some(event));
@@ -247,6 +248,7 @@ impl Inner {
         let Some(conn) = self.conns.get_mut(key as usize) else { return };
         conn.seq = conn.seq.max(event.seq);
         self.figures.delivered.increment(1);
+        self.work.deliveries += 1;
         self.push_frame(key, frame, Some(event));
     }
 

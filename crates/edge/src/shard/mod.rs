@@ -13,6 +13,7 @@ mod members;
 mod mute_set;
 mod mutes;
 mod outbox;
+mod pace;
 mod replay;
 mod replies;
 mod settle;
@@ -46,18 +47,12 @@ pub use conn::{At, Conn, Phase};
 pub use end::{Bye, End, Ended};
 pub use members::{Hearing, Members};
 pub(crate) use mutes::UNKNOWN_MAX;
+use pace::{DELIVERIES_A_TURN, Pace, Work};
 pub use replay::{Held, Replay};
 pub use table::Session;
 
 /// What is read from a socket at once: larger than any frame that is allowed, one buffer for the whole shard.
 const SCRATCH_BYTES: usize = 16 * 1024;
-/// Events taken before what they queued is written, a batch more at most: far less than fills an outbox.
-const EVENTS_A_TURN: usize = 512;
-/// A turn of writing that takes so long is followed by a rest of half its time, in which more gathers for the next:
-/// one write then carries several lines. A shard that is not loaded writes everything at once.
-const LONG_TURN: Duration = Duration::from_millis(1);
-/// Longest rest: what it may add to a line's way when a shard is loaded.
-const REST_MAX: Duration = Duration::from_millis(4);
 /// How often deadlines are looked at: they are of seconds.
 pub(crate) const TICK: Duration = Duration::from_millis(500);
 /// People who join at once, a shard: as many as services answer at once, twice over.
@@ -106,6 +101,8 @@ pub struct Inner {
     pub(crate) tick: u32,
     pub(crate) now_ms: i64,
     pub(crate) figures: Figures,
+    /// What this turn did.
+    pub(crate) work: Work,
     pub(crate) deflater: Deflater,
     /// Everybody is sent away.
     draining: bool,
@@ -164,28 +161,23 @@ impl Shard {
         let mut beat = tokio::time::interval(TICK);
         // A thread that stood still for a while has not given anybody the chance to be in time.
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut rest = None;
+        let mut pace = Pace::default();
         loop {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => break,
-                () = tokio::time::sleep_until(rest.unwrap_or_else(Instant::now)), if rest.is_some() => rest = None,
-                message = messages.recv(), if rest.is_none() => {
-                    let Some(message) = message else { break };
-                    let begun = Instant::now();
-                    let mut taken = self.take(message);
-                    while taken < EVENTS_A_TURN {
-                        let Ok(message) = messages.try_recv() else { break };
-                        taken += self.take(message);
-                    }
-                    self.settle();
-                    rest = rest_after(begun);
-                    tokio::task::yield_now().await;
-                }
                 _ = beat.tick() => {
                     self.inner.borrow_mut().sweep();
                     self.settle();
                 }
+                () = pace.due() => {
+                    self.turn(&mut messages, &mut pace);
+                    tokio::task::yield_now().await;
+                }
+                message = messages.recv(), if pace.has_room() => match message {
+                    Some(message) => pace.wait(message),
+                    None => break,
+                },
             }
         }
         self.inner.borrow_mut().end_all();
@@ -194,10 +186,21 @@ impl Shard {
         let _ = tokio::time::timeout(STOP_DEADLINE, self.tasks.wait()).await;
     }
 
-    /// Takes a message; how many events it held, and one for itself.
-    fn take(&self, message: ToShard) -> usize {
+    /// Takes what waits, as far as a turn goes, and writes what that queued.
+    fn turn(self: &Rc<Self>, messages: &mut mpsc::Receiver<ToShard>, pace: &mut Pace) {
+        let (begun, mut took) = (Instant::now(), 0);
+        self.inner.borrow_mut().work = Work::default();
+        while self.inner.borrow().work.deliveries < DELIVERIES_A_TURN {
+            let Some(message) = pace.next().or_else(|| messages.try_recv().ok()) else { break };
+            took += pace::events(&message);
+            self.take(message);
+        }
+        self.settle();
+        pace.turned(took, begun, self.inner.borrow().work);
+    }
+
+    fn take(&self, message: ToShard) {
         let mut inner = self.inner.borrow_mut();
-        let events = if let ToShard::Batch { events, .. } = &message { events.len() } else { 0 };
         match message {
             ToShard::Batch { events, through } => inner.batch(&events, through),
             ToShard::Opened(opened) => inner.opened(opened),
@@ -208,7 +211,6 @@ impl Shard {
             ToShard::Drain => inner.drain(),
             ToShard::Count(answer) => drop(answer.send(inner.counts(self.tasks.len()))),
         }
-        events + 1
     }
 
     /// Takes a socket that has become a WebSocket.
@@ -267,6 +269,7 @@ impl Inner {
             tick: 0,
             now_ms: crate::time::now_ms(),
             figures: Figures::new(),
+            work: Work::default(),
             deflater: Deflater::new(),
             draining: false,
             next_id: 0,
@@ -317,13 +320,6 @@ impl Figures {
             sessions: gauge!("tidings_edge_sessions"),
         }
     }
-}
-
-/// Until when a shard rests that began its turn then; `None`: not at all.
-fn rest_after(begun: Instant) -> Option<Instant> {
-    let now = Instant::now();
-    let spent = now - begun;
-    (spent >= LONG_TURN).then(|| now + (spent / 2).min(REST_MAX))
 }
 
 /// A time in ticks, rounded up.
