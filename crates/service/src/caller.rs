@@ -61,7 +61,7 @@ impl Caller {
     pub async fn zone(
         &self,
         zone: &ZoneId,
-        request: ZoneRequest,
+        request: &ZoneRequest,
         deadline: Duration,
     ) -> Result<zone_reply::Answer, CallError> {
         let Inner { bus, zones, .. } = &*self.inner;

@@ -213,7 +213,8 @@ async fn a_zones_refusal_is_an_error_and_its_answer_is_not() {
             message.respond(ZoneReply { answer }.encode_to_vec().into()).unwrap();
         }
     });
-    let ask = || caller.zone(&zone, ZoneRequest::default(), SECOND);
+    let empty = ZoneRequest::default();
+    let ask = || caller.zone(&zone, &empty, SECOND);
     assert_eq!(ask().await, Ok(zone_reply::Answer::Done(world::Done {})));
     let refused = ask().await.unwrap_err();
     assert_eq!((refused.code, refused.retry_after), (ErrorCode::Unavailable, Some(SECOND)));

@@ -83,7 +83,7 @@ async fn enter(caller: &Caller, zone: &ZoneId, number: u128) {
         ..Default::default()
     });
     let request = ZoneRequest { ask: Some(ask) };
-    while caller.zone(zone, request.clone(), DEADLINE).await.is_err() {
+    while caller.zone(zone, &request, DEADLINE).await.is_err() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -104,7 +104,7 @@ async fn send(caller: Caller, zone: ZoneId, number: u128, sender: u128, commands
             text: text.into(),
         };
         let request = ZoneRequest { ask: Some(zone_request::Ask::Command(command)) };
-        caller.zone(&zone, request, DEADLINE).await.unwrap();
+        caller.zone(&zone, &request, DEADLINE).await.unwrap();
     }
 }
 

@@ -64,7 +64,7 @@ async fn a_host_that_dies_around_a_commit_does_no_command_twice() {
             let ask = ann.line("1", "say once");
             let (caller, zone) = (ground.caller(), ann.zone.clone());
             let request = tidings_protocol::proto::world::v1::ZoneRequest { ask: Some(ask) };
-            async move { caller.zone(&zone, request, SOON).await }
+            async move { caller.zone(&zone, &request, SOON).await }
         });
         ground.faults.vanished.notified().await;
         let said = ground.said("room.town_hall").await;
@@ -135,7 +135,7 @@ async fn a_move_goes_on_when_the_host_dies_before_its_answer() {
     // The target's answer never comes: the source has frozen Ann, the target has let her in.
     ground.faults.lose_answers("cmd.zone.hill", u32::MAX).await;
     let request = tidings_protocol::proto::world::v1::ZoneRequest { ask: Some(ann.line("2", "go north")) };
-    let asked = ann.caller.zone(&ann.zone, request, Duration::from_millis(300)).await;
+    let asked = ann.caller.zone(&ann.zone, &request, Duration::from_millis(300)).await;
     assert!(asked.is_err(), "{asked:?}");
     drop(hosts);
     ground.faults.lose_answers("", 0).await;

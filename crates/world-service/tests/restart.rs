@@ -152,7 +152,7 @@ async fn a_crowd_whose_room_is_gone_is_moved_to_the_start() {
             ..Default::default()
         });
         let request = ZoneRequest { ask: Some(ask) };
-        while caller.zone(&zone, request.clone(), SOON).await.is_err() {
+        while caller.zone(&zone, &request, SOON).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tidings_protocol::ErrorCode;
 use tidings_protocol::proto::world::v1::{
     Command, CommandDone, Origin, ZoneRequest, zone_reply, zone_request,
 };
-use tidings_protocol::{ErrorCode, ZoneId};
 use tidings_service::CallError;
 
 use super::{frames, retry};
@@ -21,8 +21,8 @@ pub async fn command(shard: Rc<Shard>, at: At) {
     let Some((id, request)) = request(&shard, at) else { return };
     let caller = &shard.shared.caller;
     let answer = retry::until(deadline, ATTEMPT, |left| {
-        let zone: Option<ZoneId> = shard.inner.borrow_mut().session(at).map(|session| session.zone.clone());
-        let request = request.clone();
+        let zone = shard.inner.borrow_mut().session(at).map(|session| session.zone.clone());
+        let request = &request;
         async move {
             let gone = || CallError::new(ErrorCode::FailedPrecondition, "The session has ended.");
             caller.zone(&zone.ok_or_else(gone)?, request, left).await

@@ -93,7 +93,7 @@ async fn zone(shard: &Shard, ended: &Ended, ask: zone_request::Ask) -> Result<()
     let of_loss =
         matches!(&request.ask, Some(zone_request::Ask::Link(link)) if link.kind() == link::Kind::Lost);
     let told = retry::until(deadline, CALL_DEADLINE, |left| {
-        let (request, zone) = (request.clone(), &zone);
+        let (request, zone) = (&request, &zone);
         async move {
             if of_loss && overtaken(shard, ended) {
                 return Err(CallError::new(ErrorCode::FailedPrecondition, "The session went on."));

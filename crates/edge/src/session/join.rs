@@ -117,7 +117,7 @@ impl Joining<'_> {
             let back = ZoneRequest { ask: Some(zone_request::Ask::Link(link)) };
             // Asked once: a zone that has the character no more says so at once, and `Enter` finds it.
             let caller = &self.shard.shared.caller;
-            match caller.zone(&who.zone, back, CALL_DEADLINE).await {
+            match caller.zone(&who.zone, &back, CALL_DEADLINE).await {
                 Ok(_) => {}
                 Err(error) if error.code == ErrorCode::NotFound || error.is_retryable() => {}
                 Err(error) => return Err(error),
@@ -136,7 +136,7 @@ impl Joining<'_> {
 
     async fn ask(&self, zone: &ZoneId, request: ZoneRequest) -> Result<zone_reply::Answer, CallError> {
         let caller = &self.shard.shared.caller;
-        retry::until(self.deadline, CALL_DEADLINE, |left| caller.zone(zone, request.clone(), left)).await
+        retry::until(self.deadline, CALL_DEADLINE, |left| caller.zone(zone, &request, left)).await
     }
 
     /// The session was opened for nobody: others are told how it ended.

@@ -24,7 +24,7 @@ pub async fn state(shard: Rc<Shard>, at: At, ask: StateAsk) {
     let caller = &shard.shared.caller;
     let answer = retry::until(deadline, CALL_DEADLINE, |left| {
         let zone: Option<ZoneId> = shard.inner.borrow_mut().session(at).map(|session| session.zone.clone());
-        let request = request.clone();
+        let request = &request;
         async move {
             let gone = || CallError::new(ErrorCode::NotFound, "The session has ended.");
             caller.zone(&zone.ok_or_else(gone)?, request, left).await

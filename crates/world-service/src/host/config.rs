@@ -54,7 +54,7 @@ pub struct HostConfig {
     pub checkpoint_every: Duration,
     /// And after so many commits.
     pub checkpoint_commits: u64,
-    /// Threads of the zones' runtime.
+    /// Threads of the zones' runtime: two where there are as many cores, so that one zone decides while another does.
     pub threads: usize,
     /// The seed of the zones' randomness.
     pub seed: u64,
@@ -73,7 +73,7 @@ impl HostConfig {
             move_patience: MOVE_PATIENCE,
             checkpoint_every: Duration::from_secs(60),
             checkpoint_commits: 1000,
-            threads: 2,
+            threads: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)),
             seed,
             clock: Arc::new(wall_clock),
         }

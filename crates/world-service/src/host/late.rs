@@ -222,7 +222,7 @@ async fn bring(shared: &Shared, from: &ZoneId, to: &ZoneId, letters: Vec<Letter>
     let request = ZoneRequest { ask: Some(zone_request::Ask::Control(wire::Control { fact })) };
     let mut wait = RETRY_FIRST;
     loop {
-        match shared.caller.zone(to, request.clone(), ZONE_DEADLINE).await {
+        match shared.caller.zone(to, &request, ZONE_DEADLINE).await {
             Ok(_) => return Ok(()),
             Err(error) if !error.is_retryable() => return Err(error),
             Err(error) => tracing::debug!(%to, %error, "letters did not come yet"),

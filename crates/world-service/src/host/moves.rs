@@ -93,7 +93,7 @@ async fn ask_target(
         handover.from_owner_seq = owner.load(Ordering::Acquire);
         let request = ZoneRequest { ask: Some(zone_request::Ask::Handover(handover.clone())) };
         let left = until.saturating_duration_since(Instant::now());
-        match shared.caller.zone(&to, request, ZONE_DEADLINE.min(left)).await {
+        match shared.caller.zone(&to, &request, ZONE_DEADLINE.min(left)).await {
             Ok(zone_reply::Answer::Handover(done)) => {
                 let end = if done.accepted { MoveEnd::Arrived(done.seq) } else { MoveEnd::Refused };
                 return ended(to, traveller, end);

@@ -222,7 +222,7 @@ impl SessionService {
     async fn ask_zone(&self, record: &SessionRecord, ask: zone_request::Ask) -> Result<(), CallError> {
         let zone = self.zone_of(record).await?;
         let request = ZoneRequest { ask: Some(ask) };
-        self.inner.caller.zone(&zone, request, ZONE_DEADLINE).await.map(drop)
+        self.inner.caller.zone(&zone, &request, ZONE_DEADLINE).await.map(drop)
     }
 
     /// Where the character is now; a record only knows where it entered.

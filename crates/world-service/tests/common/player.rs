@@ -64,7 +64,7 @@ impl Player {
         let request = ZoneRequest { ask: Some(ask) };
         let until = Instant::now() + DEADLINE;
         loop {
-            match self.caller.zone(&self.zone, request.clone(), ATTEMPT).await {
+            match self.caller.zone(&self.zone, &request, ATTEMPT).await {
                 Err(error) if error.is_retryable() && Instant::now() < until => {
                     tokio::time::sleep(error.retry_after.unwrap_or(Duration::from_millis(20))).await;
                 }
