@@ -6,6 +6,7 @@ mod between;
 mod border;
 mod compression;
 mod drain;
+mod ends;
 mod evening;
 mod harness;
 mod hints;

@@ -98,7 +98,7 @@ pub struct Counts {
     pub audiences: usize,
     /// Accounts whose mutes are kept.
     pub mute_sets: usize,
-    /// Replies and joins that wait for something.
+    /// Replies, joins and ends that wait for something.
     pub waiting: usize,
     /// Tasks.
     pub tasks: usize,

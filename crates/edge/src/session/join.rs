@@ -17,7 +17,7 @@ use super::identity::{self, Refused};
 use super::resume::{self, Gathered, Plan};
 use super::{CALL_DEADLINE, Hello, JOIN_DEADLINE, frames, mutes, retry};
 use crate::fanout::AudienceInfo;
-use crate::shard::{At, Bye, End, Replay, Session, Shard, UNKNOWN_MAX};
+use crate::shard::{At, Bye, End, Ended, Replay, Session, Shard, UNKNOWN_MAX};
 
 /// How long a client may take to read one part of what it missed, before it is a slow reader.
 const REPLAY_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
@@ -143,7 +143,9 @@ impl Joining<'_> {
     fn give_up(&self, opened: &OpenSession, who: &Who, end: End) {
         let mut inner = self.shard.inner.borrow_mut();
         inner.shared.sessions.remove(who.session, opened.generation);
-        inner.todo_ended(end, who.session, opened.generation, who.character, who.zone.clone());
+        let zone = who.zone.clone();
+        let (session, generation, character) = (who.session, opened.generation, who.character);
+        inner.ended(Ended { end, session, generation, character, zone, bye: None });
     }
 
     fn attach(

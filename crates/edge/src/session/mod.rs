@@ -20,11 +20,12 @@ use std::time::Duration;
 use tidings_protocol::frames::{Resume, What};
 
 pub use commands::{Answered, command, reread};
-pub use ended::ended;
+pub use ended::tell_ends;
 pub use join::join;
 pub use mutes::load_mutes;
 pub use recent_mutes::RecentMutes;
 pub use renew::{Sessions, renew};
+pub use retry::Pauses;
 pub use views::state;
 
 /// How long one call of a service may take before it is tried again or given up.

@@ -2,7 +2,8 @@
 //!
 //! A mute holds from its confirmation on, and the confirmation comes by the log: the zone's writer brings it to storage
 //! a moment later, or much later where storage takes no writes. A list that is loaded meanwhile knows nothing of it. So
-//! what the logs say is kept here, for all shards of the process, and laid over every list until one includes it.
+//! what the logs say is kept here, for all shards of the process, and laid over every list until one includes it; of an
+//! account without a session here, whose lists nobody loads, for a while.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -17,26 +18,40 @@ pub const ACCOUNTS_MAX: usize = 10_000;
 /// Recent changes of one account: more than anybody types in the time of a write. The oldest give way.
 pub const CHANGES_MAX: usize = 64;
 /// A list that says the same as a change may be older than it and say so by chance, for as long as a zone's writer is
-/// behind: only after this time it is taken for the change itself.
+/// behind: only after this time it is taken for the change itself. As long is kept what nobody asks for.
 const SETTLED: Duration = Duration::from_secs(15 * 60);
 
 /// The newest change of each mute, by account.
 #[derive(Debug, Default)]
 pub struct RecentMutes {
-    by_account: Mutex<HashMap<u128, Vec<(Instant, Mute)>>>,
+    by_account: Mutex<HashMap<u128, Changes>>,
+}
+
+/// What the logs said of an account's mutes.
+#[derive(Debug)]
+struct Changes {
+    /// When a change of it was last heard, or a list loaded: while it has a session here, at least each minute or so.
+    used: Instant,
+    /// Each when it was heard.
+    all: Vec<(Instant, Mute)>,
 }
 
 impl RecentMutes {
     /// A log says that a mute was made or taken back.
     pub fn note(&self, mute: &Mute, now: Instant) {
         let mut by_account = self.by_account.lock();
+        if !by_account.contains_key(&mute.account) {
+            by_account.retain(|_, changes| now.saturating_duration_since(changes.used) < SETTLED);
+        }
         if by_account.len() >= ACCOUNTS_MAX && !by_account.contains_key(&mute.account) {
-            let heard = |changes: &Vec<(Instant, Mute)>| changes.iter().map(|(heard, _)| *heard).max();
             let oldest =
-                by_account.iter().min_by_key(|(_, changes)| heard(changes)).map(|(account, _)| *account);
+                by_account.iter().min_by_key(|(_, changes)| changes.used).map(|(account, _)| *account);
             oldest.and_then(|account| by_account.remove(&account));
         }
-        let changes = by_account.entry(mute.account).or_default();
+        let changes =
+            by_account.entry(mute.account).or_insert_with(|| Changes { used: now, all: Vec::new() });
+        changes.used = now;
+        let changes = &mut changes.all;
         if let Some(known) = changes.iter_mut().find(|(_, known)| known.is_about(mute)) {
             if known.1.seq < mute.seq {
                 *known = (now, mute.clone());
@@ -53,7 +68,8 @@ impl RecentMutes {
     /// What a list of the account does not include; what it does is forgotten.
     pub fn missing(&self, account: u128, list: &MuteList, now: Instant) -> Vec<Mute> {
         let mut by_account = self.by_account.lock();
-        let Some(changes) = by_account.get_mut(&account) else { return Vec::new() };
+        let Some(Changes { used, all: changes }) = by_account.get_mut(&account) else { return Vec::new() };
+        *used = now;
         let listed: Vec<Mute> = list.mutes.iter().map(Mute::from).collect();
         changes.retain(|(heard, change)| {
             let settled = now.saturating_duration_since(*heard) >= SETTLED;
@@ -131,5 +147,21 @@ mod tests {
         }
         assert_eq!(recent.by_account.lock().len(), ACCOUNTS_MAX);
         assert!(recent.by_account.lock().contains_key(&(ACCOUNTS_MAX as u128 + 9)));
+    }
+
+    #[test]
+    fn accounts_that_have_left_are_forgotten() {
+        let (recent, now) = (RecentMutes::default(), Instant::now());
+        for account in [1, 2] {
+            recent.note(&Mute { account, ..mute(7, false, 50) }, now);
+        }
+        // Of the first the list is loaded: it has a session, however long storage takes no writes.
+        for minute in 1..=30 {
+            assert_eq!(recent.missing(1, &list(&[]), now + Duration::from_secs(60) * minute).len(), 1);
+        }
+        recent.note(&Mute { account: 3, ..mute(7, false, 60) }, now + Duration::from_secs(60) * 30);
+        let mut left: Vec<_> = recent.by_account.lock().keys().copied().collect();
+        left.sort_unstable();
+        assert_eq!(left, [1, 3]);
     }
 }

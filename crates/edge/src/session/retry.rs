@@ -17,24 +17,42 @@ fn jittered(most: Duration) -> Duration {
     most.mul_f64(0.5 + part / 2.0)
 }
 
+/// The pauses between attempts: each longer than the one before.
+#[derive(Debug)]
+pub struct Pauses(Duration);
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self(PAUSE_FIRST)
+    }
+}
+
+impl Pauses {
+    /// How long to wait after this error before trying again.
+    pub fn after(&mut self, error: &CallError) -> Duration {
+        metrics::counter!("tidings_edge_call_retries_total").increment(1);
+        let wait = jittered(error.retry_after.unwrap_or(self.0).min(PAUSE_MOST));
+        self.0 = (self.0 * 2).min(PAUSE_MOST);
+        wait
+    }
+}
+
 /// Calls until there is an answer, an error that a retry does not help, or the deadline.
 pub async fn until<T, F, Fut>(deadline: Instant, most: Duration, mut call: F) -> Result<T, CallError>
 where
     F: FnMut(Duration) -> Fut,
     Fut: Future<Output = Result<T, CallError>>,
 {
-    let mut pause = PAUSE_FIRST;
+    let mut pauses = Pauses::default();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match call(left.min(most).max(Duration::from_millis(1))).await {
             Err(error) if error.is_retryable() => {
-                let wait = jittered(error.retry_after.unwrap_or(pause).min(PAUSE_MOST));
+                let wait = pauses.after(&error);
                 if Instant::now() + wait >= deadline {
                     return Err(error);
                 }
-                metrics::counter!("tidings_edge_call_retries_total").increment(1);
                 tokio::time::sleep(wait).await;
-                pause = (pause * 2).min(PAUSE_MOST);
             }
             done => return done,
         }

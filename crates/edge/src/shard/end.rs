@@ -7,7 +7,7 @@ use tidings_protocol::proto::services::v1::SessionControl;
 use tidings_protocol::{CharacterId, CloseCode, SessionId, ZoneId};
 
 use super::conn::{At, Phase};
-use super::{Inner, Session, Todo, ticks};
+use super::{Inner, Session, ticks};
 use crate::session::frames;
 use crate::ws;
 
@@ -165,7 +165,7 @@ impl Inner {
             zone: session.zone.clone(),
             bye: bye.cloned(),
         };
-        self.todo.push(Todo::Ended(Box::new(ended)));
+        self.ended(ended);
     }
 
     /// Acts on open sockets as the session service says, and on those that are joining once they are known.

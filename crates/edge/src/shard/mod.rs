@@ -7,6 +7,7 @@
 mod conn;
 mod deliver;
 mod end;
+mod ends;
 mod hints;
 mod input;
 mod members;
@@ -45,6 +46,7 @@ use crate::ws::deflate::Deflater;
 
 pub use conn::{At, Conn, Phase};
 pub use end::{Bye, End, Ended};
+pub use ends::Untold;
 pub use members::{Hearing, Members};
 pub(crate) use mutes::UNKNOWN_MAX;
 use pace::{DELIVERIES_A_TURN, Pace, Work};
@@ -89,6 +91,12 @@ pub struct Inner {
     pub(crate) mute_changes: u64,
     /// Told whenever some mutes are known.
     pub(crate) mutes_known: Rc<Notify>,
+    /// What others have to be told of.
+    pub(crate) ends: ends::Ends,
+    /// Somebody tells them.
+    pub(crate) telling: bool,
+    /// Told of more to tell.
+    pub(crate) untold: Rc<Notify>,
     pub(crate) openings: HashMap<u64, (At, oneshot::Sender<Opened>)>,
     pub(crate) waiting: Vec<table::WaitingReply>,
     /// The last control messages, the newest at the end.
@@ -132,8 +140,8 @@ pub enum Todo {
     State(At, crate::session::StateAsk),
     /// A reply said to be in the log did not come by it: it is read.
     Reread(At, u64),
-    /// A session ended here.
-    Ended(Box<end::Ended>),
+    /// There are ends to be told of.
+    TellEnds,
     /// An audience has no member here any more.
     Release(Arc<crate::fanout::AudienceInfo>, u32),
     /// A reply waits for this sequence.
@@ -259,6 +267,9 @@ impl Inner {
             mutes_loading: false,
             mute_changes: 0,
             mutes_known: Rc::default(),
+            ends: ends::Ends::default(),
+            telling: false,
+            untold: Rc::default(),
             openings: HashMap::new(),
             waiting: Vec::new(),
             controls: VecDeque::new(),
@@ -292,7 +303,7 @@ impl Inner {
             sessions: self.by_session.len() + self.by_character.len(),
             audiences: self.audiences.len(),
             mute_sets: self.mutes.len(),
-            waiting: self.waiting.len() + self.openings.len(),
+            waiting: self.waiting.len() + self.openings.len() + self.ends.len(),
             tasks,
         }
     }

@@ -4,11 +4,9 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use tidings_protocol::proto::world::v1::StateView;
-use tidings_protocol::{CharacterId, SessionId, ZoneId};
 use tidings_service::CallError;
 
 use super::conn::At;
-use super::end::{End, Ended};
 use super::table::WaitingReply;
 use super::{Inner, Todo};
 use crate::session::{Answered, frames};
@@ -108,18 +106,5 @@ impl Inner {
             session.views = session.views.saturating_sub(1);
         }
         self.tell(at, None, error.code, &error.message, None);
-    }
-
-    /// A session that ended before it had a connection.
-    pub(crate) fn todo_ended(
-        &mut self,
-        end: End,
-        session: SessionId,
-        generation: u64,
-        character: CharacterId,
-        zone: ZoneId,
-    ) {
-        let ended = Ended { end, session, generation, character, zone, bye: None };
-        self.todo.push(Todo::Ended(Box::new(ended)));
     }
 }

@@ -50,7 +50,7 @@ impl Shard {
             Todo::Command(at) => drop(self.tasks.spawn_local(session::command(shard, at))),
             Todo::State(at, ask) => drop(self.tasks.spawn_local(session::state(shard, at, ask))),
             Todo::Reread(at, seq) => drop(self.tasks.spawn_local(session::reread(shard, at, seq))),
-            Todo::Ended(ended) => drop(self.tasks.spawn_local(session::ended(shard, ended))),
+            Todo::TellEnds => drop(self.tasks.spawn_local(session::tell_ends(shard))),
             Todo::LoadMutes => drop(self.tasks.spawn_local(session::load_mutes(shard))),
             Todo::Release(audience, holds) => {
                 self.tell_dispatcher(ToDispatcher::Release { shard: self.index, audience, holds });
