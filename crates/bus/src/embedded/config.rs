@@ -26,6 +26,9 @@ pub struct EmbeddedConfig {
     pub segment_bytes: u64,
     /// How often the writer looks for what has expired and what is worth compacting.
     pub maintain_every: Duration,
+    /// How long after opening nothing is forgotten by its age: a reader that was behind when the process stopped, and did
+    /// not run since, reads on from its place.
+    pub forget_after: Duration,
     /// Commits that may wait for the writer; a caller waits for a place, and is refused after
     /// `commit_wait`.
     pub commit_queue: usize,
@@ -46,6 +49,8 @@ impl Default for EmbeddedConfig {
             // Small enough that what has expired is freed soon, large enough that rolling is rare.
             segment_bytes: 16 * 1024 * 1024,
             maintain_every: Duration::from_secs(1),
+            // Readers are a fraction of a second behind, and begin within seconds.
+            forget_after: Duration::from_secs(60),
             // More than one commit a zone for a thousand zones.
             commit_queue: 4_096,
             commit_wait: Duration::from_secs(5),

@@ -154,7 +154,6 @@ pub(crate) fn open(config: &EmbeddedConfig, files: Arc<dyn FileLayer>) -> Result
     }
     view.age_floor = recovered.age_floor;
     view.settle(recovered.last_seq);
-    view.expire(now_ms());
     view.segments = recovered.segments.iter().map(|segment| (segment.head.number, segment.clone())).collect();
     *shared.view.write() = view;
     let shared = Arc::new(shared);
@@ -212,6 +211,7 @@ fn start(
         mark: Some(mark),
         last_time_ms: shared.view.read().last_time_ms(),
         maintained: Instant::now(),
+        forget_from: Instant::now() + config.forget_after,
         maintain_every: config.maintain_every.max(SHORTEST_MAINTENANCE),
         compacting: None,
     };

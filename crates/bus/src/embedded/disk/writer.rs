@@ -38,6 +38,8 @@ pub(crate) struct Writer {
     pub(crate) mark: Option<Arc<dyn LogFile>>,
     pub(crate) last_time_ms: i64,
     pub(crate) maintained: Instant,
+    /// Nothing is forgotten by its age before.
+    pub(crate) forget_from: Instant,
     pub(crate) maintain_every: Duration,
     pub(crate) compacting: Option<JoinHandle<()>>,
 }
@@ -243,7 +245,9 @@ impl Writer {
 
     fn maintain(&mut self) {
         self.maintained = Instant::now();
-        self.shared.view.write().expire(now_ms());
+        if self.maintained >= self.forget_from {
+            self.shared.view.write().expire(now_ms());
+        }
         if self.compacting.as_ref().is_some_and(|compacting| !compacting.is_finished()) {
             return;
         }
