@@ -371,3 +371,6 @@ impl Dispatcher {
         self.encoder.interner.sweep();
     }
 }
+
+#[cfg(test)]
+mod tests;

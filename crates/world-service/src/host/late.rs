@@ -198,17 +198,20 @@ pub async fn forward(shared: &Shared, message: Message, zone: &ZoneId) -> Late {
 }
 
 /// Brings letters to another zone, and asks until there is an answer. Where they are refused together they are brought
-/// one by one, so that only what is refused by itself is given up.
+/// one by one, so that only what is refused by itself is given up; what follows it follows the one before then.
 pub async fn post(shared: &Shared, from: ZoneId, to: ZoneId, letters: Vec<Letter>) -> Late {
     let last = letters.last().map_or(0, |letter| letter.number);
     let alone = letters.len() == 1;
-    if let Err(error) = bring(shared, &from, &to, letters.clone()).await {
-        if alone {
-            given_up(&error);
-        } else {
+    match bring(shared, &from, &to, letters.clone()).await {
+        Ok(()) => {}
+        Err(error) if alone => drop(given_up(&error)),
+        Err(_) => {
+            let mut after = 0;
             for letter in letters {
-                if let Err(error) = bring(shared, &from, &to, vec![letter]).await {
-                    given_up(&error);
+                let number = letter.number;
+                match bring(shared, &from, &to, vec![Letter { after, ..letter }]).await {
+                    Ok(()) => after = number,
+                    Err(error) => drop(given_up(&error)),
                 }
             }
         }

@@ -27,6 +27,8 @@ pub enum OnCommit {
     Fail(u32),
     /// It is stored and said to have failed, once.
     StoreAndFail,
+    /// It is stored once it is let go on; those after it are stored meanwhile.
+    Hold,
 }
 
 #[derive(Default)]
@@ -34,8 +36,10 @@ pub struct Faults {
     pub on_commit: Mutex<OnCommit>,
     /// Answers of this subject that get lost, so many.
     pub lost_answers: Mutex<Option<(String, u32)>>,
-    /// Told when a commit has vanished.
+    /// Told when a commit has vanished, or is held.
     pub vanished: tokio::sync::Notify,
+    /// Lets a commit go on that is held.
+    pub go_on: tokio::sync::Notify,
 }
 
 impl Faults {
@@ -52,7 +56,7 @@ impl Faults {
         let now = *fault;
         *fault = match now {
             OnCommit::Fail(times) if times > 1 => OnCommit::Fail(times - 1),
-            OnCommit::Fail(_) | OnCommit::StoreAndFail => OnCommit::Store,
+            OnCommit::Fail(_) | OnCommit::StoreAndFail | OnCommit::Hold => OnCommit::Store,
             other => other,
         };
         now
@@ -121,6 +125,11 @@ impl Backend for Faulty {
                 OnCommit::StoreAndFail => {
                     self.inner.commit(batch, fences).await?;
                     Err(Error::new(ErrorKind::Timeout, "no answer"))
+                }
+                OnCommit::Hold => {
+                    self.faults.vanished.notify_one();
+                    self.faults.go_on.notified().await;
+                    self.inner.commit(batch, fences).await
                 }
                 OnCommit::Vanish => {
                     self.faults.vanished.notify_one();

@@ -102,6 +102,17 @@ impl Ground {
         Hosts::start(config, parts).unwrap()
     }
 
+    /// Keeps this player's zone busy with a commit until something else was done.
+    pub async fn while_busy(&self, player: &player::Player, done: impl Future<Output = ()>) {
+        self.faults.set(faults::OnCommit::Hold).await;
+        let id = format!("busy-{:?}", std::time::Instant::now());
+        tokio::join!(player.types(&id, "say busy"), async {
+            self.faults.vanished.notified().await;
+            done.await;
+            self.faults.go_on.notify_one();
+        });
+    }
+
     pub fn caller(&self) -> Caller {
         Caller::new(self.bus.clone())
     }
