@@ -98,8 +98,7 @@ pub fn answer(due: Due, zone: &str, committed: Committed, room: Option<wire::Sta
         }),
         Due::Left(place, state) => zone_reply::Answer::Left(wire::Left { seq: placed(place), state }),
         Due::Arrived(place) => {
-            let done = wire::HandoverDone { accepted: true, seq: placed(place), unknown: false };
-            zone_reply::Answer::Handover(done)
+            zone_reply::Answer::Handover(wire::HandoverDone { accepted: true, seq: placed(place) })
         }
         Due::NotArrived => zone_reply::Answer::Handover(wire::HandoverDone::default()),
         Due::Done => zone_reply::Answer::Done(wire::Done {}),

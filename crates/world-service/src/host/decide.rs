@@ -275,14 +275,7 @@ impl OwnedZone {
     /// The answer about a move that was let in before.
     pub(super) fn known_move(&self, move_id: &str) -> Option<zone_reply::Answer> {
         let seq = self.moves.find(move_id).or(self.rules.knows_move(move_id).then_some(self.last_seq))?;
-        Some(zone_reply::Answer::Handover(wire::HandoverDone { accepted: true, seq, unknown: false }))
-    }
-
-    /// Answers whether a move was let in.
-    pub(super) fn tell_move(&self, message: Message, move_id: &str) {
-        let unknown = wire::HandoverDone { accepted: false, seq: 0, unknown: true };
-        let answer = self.known_move(move_id).unwrap_or(zone_reply::Answer::Handover(unknown));
-        drop(message.respond(requests::answer(answer)));
+        Some(zone_reply::Answer::Handover(wire::HandoverDone { accepted: true, seq }))
     }
 
     /// Takes the outputs of an input: the zone has changed already.

@@ -18,8 +18,6 @@ pub enum Request {
     Enter(Origin, Box<Arrival>, String),
     /// Answered from the committed state.
     State(wire::StateQuery),
-    /// Whether a move was let in.
-    Move(String),
     /// A character comes from another zone.
     Arrive(Box<Arrive>),
     /// A fact.
@@ -76,7 +74,6 @@ pub fn read(payload: Bytes) -> Result<Request, CallError> {
             ask(Kind::Link, no_command(&link.session)?, &link.character, ask_for)
         }
         zone_request::Ask::State(query) => Ok(Request::State(query)),
-        zone_request::Ask::Move(query) => Ok(Request::Move(query.move_id)),
         zone_request::Ask::Handover(handover) => Ok(Request::Arrive(Box::new(Arrive {
             traveller: convert::traveller(&handover.traveller)?,
             from: convert::parse(&handover.from_zone)?,

@@ -243,7 +243,6 @@ impl OwnedZone {
                 }
             }
             Ok(Request::State(query)) => self.show(message, &query),
-            Ok(Request::Move(id)) => self.tell_move(message, &id),
             Ok(Request::Arrive(arrive)) => self.come(message, arrive),
             Ok(Request::Tell(fact)) => self.work.push_back(Work::Tell(message, fact)),
             Err(error) => {
