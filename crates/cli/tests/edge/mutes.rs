@@ -119,6 +119,29 @@ async fn a_mute_holds_at_once_for_all_characters_of_the_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mute_holds_at_once_for_the_account_at_another_edge() {
+    let (house, mut ann, mut ben) = two().await;
+    let (_edge, api) = house.another_edge("edge-2");
+    let session = house.api.sign_in("ann-account", "correct horse Ann").await.unwrap();
+    house.api.create_character(&session, "Anna").await.unwrap();
+    let mut anna = Player::enter(&api, session, Some("Anna")).await.unwrap();
+    // Whatever the other edge asks storage from here on, it hears of no mute.
+    house.between.freeze(MUTES);
+    house.mutes_changed(&house.account("Ann").await.to_string()).await;
+    house.between.frozen(MUTES).await;
+    ann.does("mute Ben").await.unwrap();
+    ben.does("say unheard").await.unwrap();
+    assert_eq!(said(anna.lines().await), Vec::<String>::new());
+    // Back after a drop, it is told so by what it missed.
+    let mut anna = anna.reconnect().await.unwrap();
+    ben.does("say unheard too").await.unwrap();
+    assert_eq!(said(anna.lines().await), Vec::<String>::new());
+    ann.does("unmute Ben").await.unwrap();
+    ben.does("say hello").await.unwrap();
+    anna.hears("Ben says: hello").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mute_made_while_a_session_joins_holds_for_what_it_missed() {
     let (house, ann, mut ben) = two().await;
     let (ann_id, ben_id) = (house.account("Ann").await, house.account("Ben").await);

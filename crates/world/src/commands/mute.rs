@@ -1,7 +1,7 @@
 //! `mute <who> [on <channel>] [minutes] [reason]`, `mute channel <name>`: by account, for oneself. The minutes may
 //! come before the channel too.
 
-use tidings_protocol::Text;
+use tidings_protocol::{Audience, Text};
 
 use super::{Call, Done, Ran, Spec, minutes_of, usage, within};
 use crate::effect::Change;
@@ -168,14 +168,21 @@ fn told(target: &KnownPlayer, channel: Option<Channel>, time: Option<Millis>) ->
     }
 }
 
-/// Makes a change of the character's mutes; the reply comes by its own log, after the edge applied it.
+/// Makes a change of the character's mutes; the reply comes by its own log, after the edge applied it. The account's
+/// other characters have it in their logs before that, so that it holds from the reply on at whatever edge they are.
 pub(crate) fn apply(turn: &mut Turn<'_>, call: &Call<'_>, change: MuteChange, own: Text) -> Ran {
-    // The account's other characters in the world, wherever they are.
     let theirs = |one: &&Present| one.account == change.account && one.id != call.me;
     let others: Vec<Present> = turn.zone.known.all().filter(theirs).cloned().collect();
     others.iter().try_for_each(|other| remote::in_reach(turn, other))?;
     turn.apply(Change::Mute(call.me, change.clone()));
     for other in others {
+        turn.emit(Event {
+            audience: Some(Audience::Player(other.id)),
+            kind: "event.mute".to_owned(),
+            mute: Some(change.clone()),
+            only: vec![other.id],
+            ..Event::default()
+        });
         remote::reach(turn, &other, RemoteAct::Mute(change.clone()));
     }
     let event = turn.own_event(call.me, "event.mute", call.origin, own.clone());

@@ -387,6 +387,10 @@ fn a_mute_reaches_the_other_characters_of_its_account() {
     wood.enter_as("Twin", other);
     meet(&mut town, &mut wood);
     assert_eq!(town.types("Root", "mute ben"), ["Root> You have muted Ben."]);
+    // The edges hear of it in each one's log, before the reply.
+    let logs: Vec<_> =
+        town.events().filter(|event| event.mute.is_some()).map(|event| event.audience.clone()).collect();
+    assert_eq!(logs, [character(31), town.id("Root")].map(|id| Some(Audience::Player(id))));
     bring(&mut town, &mut wood);
     assert_eq!(wood.types("Twin", "mutes"), ["Twin> You have muted:\nBen"]);
 }
