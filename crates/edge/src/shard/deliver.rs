@@ -128,10 +128,10 @@ impl Inner {
                 hearing = self.cross(key, &event.audience, border, hearing);
                 mine = true;
             }
-            if self.is_own_log(key, event) {
-                if let Some(change) = &special.change {
-                    self.change_audiences(key, change);
-                }
+            if let Some(change) = &special.change
+                && self.is_own_log(key, event)
+            {
+                self.change_audiences(key, change);
             }
         }
         if let Some(own) = own {

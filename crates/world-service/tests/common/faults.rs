@@ -157,6 +157,10 @@ impl Backend for Faulty {
         self.inner.last(subject)
     }
 
+    fn retained_after(&self, subject: &Subject) -> BoxFuture<'_, Result<u64, Error>> {
+        self.inner.retained_after(subject)
+    }
+
     fn trim(&self, subject: &Subject, through: u64) -> BoxFuture<'_, Result<(), Error>> {
         self.inner.trim(subject, through)
     }
