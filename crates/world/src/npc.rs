@@ -14,7 +14,7 @@ use crate::output::{Actor, Event};
 use crate::state::{NpcState, State};
 use crate::text::{fill, plain, t1, way};
 use crate::turn::Turn;
-use crate::view;
+use crate::view::Occupant;
 use crate::zone::{BEAT_MS, Zone};
 
 /// Of so many beats a character that wanders takes one: about every two minutes.
@@ -250,7 +250,7 @@ fn walk(turn: &mut Turn<'_>, id: CharacterId, from: &RoomId, direction: Directio
     }
     let Some(actor) = actor_of(turn, id) else { return };
     turn.apply(Change::NpcAt(id, to.clone()));
-    let occupant = view::occupant_of(turn.zone, id).unwrap_or_default();
+    let occupant = json!(Occupant::of(turn.zone, id));
     let name = capital(&actor.name);
     let leaves = t1("move.leaves", "name", name.as_str()).with("direction", way("to", direction));
     let arrives = t1("move.arrives", "name", name).with("direction", way("from", direction.opposite()));

@@ -1,6 +1,5 @@
 //! Coming into the world and going: entering, taking over, losing the connection, coming back, leaving.
 
-use serde_json::json;
 use tidings_protocol::{Audience, CharacterId, CloseCode, RoomId, Text};
 
 use crate::commands::shutdown;
@@ -229,7 +228,7 @@ pub(crate) fn leave(
         kind: "event.left_world".to_owned(),
         from: turn.actor(id),
         text: Some(t1("world.left", "name", name.as_str())),
-        data: json!({ "room": room.as_str(), "occupant": crate::turn::occupant(person) }),
+        data: turn.occupant_data(&room, person),
         except: if own.is_none() { vec![id] } else { Vec::new() },
         origin,
         own,

@@ -10,6 +10,7 @@ use crate::input::{Made, Millis, Origin, Present, Timer};
 use crate::output::{Act, Actor, AuditEntry, Event, Output, Persist};
 use crate::state::Person;
 use crate::text::row;
+use crate::view::Occupant;
 use crate::zone::Zone;
 
 /// What decides: the zone, the time, chance, and the outputs.
@@ -118,7 +119,7 @@ impl Turn<'_> {
 
     /// What clients learn of an occupant, with its room.
     pub fn occupant_data(&self, room: &RoomId, person: &Person) -> Value {
-        json!({ "room": room.as_str(), "occupant": occupant(person) })
+        json!({ "room": room.as_str(), "occupant": Occupant::player(person) })
     }
 
     /// An event in the character's own log that only its session's reply comes from.
@@ -186,21 +187,4 @@ pub(crate) fn actor_of(person: &Person) -> Actor {
 /// The origin of what no command caused: the session it happened to.
 pub(crate) fn happened_to(person: &Person) -> Origin {
     Origin { session: person.session, id: String::new() }
-}
-
-/// A player's character as an occupant of a room.
-pub(crate) fn occupant(person: &Person) -> Value {
-    let mut value = json!({
-        "id": person.id.to_string(),
-        "name": person.name,
-        "kind": "player",
-        "link_lost": person.lost.is_some(),
-    });
-    if !person.kept.pose.is_empty() {
-        value["pose"] = json!(person.kept.pose);
-    }
-    if person.is_staff() {
-        value["staff"] = json!(true);
-    }
-    value
 }

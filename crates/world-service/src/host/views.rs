@@ -23,8 +23,8 @@ impl OwnedZone {
 
     /// What the room looks like to a character that entered; `None`: it is on its way again.
     pub(super) fn room_of(&self, character: CharacterId, locale: &str) -> Option<wire::StateView> {
-        let view = self.rules.view(character, "room", None, &self.shared.catalogue, locale)?;
-        Some(wire::StateView { body: view.to_string(), seq: self.last_seq })
+        let body = self.rules.view(character, "room", None, &self.shared.catalogue, locale)?;
+        Some(wire::StateView { body, seq: self.last_seq })
     }
 
     fn view(&self, query: &wire::StateQuery) -> Result<String, CallError> {
@@ -32,7 +32,7 @@ impl OwnedZone {
         let page = (!query.page.is_empty()).then_some(query.page.as_str());
         let view = self.rules.view(character, &query.what, page, &self.shared.catalogue, &query.locale);
         match view {
-            Some(view) => Ok(view.to_string()),
+            Some(view) => Ok(view),
             None if self.rules.owns(character) => {
                 Err(CallError::new(ErrorCode::InvalidArgument, "There is no such view."))
             }

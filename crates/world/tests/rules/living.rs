@@ -39,6 +39,7 @@ fn weather_shows_out_of_doors() {
     let condition = patch["weather"]["condition"].as_str().expect("a condition").to_owned();
     assert_eq!(table.types("Ann", "weather"), [format!("Ann> The weather here: {condition}.")]);
     let view = table.zone.view(table.id("Ann"), "room", None, &table.catalogue, "en").expect("a view");
+    let view: serde_json::Value = serde_json::from_str(&view).expect("JSON");
     assert_eq!(view["room"]["weather"]["condition"], condition);
     let mut changed = false;
     for _ in 0..200 {
