@@ -26,11 +26,12 @@ pub async fn run(bench: &mut Bench<'_>, rooms: usize) -> Result<()> {
     );
     let mut row = bench.row(figure, "a second");
     let mut p99 = bench.row("from connecting to the first state, p99", "us");
+    let mut cost = bench.row("the server's processor time, each", "us");
     for round in 0..bench.plan.rounds {
         let target = bench.start(round, Kind::DURABLE)?;
         let tickets = prepare(&target, rooms).await?;
         let mut crowd = Crowd::new(target.clone());
-        let begun = Instant::now();
+        let (begun, cpu) = (Instant::now(), target.process.cpu()?);
         let mut latencies = Latencies::default();
         let entering = tickets.iter().map(|(session, ticket)| async {
             let begun = Instant::now();
@@ -44,10 +45,13 @@ pub async fn run(bench: &mut Bench<'_>, rooms: usize) -> Result<()> {
         }
         row.add(Kind::DURABLE.name(), crowd.len() as f64 / begun.elapsed().as_secs_f64());
         p99.add(Kind::DURABLE.name(), latencies.percentile(0.99));
+        let spent = target.process.cpu()?.saturating_sub(cpu).as_micros() as f64;
+        cost.add(Kind::DURABLE.name(), spent / crowd.len() as f64);
     }
     let row = row.judge(Kind::DURABLE.name(), Target::at_least(5_000.0, 15_000.0));
     bench.report.row(&row)?;
     bench.report.row(&p99)?;
+    bench.report.row(&cost)?;
     bench.fdatasync().map(drop)
 }
 
