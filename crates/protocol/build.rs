@@ -17,7 +17,7 @@ const SECRET: [&str; 9] = [
     "VerifyRequest",
     "Tokens",
     "Ticket",
-    "RedeemTicketRequest",
+    "PresentedTicket",
     "ResumeSessionRequest",
     "OpenSession",
 ];

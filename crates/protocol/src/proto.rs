@@ -33,7 +33,7 @@ pub mod services {
             VerifyRequest,
             Tokens,
             Ticket,
-            RedeemTicketRequest,
+            PresentedTicket,
             ResumeSessionRequest,
             OpenSession
         );
@@ -54,7 +54,7 @@ mod tests {
             format!("{:?}", VerifyRequest { access_token: secret() }),
             format!("{:#?}", Tokens { access_token: secret(), csrf_token: secret(), ..Default::default() }),
             format!("{:?}", Ticket { ticket: secret(), ..Default::default() }),
-            format!("{:?}", RedeemTicketRequest { ticket: secret(), csrf_token: secret() }),
+            format!("{:?}", PresentedTicket { ticket: secret(), csrf_token: secret() }),
             format!("{:?}", ResumeSessionRequest { secret: secret(), ..Default::default() }),
             format!("{:?}", Some(OpenSession { resume_secret: secret(), ..Default::default() })),
         ];

@@ -10,7 +10,7 @@ use tidings_protocol::{AccountId, Audience, CharacterId, ZoneId};
 use crate::Result;
 use crate::secret::Secret;
 use crate::types::{
-    Account, AuditEntry, Ban, Character, ChatLine, ChatQuery, Checkpoint, Credentials, Family, Mute,
+    Account, AuditEntry, Ban, Brought, Character, ChatLine, ChatQuery, Checkpoint, Credentials, Family, Mute,
     MuteMark, NewAccount, NewCharacter, NewFamily, Record, Role, Rotate, Rotated, SignIn, Stamp,
 };
 
@@ -65,6 +65,8 @@ pub trait Families: Send + Sync + 'static {
     fn family<'a>(&'a self, id: &'a str) -> Answer<'a, Option<Family>>;
     /// The family with this id, and its account.
     fn sign_in<'a>(&'a self, family: &'a str) -> Answer<'a, Option<SignIn>>;
+    /// Whether the family was not revoked, and its account is not banned at `now_ms`.
+    fn stands<'a>(&'a self, family: &'a str, now_ms: i64) -> Answer<'a, bool>;
     /// The live family whose token has this SHA-256: the newest, or the one before within its grace.
     fn token_family<'a>(
         &'a self,
@@ -117,6 +119,9 @@ pub trait Moderation: Send + Sync + 'static {
     /// What is kept of the mutes of these accounts: of each those that hold at `now_ms`, at most [`PAGE_MAX`], and
     /// the newest that ended within a day, at most [`ENDED_MUTES_MAX`].
     fn mute_marks<'a>(&'a self, accounts: &'a [AccountId], now_ms: i64) -> Answer<'a, Vec<MuteMark>>;
+    /// What an account brings with a character that enters the world: what is kept of its mutes, as
+    /// [`mute_marks`](Self::mute_marks) tells it, and its silence.
+    fn brought(&self, account: AccountId, now_ms: i64) -> Answer<'_, Brought>;
     /// Forgets mutes and silences that ended; how many.
     fn prune_mutes(&self, now_ms: i64) -> Answer<'_, u64>;
     /// Adds an entry to the audit log; the same entry twice is one.

@@ -281,6 +281,15 @@ pub struct MuteMark {
     pub stamp: Stamp,
 }
 
+/// What an account brings with a character that enters the world.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Brought {
+    /// Its mutes: those that hold, by name, and those that ended lately.
+    pub mutes: Vec<MuteMark>,
+    /// It may not speak until then.
+    pub silenced_until_ms: Option<i64>,
+}
+
 /// An entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {

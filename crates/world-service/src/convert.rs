@@ -228,6 +228,20 @@ pub fn mute_change(mute: storage::Mute) -> MuteChange {
     }
 }
 
+/// A mute as an edge needs it: without the name, which is for showing. Its commit counts in its own epoch alone.
+pub fn mute_mark(mark: &storage::MuteMark, epoch: &str) -> wire::MuteChange {
+    let storage::MuteMark { mute, ended, stamp } = mark;
+    wire::MuteChange {
+        account: mute.account.to_string(),
+        target_account: mute.target.map(|target| target.to_string()).unwrap_or_default(),
+        name: String::new(),
+        channel: mute.channel.clone(),
+        until_ms: mute.until_ms.unwrap_or(0),
+        removed: *ended,
+        seq: if stamp.epoch == epoch { stamp.seq } else { 0 },
+    }
+}
+
 /// A ban as storage keeps it.
 pub fn ban_record((account, until_ms, reason): (AccountId, Option<Millis>, String)) -> storage::Record {
     storage::Record::Ban(account, Some(storage::Ban { until_ms, reason }))

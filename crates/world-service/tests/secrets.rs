@@ -11,7 +11,7 @@ use prost::Message;
 use tidings_bus::{Bus, Embedded, EmbeddedConfig};
 use tidings_protocol::proto::services::v1::{
     AccountInfo, CharacterName, CreateCharacterRequest, Empty, Identity, IssueTicketRequest, OpenSession,
-    OpenSessionRequest, RedeemTicketRequest, RefreshRequest, RegisterRequest, ResumeSessionRequest,
+    OpenSessionRequest, PresentedTicket, RefreshRequest, RegisterRequest, ResumeSessionRequest,
     SignInRequest, SignOutRequest, Ticket, Tokens, VerifyRequest,
 };
 use tidings_service::{CallError, Caller, Health, subjects};
@@ -101,19 +101,14 @@ async fn an_evening(calls: &mut Calls, admin: &Admin) {
     let issue = IssueTicketRequest { identity: Some(identity.clone()) };
     let ticket: Ticket = calls.call(("account", "issue-ticket"), &issue).await.expect("a ticket");
     calls.secrets.push(ticket.ticket.clone());
-    let redeem = RedeemTicketRequest { ticket: ticket.ticket, csrf_token: second.csrf_token };
-    let identity_again: Identity = calls.call(("account", "redeem-ticket"), &redeem).await.expect("let in");
-    assert_eq!(identity_again, identity);
-    calls.call::<Identity>(("account", "redeem-ticket"), &redeem).await.expect_err("used up");
-
     let make = CreateCharacterRequest { account: identity.account.clone(), name: "Ann".into() };
     let _: CharacterName = calls.call(("account", "create-character"), &make).await.expect("a character");
-    let open = OpenSessionRequest {
-        identity: Some(identity.clone()),
-        edge: "edge".into(),
-        ..OpenSessionRequest::default()
-    };
+    let presented = PresentedTicket { ticket: ticket.ticket, csrf_token: second.csrf_token };
+    let open =
+        OpenSessionRequest { ticket: Some(presented), edge: "edge".into(), ..OpenSessionRequest::default() };
     let opened: OpenSession = calls.call(("session", "open"), &open).await.expect("opened");
+    assert_eq!(opened.identity, Some(identity.clone()));
+    calls.call::<OpenSession>(("session", "open"), &open).await.expect_err("used up");
     calls.secrets.push(opened.resume_secret.clone());
     let resume = |secret: String| ResumeSessionRequest {
         secret,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tidings_protocol::proto::services::v1::{
-    Identity, OpenSession, OpenSessionRequest, RedeemTicketRequest, ResumeSessionRequest, VerifyRequest,
+    OpenSession, OpenSessionRequest, PresentedTicket, ResumeSessionRequest, VerifyRequest,
 };
 use tidings_protocol::{CloseCode, ErrorCode};
 use tidings_service::CallError;
@@ -71,39 +71,48 @@ pub async fn open(
     if let Some(resume) = &hello.resume {
         return self::resume(shared, info, &resume.secret, deadline).await;
     }
-    let identity = identity(shared, info, hello).await?;
     let request = OpenSessionRequest {
-        identity: Some(identity),
+        identity: None,
+        ticket: None,
         character: hello.character.clone().unwrap_or_default(),
         edge: shared.config.edge.clone(),
         address: info.address.to_string(),
     };
-    retry::until(deadline, CALL_DEADLINE, |left| shared.caller.call("session", "open", &request, left))
-        .await
-        .map_err(Refused::of)
-}
-
-/// Who a token or a ticket belongs to. Neither is tried twice: a ticket is used once, and both fail closed.
-async fn identity(shared: &Shared, info: &ConnInfo, hello: &Hello) -> Result<Identity, Refused> {
-    let caller = &shared.caller;
-    let verified: Result<Identity, CallError> = match (&hello.token, &hello.ticket) {
-        (Some(token), _) => {
-            let request = VerifyRequest { access_token: token.clone() };
-            caller.call("account", "verify", &request, CALL_DEADLINE).await
-        }
+    let opened = match (&hello.token, &hello.ticket) {
+        (Some(token), _) => by_token(shared, token, request, deadline).await,
         (None, Some(ticket)) => {
-            let Some(csrf) = &hello.csrf else {
-                return Err(Refused::unauthenticated("A ticket comes with its CSRF token."));
-            };
-            if !info.origin_present {
-                return Err(Refused::unauthenticated("A ticket is for a page: its Origin is missing."));
-            }
-            let request = RedeemTicketRequest { ticket: ticket.clone(), csrf_token: csrf.clone() };
-            caller.call("account", "redeem-ticket", &request, CALL_DEADLINE).await
+            let ticket = presented(info, ticket, hello.csrf.as_ref())?;
+            let request = OpenSessionRequest { ticket: Some(ticket), ..request };
+            // Not tried twice: a ticket is used once.
+            shared.caller.call("session", "open", &request, CALL_DEADLINE).await
         }
         (None, None) => return Err(Refused::unauthenticated("Please sign in.")),
     };
-    verified.map_err(Refused::of)
+    opened.map_err(Refused::of)
+}
+
+/// Who the token belongs to is not asked twice: it fails closed.
+async fn by_token(
+    shared: &Shared,
+    token: &str,
+    request: OpenSessionRequest,
+    deadline: Instant,
+) -> Result<OpenSession, CallError> {
+    let verify = VerifyRequest { access_token: token.to_owned() };
+    let identity = shared.caller.call("account", "verify", &verify, CALL_DEADLINE).await?;
+    let request = OpenSessionRequest { identity: Some(identity), ..request };
+    retry::until(deadline, CALL_DEADLINE, |left| shared.caller.call("session", "open", &request, left)).await
+}
+
+/// A ticket as a page presents it.
+fn presented(info: &ConnInfo, ticket: &str, csrf: Option<&String>) -> Result<PresentedTicket, Refused> {
+    let Some(csrf) = csrf else {
+        return Err(Refused::unauthenticated("A ticket comes with its CSRF token."));
+    };
+    if !info.origin_present {
+        return Err(Refused::unauthenticated("A ticket is for a page: its Origin is missing."));
+    }
+    Ok(PresentedTicket { ticket: ticket.to_owned(), csrf_token: csrf.clone() })
 }
 
 async fn resume(

@@ -1,5 +1,6 @@
 //! From `hello` to the first event: identity, session, the character's zone, mutes, what was missed, then live.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,7 +8,7 @@ use std::time::Instant;
 use tidings_protocol::frames::{NamedId, Welcome};
 use tidings_protocol::proto::services::v1::OpenSession;
 use tidings_protocol::proto::world::v1::{
-    Enter, Entered, Link, StateQuery, StateView, ZoneRequest, link, zone_reply, zone_request,
+    Enter, Entered, Link, MuteList, StateQuery, StateView, ZoneRequest, link, zone_reply, zone_request,
 };
 use tidings_protocol::{AccountId, Audience, CharacterId, CloseCode, ErrorCode, Position, SessionId, ZoneId};
 use tidings_service::CallError;
@@ -17,7 +18,8 @@ use super::identity::{self, Refused};
 use super::resume::{self, Gathered, Plan};
 use super::{CALL_DEADLINE, Hello, JOIN_DEADLINE, frames, mutes, retry};
 use crate::fanout::AudienceInfo;
-use crate::shard::{At, Bye, End, Ended, Replay, Session, Shard, UNKNOWN_MAX};
+use crate::shard::{At, Bye, End, Ended, MuteSet, Replay, Session, Shard, UNKNOWN_MAX};
+use crate::shared::Shared;
 
 /// How long a client may take to read one part of what it missed, before it is a slow reader.
 const REPLAY_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
@@ -48,12 +50,51 @@ struct Joining<'a> {
     deadline: Instant,
 }
 
+/// The mutes of the account of one who joins, in use.
+struct Muting<'a> {
+    shard: &'a Rc<Shard>,
+    at: At,
+    account: u128,
+    set: Rc<RefCell<MuteSet>>,
+    /// What was their last change when it began.
+    changes: u64,
+    /// They are the session's now.
+    kept: bool,
+}
+
+impl<'a> Muting<'a> {
+    fn new(shard: &'a Rc<Shard>, at: At, account: AccountId) -> Self {
+        let account = account.as_u128();
+        let (set, changes) = shard.inner.borrow_mut().use_mutes(account, at.key);
+        Self { shard, at, account, set, changes, kept: false }
+    }
+
+    /// The zone has looked them up since.
+    fn loaded(&self, list: Option<&MuteList>) {
+        if let Some(list) = list {
+            self.shard.inner.borrow_mut().mutes_loaded(self.account, list, self.changes);
+        }
+    }
+}
+
+impl Drop for Muting<'_> {
+    fn drop(&mut self) {
+        if !self.kept
+            && let Ok(mut inner) = self.shard.inner.try_borrow_mut()
+        {
+            inner.release_mutes(self.account, self.at.key);
+        }
+    }
+}
+
 /// Ids of a session as they are used here.
 struct Who {
     session: SessionId,
     character: CharacterId,
     account: AccountId,
     zone: ZoneId,
+    /// The character's own log.
+    own: Arc<AudienceInfo>,
 }
 
 fn malformed() -> Refused {
@@ -70,8 +111,10 @@ impl Joining<'_> {
         };
         let since = self.shard.inner.borrow().controls_heard;
         let opened = identity::open(shared, &info, hello, self.deadline).await?;
-        let who = who(&opened).ok_or_else(malformed)?;
+        let who = who(shared, &opened).ok_or_else(malformed)?;
         shared.sessions.add(who.session, opened.generation);
+        // Before the zone looks them up: what changes from now on is not missed.
+        let mut mutes = Muting::new(self.shard, self.at, who.account);
         let entered = match self.enter(&opened, &who, hello.resume.is_some()).await {
             Ok(entered) => entered,
             Err(error) => {
@@ -79,19 +122,19 @@ impl Joining<'_> {
                 return Err(Refused::of(error));
             }
         };
-        let own = shared.encoder.interner.intern(&Audience::Player(who.character));
-        let plan = match Plan::make(shared, hello.resume.as_ref(), &entered, &own).await {
+        let plan = match Plan::make(shared, hello.resume.as_ref(), &entered, &who.own).await {
             Ok(plan) => plan,
             Err(refused) => {
                 self.give_up(&opened, &who, End::Lost("not_joined"));
                 return Err(refused);
             }
         };
-        if let Err((end, bye)) = self.attach(&opened, &who, &entered, &plan, &own, since) {
+        mutes.loaded(entered.mutes.as_ref());
+        if let Err((end, bye)) = self.attach(&opened, &who, &entered, &plan, &mut mutes, since) {
             self.give_up(&opened, &who, end);
             return Err(Refused { error: None, bye });
         }
-        let gathered = Gathered::gather(self.shard, self.at, plan, &entered, &own).await?;
+        let gathered = Gathered::gather(self.shard, self.at, plan, &entered, &who.own).await?;
         self.shard.inner.borrow_mut().note_missed_mutes(who.account.as_u128(), &gathered.events);
         self.know_mutes(&who).await?;
         let view = match entered.room {
@@ -154,13 +197,11 @@ impl Joining<'_> {
         who: &Who,
         entered: &Entered,
         plan: &Plan,
-        own: &Arc<AudienceInfo>,
+        mutes: &mut Muting<'_>,
         since: u64,
     ) -> Result<(), (End, Bye)> {
-        let mut inner = self.shard.inner.borrow_mut();
-        let replay = Replay { after: plan.after, virtual_set: plan.start(own), ..Replay::default() };
-        let mutes = inner.use_mutes(who.account.as_u128());
-        let muting = !mutes.borrow().is_empty();
+        let replay = Replay { after: plan.after, virtual_set: plan.start(&who.own), ..Replay::default() };
+        let muting = !mutes.set.borrow().is_empty();
         let session = Session {
             id: who.session,
             character: who.character,
@@ -168,7 +209,7 @@ impl Joining<'_> {
             generation: opened.generation,
             zone: entered.zone.parse().unwrap_or_else(|_| who.zone.clone()),
             audiences: Vec::with_capacity(plan.open.len()),
-            mutes,
+            mutes: Rc::clone(&mutes.set),
             muting,
             replay: Some(Box::new(replay)),
             gate: None,
@@ -179,11 +220,10 @@ impl Joining<'_> {
             views: 0,
             refused: (0, 0),
         };
-        let attached = inner.attach(self.at, Box::new(session), since);
-        if attached.is_err() {
-            inner.release_mutes(who.account.as_u128());
-        }
-        attached
+        self.shard.inner.borrow_mut().attach(self.at, Box::new(session), since)?;
+        // From here on they are the session's, and end with it.
+        mutes.kept = true;
+        Ok(())
     }
 
     /// Nothing is delivered before the account's mutes are known. Nothing of others is held back by it either, so
@@ -268,12 +308,14 @@ impl Joining<'_> {
     }
 }
 
-fn who(opened: &OpenSession) -> Option<Who> {
-    let character = opened.character.as_ref()?;
+fn who(shared: &Shared, opened: &OpenSession) -> Option<Who> {
+    let wire = opened.character.as_ref()?;
+    let character = wire.id.parse().ok()?;
     Some(Who {
         session: opened.session.parse().ok()?,
-        character: character.id.parse().ok()?,
-        account: character.account.parse().ok()?,
-        zone: character.zone.parse().ok()?,
+        character,
+        account: wire.account.parse().ok()?,
+        zone: wire.zone.parse().ok()?,
+        own: shared.encoder.interner.intern(&Audience::Player(character)),
     })
 }

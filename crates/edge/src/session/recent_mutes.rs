@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tidings_protocol::proto::services::v1::MuteList;
+use tidings_protocol::proto::world::v1::MuteList;
 
 use crate::fanout::Mute;
 

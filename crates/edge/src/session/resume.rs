@@ -4,7 +4,6 @@
 //! set at the position. Every audience that was open at some time since is read, merged in the order of the stream,
 //! and gone through by the same rules as live events.
 
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -92,8 +91,8 @@ impl Plan {
 }
 
 fn distinct(mut audiences: Vec<Arc<AudienceInfo>>) -> Vec<Arc<AudienceInfo>> {
-    let mut known = HashSet::new();
-    audiences.retain(|info| known.insert(info.id));
+    audiences.sort_unstable_by_key(|info| info.id);
+    audiences.dedup_by_key(|info| info.id);
     audiences
 }
 

@@ -153,7 +153,7 @@ impl Inner {
         if self.by_character.get(&session.character) == Some(&at.key) {
             self.by_character.remove(&session.character);
         }
-        self.release_mutes(session.account.as_u128());
+        self.release_mutes(session.account.as_u128(), at.key);
         self.waiting.retain(|waiting| waiting.at != at);
         self.figures.sessions.decrement(1.0);
         self.shared.sessions.remove(session.id, session.generation);

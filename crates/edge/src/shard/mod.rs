@@ -48,6 +48,7 @@ pub use conn::{At, Conn, Phase};
 pub use end::{Bye, End, Ended};
 pub use ends::Untold;
 pub use members::{Hearing, Members};
+pub(crate) use mute_set::MuteSet;
 pub(crate) use mutes::UNKNOWN_MAX;
 use pace::{DELIVERIES_A_TURN, Pace, Work};
 pub use replay::{Held, Replay};
@@ -57,8 +58,9 @@ pub use table::Session;
 const SCRATCH_BYTES: usize = 16 * 1024;
 /// How often deadlines are looked at: they are of seconds.
 pub(crate) const TICK: Duration = Duration::from_millis(500);
-/// People who join at once, a shard: as many as services answer at once, twice over.
-const JOINS_MAX: usize = 128;
+/// People who join at once, a shard: as many as the service `session` answers at once. Each step of a crowd is done
+/// together, so that more at once cost less each.
+const JOINS_MAX: usize = 256;
 /// How long work that was begun may go on when the shard stops: telling others of sessions that ended.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 

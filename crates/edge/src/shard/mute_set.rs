@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tidings_protocol::proto::services::v1::MuteList;
+use tidings_protocol::proto::world::v1::MuteList;
 
 use crate::fanout::Mute;
 

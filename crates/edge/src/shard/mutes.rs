@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tidings_protocol::CloseCode;
-use tidings_protocol::proto::services::v1::MuteList;
+use tidings_protocol::proto::world::v1::MuteList;
 
 use super::conn::At;
 use super::end::{Bye, End};
@@ -31,8 +31,8 @@ pub(crate) const MUTES_A_CALL_MAX: usize = 64;
 pub struct Entry {
     /// The set its sessions share.
     pub set: Rc<RefCell<MuteSet>>,
-    /// Sessions that use it.
-    pub users: u32,
+    /// The connections of the sessions that use it.
+    pub users: Vec<u32>,
     /// Whether it is what the moderation service knows.
     pub known: bool,
     /// When it was loaded, in ticks.
@@ -44,29 +44,31 @@ pub struct Entry {
 }
 
 impl Inner {
-    /// The set of an account, used by one session more. It may have to be loaded.
-    pub(crate) fn use_mutes(&mut self, account: u128) -> Rc<RefCell<MuteSet>> {
+    /// The set of an account, used by the session of one connection more, and what its last change was. It may have to
+    /// be loaded.
+    pub(crate) fn use_mutes(&mut self, account: u128, key: u32) -> (Rc<RefCell<MuteSet>>, u64) {
         self.mute_changes += 1;
         let changes = self.mute_changes;
         let entry = self.mutes.entry(account).or_insert_with(|| Entry {
             set: Rc::default(),
-            users: 0,
+            users: Vec::new(),
             known: false,
             loaded: 0,
             loading: false,
             changes,
         });
-        entry.users += 1;
-        Rc::clone(&entry.set)
+        entry.users.push(key);
+        (Rc::clone(&entry.set), entry.changes)
     }
 
-    /// A session fewer uses it.
-    pub(crate) fn release_mutes(&mut self, account: u128) {
-        if let Some(entry) = self.mutes.get_mut(&account) {
-            entry.users -= 1;
-            if entry.users == 0 {
-                self.mutes.remove(&account);
-            }
+    /// The session of a connection uses it no more.
+    pub(crate) fn release_mutes(&mut self, account: u128, key: u32) {
+        let Some(entry) = self.mutes.get_mut(&account) else { return };
+        if let Some(at) = entry.users.iter().position(|user| *user == key) {
+            entry.users.swap_remove(at);
+        }
+        if entry.users.is_empty() {
+            self.mutes.remove(&account);
         }
     }
 
@@ -96,8 +98,10 @@ impl Inner {
 
     /// Makes the members' counts say who mutes anybody.
     fn count_muting(&mut self, account: u128) {
-        for (_, conn) in &mut self.conns {
-            let Some(session) = conn.session().filter(|session| session.account.as_u128() == account) else {
+        let users = self.mutes.get(&account).into_iter().flat_map(|entry| &entry.users);
+        for key in users {
+            let session = self.conns.get_mut(*key as usize).and_then(super::Conn::session);
+            let Some(session) = session.filter(|session| session.account.as_u128() == account) else {
                 continue;
             };
             let muting = !session.mutes.borrow().is_empty();
@@ -135,8 +139,9 @@ impl Inner {
             super::Phase::Live(session) => session.account.as_u128() == account,
             _ => false,
         };
-        let live = self.conns.iter().filter(|(_, conn)| of(conn));
-        live.map(|(key, conn)| At { key: key as u32, id: conn.id }).collect()
+        let users = self.mutes.get(&account).into_iter().flat_map(|entry| &entry.users);
+        let conns = users.filter_map(|key| Some((*key, self.conns.get(*key as usize)?)));
+        conns.filter(|(_, conn)| of(conn)).map(|(key, conn)| At { key, id: conn.id }).collect()
     }
 
     /// What is known of an account's mutes is not all; whether it has sessions here.

@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use tidings_protocol::AccountId;
 
-use super::reads::SignInBy;
+use super::reads::{SignInBy, Standing};
 use super::{Sqlite, accounts, parsed, unreadable};
 use crate::Result;
 use crate::backend::{Answer, Families};
@@ -27,6 +27,13 @@ pub(super) const SIGN_INS: &str = concat!(
     " FROM json_each(?) each CROSS JOIN families f ON f.id = each.value JOIN accounts a ON a.id = f.account",
     accounts::sanctions!()
 );
+
+/// Which of a list of families stand no more at a time: they were revoked, or their accounts are banned. Those that do
+/// are no rows, since they are nearly all.
+pub(super) const FALLEN: &str = "SELECT each.key AS place FROM json_each(?) each WHERE NOT EXISTS ( \
+     SELECT 1 FROM families f WHERE f.id = each.value AND f.revoked_ms IS NULL AND NOT EXISTS ( \
+     SELECT 1 FROM sanctions b WHERE b.account = f.account AND b.kind = 'ban' AND b.ended = 0 \
+     AND (b.until_ms = 0 OR b.until_ms > ?)))";
 
 pub(super) fn read_sign_in(row: &SqliteRow) -> Result<SignIn> {
     let account = accounts::read(row)?;
@@ -109,6 +116,10 @@ impl Families for Sqlite {
 
     fn sign_in<'a>(&'a self, family: &'a str) -> Answer<'a, Option<SignIn>> {
         Box::pin(self.reads.sign_ins.call(self, SignInBy(family.to_owned())))
+    }
+
+    fn stands<'a>(&'a self, family: &'a str, now_ms: i64) -> Answer<'a, bool> {
+        Box::pin(self.reads.standing.call(self, Standing(family.to_owned(), now_ms)))
     }
 
     fn token_family<'a>(

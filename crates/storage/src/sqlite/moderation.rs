@@ -9,11 +9,11 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use tidings_protocol::{AccountId, CharacterId, RoomId};
 
-use super::reads::MutesOf;
+use super::reads::{BroughtBy, MutesOf};
 use super::{Sqlite, list, page, parsed, until};
 use crate::Result;
 use crate::backend::{Answer, ENDED_MUTES_MAX, Moderation, PAGE_MAX};
-use crate::types::{AuditEntry, Mute, MuteMark, Record, Stamp};
+use crate::types::{AuditEntry, Brought, Mute, MuteMark, Record, Stamp};
 
 /// Ended mutes and silences are kept this long: longer than a zone's log reaches back to its checkpoint.
 const TOMBSTONE_MS: i64 = 24 * 60 * 60 * 1000;
@@ -24,6 +24,18 @@ pub(super) const MUTES_EACH: &str = "SELECT * FROM ( \
      ROW_NUMBER() OVER (PARTITION BY each.key ORDER BY m.name, m.target, m.channel) AS nth \
      FROM json_each(?) each CROSS JOIN mutes m ON m.account = each.value \
      WHERE m.ended = 0 AND (m.until_ms = 0 OR m.until_ms > ?)) WHERE nth <= ? ORDER BY place, nth";
+
+/// What is kept of the mutes of a list of accounts: so many of each that hold at a time, by name, and so many that do not.
+pub(super) const MARKS_EACH: &str = "SELECT * FROM ( \
+     SELECT *, ROW_NUMBER() OVER (PARTITION BY place, over ORDER BY seq DESC) AS nth FROM ( \
+     SELECT each.key AS place, m.account, m.target, m.channel, m.name, m.until_ms, m.reason, m.epoch, m.seq, \
+     (m.ended <> 0 OR (m.until_ms <> 0 AND m.until_ms <= ?)) AS over \
+     FROM json_each(?) each CROSS JOIN mutes m ON m.account = each.value)) \
+     WHERE nth <= CASE over WHEN 0 THEN ? ELSE ? END ORDER BY place, over, name, target, channel";
+
+/// Until when those of a list of accounts may not speak that are silenced.
+pub(super) const SILENCES_EACH: &str = "SELECT each.key AS place, s.until_ms FROM json_each(?) each \
+     CROSS JOIN sanctions s ON s.account = each.value AND s.kind = 'silence' AND s.ended = 0";
 
 pub(super) fn read_mute(row: &SqliteRow) -> Result<Mute> {
     let target: &str = row.try_get("target")?;
@@ -37,7 +49,7 @@ pub(super) fn read_mute(row: &SqliteRow) -> Result<Mute> {
     })
 }
 
-fn read_mark(row: &SqliteRow) -> Result<MuteMark> {
+pub(super) fn read_mark(row: &SqliteRow) -> Result<MuteMark> {
     let seq: i64 = row.try_get("seq")?;
     let stamp = Stamp { epoch: row.try_get("epoch")?, seq: u64::try_from(seq).unwrap_or(0) };
     Ok(MuteMark { mute: read_mute(row)?, ended: row.try_get("over")?, stamp })
@@ -173,22 +185,19 @@ impl Moderation for Sqlite {
 
     fn mute_marks<'a>(&'a self, accounts: &'a [AccountId], now_ms: i64) -> Answer<'a, Vec<MuteMark>> {
         Box::pin(async move {
-            let rows = sqlx::query(
-                "SELECT * FROM ( \
-                 SELECT *, ROW_NUMBER() OVER (PARTITION BY account, over ORDER BY seq DESC) AS place FROM ( \
-                 SELECT m.account, m.target, m.channel, m.name, m.until_ms, m.reason, m.epoch, m.seq, \
-                 (m.ended <> 0 OR (m.until_ms <> 0 AND m.until_ms <= ?)) AS over \
-                 FROM json_each(?) each CROSS JOIN mutes m ON m.account = each.value)) \
-                 WHERE place <= CASE over WHEN 0 THEN ? ELSE ? END",
-            )
-            .bind(now_ms)
-            .bind(list(accounts.iter().map(AccountId::to_string)))
-            .bind(page(PAGE_MAX))
-            .bind(page(ENDED_MUTES_MAX))
-            .fetch_all(&self.reader)
-            .await?;
+            let rows = sqlx::query(MARKS_EACH)
+                .bind(now_ms)
+                .bind(list(accounts.iter().map(AccountId::to_string)))
+                .bind(page(PAGE_MAX))
+                .bind(page(ENDED_MUTES_MAX))
+                .fetch_all(&self.reader)
+                .await?;
             rows.iter().map(read_mark).collect()
         })
+    }
+
+    fn brought(&self, account: AccountId, now_ms: i64) -> Answer<'_, Brought> {
+        Box::pin(self.reads.brought.call(self, BroughtBy(account, now_ms)))
     }
 
     fn prune_mutes(&self, now_ms: i64) -> Answer<'_, u64> {

@@ -13,8 +13,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::together::{Call, Together};
 use super::{Sqlite, accounts, characters, families, list, moderation, page};
 use crate::Result;
-use crate::backend::PAGE_MAX;
-use crate::types::{Account, Character, Mute, SignIn};
+use crate::backend::{ENDED_MUTES_MAX, PAGE_MAX};
+use crate::types::{Account, Brought, Character, Mute, SignIn};
 
 /// Reads done at once: a millisecond of one reader.
 const TOGETHER_MAX: usize = 256;
@@ -23,10 +23,12 @@ const TOGETHER_MAX: usize = 256;
 #[derive(Default)]
 pub(super) struct Reads {
     pub(super) sign_ins: Together<SignInBy>,
+    pub(super) standing: Together<Standing>,
     pub(super) accounts: Together<AccountBy>,
     pub(super) characters: Together<CharacterBy>,
     pub(super) only_characters: Together<OnlyCharacterOf>,
     pub(super) mutes: Together<MutesOf>,
+    pub(super) brought: Together<BroughtBy>,
 }
 
 /// The connection that reads for crowds. One of a pool would be asked whether it lives each time it is given back,
@@ -94,6 +96,9 @@ impl Reader {
 /// A sign-in with its account.
 #[derive(Clone)]
 pub(super) struct SignInBy(pub(super) String);
+/// Whether a sign-in stands at a time.
+#[derive(Clone)]
+pub(super) struct Standing(pub(super) String, pub(super) i64);
 /// An account.
 #[derive(Clone)]
 pub(super) struct AccountBy(pub(super) AccountId);
@@ -106,6 +111,9 @@ pub(super) struct OnlyCharacterOf(pub(super) AccountId);
 /// An account's mutes that hold at a time.
 #[derive(Clone)]
 pub(super) struct MutesOf(pub(super) AccountId, pub(super) i64);
+/// What an account brings with a character at a time.
+#[derive(Clone)]
+pub(super) struct BroughtBy(pub(super) AccountId, pub(super) i64);
 
 fn place(row: &SqliteRow) -> Result<usize> {
     Ok(usize::try_from(row.try_get::<i64, _>("place")?).unwrap_or(usize::MAX))
@@ -153,6 +161,30 @@ one_each!(AccountBy => Account, accounts::EACH, accounts::read);
 one_each!(CharacterBy => Character, characters::EACH, characters::read);
 one_each!(OnlyCharacterOf => Character, characters::ONLY, characters::read);
 
+impl Call for Standing {
+    type Answer = bool;
+    type With = Reader;
+    const TOGETHER_MAX: usize = TOGETHER_MAX;
+    const READS: bool = true;
+
+    async fn begin(db: &Sqlite) -> Result<Self::With> {
+        Reader::of(db).await
+    }
+
+    async fn all(mut reader: Self::With, calls: &[Self]) -> Result<Vec<Result<Self::Answer>>> {
+        let families = list(calls.iter().map(|call| &call.0));
+        // The earliest: a ban that ended since holds a moment longer.
+        let since = calls.iter().map(|call| call.1).min().unwrap_or(0);
+        let mut answers: Vec<Result<bool>> = calls.iter().map(|_| Ok(true)).collect();
+        for row in &reader.rows(sqlx::query(families::FALLEN).bind(families).bind(since)).await? {
+            if let Some(answer) = answers.get_mut(place(row)?) {
+                *answer = Ok(false);
+            }
+        }
+        Ok(answers)
+    }
+}
+
 impl Call for MutesOf {
     type Answer = Vec<Mute>;
     type With = Reader;
@@ -177,6 +209,47 @@ impl Call for MutesOf {
             match (moderation::read_mute(row), &mut *answer) {
                 (Ok(mute), Ok(mutes)) if mute.until_ms.is_none_or(|until| until > call.1) => mutes.push(mute),
                 (Ok(_), _) => {}
+                (Err(error), _) => *answer = Err(error),
+            }
+        }
+        Ok(answers)
+    }
+}
+
+impl Call for BroughtBy {
+    type Answer = Brought;
+    type With = Reader;
+    const TOGETHER_MAX: usize = TOGETHER_MAX;
+    const READS: bool = true;
+
+    async fn begin(db: &Sqlite) -> Result<Self::With> {
+        Reader::of(db).await
+    }
+
+    /// Two statements, which give rows for few: most have muted nobody, and are not silenced.
+    async fn all(mut reader: Self::With, calls: &[Self]) -> Result<Vec<Result<Self::Answer>>> {
+        let accounts = list(calls.iter().map(|call| call.0.to_string()));
+        let mut answers: Vec<Result<Brought>> = calls.iter().map(|_| Ok(Brought::default())).collect();
+        for row in &reader.rows(sqlx::query(moderation::SILENCES_EACH).bind(&accounts)).await? {
+            if let Some(Ok(answer)) = answers.get_mut(place(row)?) {
+                answer.silenced_until_ms = row.try_get("until_ms")?;
+            }
+        }
+        let since = calls.iter().map(|call| call.1).min().unwrap_or(0);
+        let query = sqlx::query(moderation::MARKS_EACH)
+            .bind(since)
+            .bind(&accounts)
+            .bind(page(PAGE_MAX))
+            .bind(page(ENDED_MUTES_MAX));
+        for row in &reader.rows(query).await? {
+            let place = place(row)?;
+            let (Some(answer), Some(call)) = (answers.get_mut(place), calls.get(place)) else { continue };
+            match (moderation::read_mark(row), &mut *answer) {
+                (Ok(mut mark), Ok(brought)) => {
+                    mark.ended |= mark.mute.until_ms.is_some_and(|until| until <= call.1);
+                    brought.mutes.push(mark);
+                }
+                (Ok(_), Err(_)) => {}
                 (Err(error), _) => *answer = Err(error),
             }
         }

@@ -121,9 +121,11 @@ impl<C: Call> Together<C> {
         Ok(Comes::Waits(hears))
     }
 
-    /// Whoever waits when it begins, this one first.
+    /// Whoever waits when it begins, this one first. Those that are ready to ask, ask before: where a crowd is, one comes
+    /// behind the other.
     async fn lead(&self, db: &Sqlite, turn: Turn<C>, call: C) -> Result<C::Answer> {
         let with = C::begin(db).await;
+        tokio::task::yield_now().await;
         let (others, mut calls) = (self.take(), vec![call]);
         let (asked, told): (Vec<C>, Vec<_>) =
             others.into_iter().map(|waiting| (waiting.call, waiting.told)).unzip();

@@ -1,6 +1,8 @@
 //! Sign-ins and refresh tokens.
 
-use tidings_storage::{Ban, CharacterName, NewCharacter, NewFamily, Rotate, Rotated, Secret, SignIn, Store};
+use tidings_storage::{
+    Ban, CharacterName, NewCharacter, NewFamily, Record, Rotate, Rotated, Secret, SignIn, Stamp, Store,
+};
 
 use super::{NOW, account_id, character_id, new_character, with_account};
 
@@ -110,6 +112,23 @@ pub async fn families_end(store: &Store) {
     assert_eq!(store.prune_families(NOW + LIFE).await.expect("a number"), 0);
     assert_eq!(store.prune_families(NOW + LIFE + 1).await.expect("a number"), 1);
     assert_eq!(store.family(&id).await.expect("an answer"), None);
+}
+
+pub async fn a_sign_in_stands_until_it_is_revoked_or_banned(store: &Store) {
+    let family = family(store).await;
+    let account = store.family(&family).await.expect("an answer").expect("it is there").account;
+    let stands = |at| store.stands(&family, at);
+    assert!(stands(NOW).await.expect("an answer"));
+    let ban = |until_ms| Record::Ban(account, Some(Ban { until_ms, reason: String::new() }));
+    let at = |seq| Stamp { epoch: "e".into(), seq };
+    store.apply(&at(1), &[ban(Some(NOW + 10))]).await.expect("kept");
+    assert!(!stands(NOW + 9).await.expect("an answer") && stands(NOW + 10).await.expect("an answer"));
+    store.apply(&at(2), &[ban(None)]).await.expect("kept");
+    assert!(!stands(i64::MAX).await.expect("an answer"), "for good");
+    store.apply(&at(3), &[Record::Ban(account, None)]).await.expect("kept");
+    assert!(stands(NOW).await.expect("an answer"));
+    store.revoke_family(&family, NOW).await.expect("revoked");
+    assert!(!stands(NOW).await.expect("an answer") && !store.stands("none", NOW).await.expect("an answer"));
 }
 
 /// Each gets its own, however many ask at once: of the sign-in, the account and the only character.

@@ -94,6 +94,38 @@ pub async fn what_is_known_of_the_mutes_of_many_accounts_is_told_at_once(store: 
     assert!(ended.map(|mark| mark.stamp.seq).eq(std::iter::repeat_n(4, ENDED_MUTES_MAX)));
 }
 
+/// Each its own, however many ask at once.
+pub async fn an_account_brings_its_mutes_and_its_silence(store: &Store) {
+    for n in 1..=12 {
+        let account = with_account(store, n, &format!("name.{n}x")).await;
+        let mine = |target, ends| Mute { account, ..mute(target, "", ends) };
+        let mut records = vec![made(mine(100, None)), made(mine(101, Some(NOW + n as i64)))];
+        if n % 2 == 0 {
+            records.push(Record::Silence(account, Some(NOW + n as i64), String::new()));
+        }
+        store.apply(&at(n as u64), &records).await.expect("kept");
+    }
+    let tasks: Vec<_> = (1..=15u128)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { (n, store.brought(account_id(n), NOW + 6).await.expect("an answer")) })
+        })
+        .collect();
+    for task in tasks {
+        let (n, brought) = task.await.expect("no panic");
+        let known = n <= 12;
+        assert_eq!(brought.silenced_until_ms, (known && n % 2 == 0).then_some(NOW + n as i64), "{n}");
+        let mut marks = store.mute_marks(&[account_id(n)], NOW + 6).await.expect("marks");
+        marks.sort_by_key(|mark| mark.ended);
+        assert_eq!(brought.mutes, marks, "{n}");
+        assert_eq!(
+            brought.mutes.iter().filter(|mark| mark.ended).count(),
+            usize::from(known && n <= 6),
+            "{n}"
+        );
+    }
+}
+
 pub async fn a_replay_does_not_bring_a_mute_back(store: &Store) {
     let ann = with_account(store, 1, "ann").await;
     store.apply(&at(1), &[made(mute(2, "", None))]).await.expect("kept");

@@ -12,7 +12,7 @@ mod maintain;
 pub mod passwords;
 mod sign_in;
 pub(crate) mod standing;
-mod tickets;
+pub(crate) mod tickets;
 pub(crate) mod tokens;
 
 #[cfg(test)]
@@ -133,7 +133,6 @@ impl AccountService {
         let server = self.method(server, "verify", Self::verify);
         let server = self.method(server, "verify-refresh", Self::verify_refresh);
         let server = self.method(server, "issue-ticket", Self::issue_ticket);
-        let server = self.method(server, "redeem-ticket", Self::redeem_ticket);
         let server = self.method(server, "characters", Self::characters);
         let server = self.method(server, "create-character", Self::create_character);
         self.method(server, "delete-character", Self::delete_character)

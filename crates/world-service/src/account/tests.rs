@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidings_protocol::proto::services::v1::{
     AccountInfo, AccountRequest, CharacterList, CharacterName, CreateCharacterRequest,
     DeleteCharacterRequest, Empty, GuestRequest, Identity, IssueTicketRequest, OpenSession,
-    OpenSessionRequest, RedeemTicketRequest, RefreshRequest, RegisterRequest, ResumeSessionRequest,
+    OpenSessionRequest, PresentedTicket, RefreshRequest, RegisterRequest, ResumeSessionRequest,
     SignInRequest, SignOutRequest, Ticket, Tokens, VerifyRequest,
 };
 use tidings_protocol::{AccountId, ErrorCode};
@@ -47,8 +47,11 @@ async fn ticket(at: &Running, identity: &Identity) -> Result<Ticket, CallError> 
 }
 
 async fn redeem(at: &Running, ticket: &str, csrf: &str) -> Result<Identity, CallError> {
-    let request = RedeemTicketRequest { ticket: ticket.into(), csrf_token: csrf.into() };
-    at.call("account", "redeem-ticket", &request).await
+    let ticket = PresentedTicket { ticket: ticket.into(), csrf_token: csrf.into() };
+    let open =
+        OpenSessionRequest { ticket: Some(ticket), edge: "edge".into(), ..OpenSessionRequest::default() };
+    let opened: OpenSession = at.call("session", "open", &open).await?;
+    Ok(opened.identity.expect("whose it is"))
 }
 
 fn code<T>(answer: Result<T, CallError>) -> ErrorCode {
@@ -193,6 +196,7 @@ async fn a_ticket_is_good_once_for_a_moment_with_its_csrf_token() {
     let at = Running::new().await;
     let tokens = signed_in(&at, "ann").await;
     let identity = verify(&at, &tokens).await.expect("verified");
+    make(&at, &identity, "Ann").await.expect("a character");
     let one = ticket(&at, &identity).await.expect("a ticket");
     assert_eq!(one.expires_in, 30);
     assert_eq!(redeem(&at, &one.ticket, &tokens.csrf_token).await, Ok(identity.clone()));
@@ -229,6 +233,7 @@ async fn of_many_who_redeem_one_ticket_one_is_let_in() {
     let at = Running::new().await;
     let tokens = signed_in(&at, "ann").await;
     let identity = verify(&at, &tokens).await.expect("verified");
+    make(&at, &identity, "Ann").await.expect("a character");
     let one = ticket(&at, &identity).await.expect("a ticket");
     let tries = (0..20).map(|_| redeem(&at, &one.ticket, &tokens.csrf_token));
     let let_in = futures_util::future::join_all(tries).await.into_iter().filter(Result::is_ok).count();

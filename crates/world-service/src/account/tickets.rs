@@ -2,8 +2,8 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message as _;
-use tidings_bus::ErrorKind;
-use tidings_protocol::proto::services::v1::{Identity, IssueTicketRequest, RedeemTicketRequest, Ticket};
+use tidings_bus::{ErrorKind, Kv};
+use tidings_protocol::proto::services::v1::{Identity, IssueTicketRequest, PresentedTicket, Ticket};
 use tidings_service::CallError;
 
 use super::tokens::{TOKEN_BYTES_MAX, csrf_hash, hex, sha256, text_of};
@@ -28,27 +28,32 @@ impl AccountService {
         self.inner.tickets.create(&key(ticket.expose()), value.freeze(), Some(life)).await?;
         Ok(Ticket { ticket: ticket.expose().clone(), expires_in: seconds(life) })
     }
+}
 
-    /// Who a ticket was made for. It is gone with the first try, whatever comes of it.
-    pub async fn redeem_ticket(self, request: RedeemTicketRequest) -> Result<Identity, CallError> {
-        let refused = || unauthenticated("The ticket is not valid. Please ask for another.");
-        if request.ticket.len() > TOKEN_BYTES_MAX || request.csrf_token.len() > TOKEN_BYTES_MAX {
-            return Err(refused());
-        }
-        let key = key(&request.ticket);
-        let entry = self.inner.tickets.get(&key).await?.ok_or_else(refused)?;
-        match self.inner.tickets.delete_revision(&key, entry.revision).await {
-            Ok(()) => {}
-            // Somebody else was faster.
-            Err(error) if error.kind() == ErrorKind::WrongRevision => return Err(refused()),
-            Err(error) => return Err(error.into()),
-        }
-        let (expires_ms, identity) = read(&entry.value).ok_or_else(refused)?;
-        if self.now() >= expires_ms || identity.csrf != csrf_hash(&request.csrf_token) {
-            return Err(refused());
-        }
-        self.standing(identity).await
+/// Who a ticket was made for, when it was: whether the sign-in stands is for who lets them in. The ticket is gone with
+/// the first try, whatever comes of it.
+pub(crate) async fn redeem(
+    tickets: &Kv,
+    presented: &PresentedTicket,
+    now_ms: i64,
+) -> Result<Identity, CallError> {
+    let refused = || unauthenticated("The ticket is not valid. Please ask for another.");
+    if presented.ticket.len() > TOKEN_BYTES_MAX || presented.csrf_token.len() > TOKEN_BYTES_MAX {
+        return Err(refused());
     }
+    let key = key(&presented.ticket);
+    let entry = tickets.get(&key).await?.ok_or_else(refused)?;
+    match tickets.delete_revision(&key, entry.revision).await {
+        Ok(()) => {}
+        // Somebody else was faster.
+        Err(error) if error.kind() == ErrorKind::WrongRevision => return Err(refused()),
+        Err(error) => return Err(error.into()),
+    }
+    let (expires_ms, identity) = read(&entry.value).ok_or_else(refused)?;
+    if now_ms >= expires_ms || identity.csrf != csrf_hash(&presented.csrf_token) {
+        return Err(refused());
+    }
+    Ok(identity)
 }
 
 fn read(value: &Bytes) -> Option<(i64, Identity)> {

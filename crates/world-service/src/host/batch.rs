@@ -10,7 +10,7 @@ use tidings_world::input::Millis;
 
 use super::config::{EFFECTS_SOFT_MAX, INPUTS_MAX, RECORDS_SOFT_MAX};
 use super::record::RecordWriter;
-use super::requests;
+use super::requests::{self, Along};
 
 /// A batch that is being decided.
 #[derive(Default)]
@@ -37,9 +37,9 @@ pub enum Due {
     InLogAt(u64),
     /// A command's outcome that no event carries.
     Reply(bool, Text),
-    /// The character entered: the place of its audiences' record, if there is one, and the audiences; and for whom,
-    /// in which language, the room's view comes too.
-    Entered(Option<usize>, Vec<String>, Option<(CharacterId, String)>),
+    /// The character entered: the place of its audiences' record, if there is one, and the audiences.
+    #[allow(missing_docs)] // the names say it
+    Entered { place: Option<usize>, audiences: Vec<String>, character: CharacterId, along: Along },
     /// It left.
     Left(Option<usize>, String),
     /// It came from another zone.
@@ -89,12 +89,13 @@ pub fn answer(due: Due, zone: &str, committed: Committed, room: Option<wire::Sta
             seq: committed.last,
             in_log: false,
         }),
-        Due::Entered(place, audiences, _) => zone_reply::Answer::Entered(wire::Entered {
+        Due::Entered { place, audiences, along, .. } => zone_reply::Answer::Entered(wire::Entered {
             seq: placed(place),
             audiences,
             zone: zone.to_owned(),
             was_there: place.is_none(),
             room,
+            mutes: along.mutes,
         }),
         Due::Left(place, state) => zone_reply::Answer::Left(wire::Left { seq: placed(place), state }),
         Due::Arrived(place) => {

@@ -136,7 +136,9 @@ impl OwnedZone {
         // Whoever enters again is read from storage: the answer comes once that is so.
         let after_writes = matches!(due, Due::Left(..));
         let room = match &due {
-            Due::Entered(_, _, Some((character, locale))) => self.room_of(*character, locale),
+            Due::Entered { character, along, .. } if !along.view_locale.is_empty() => {
+                self.room_of(*character, &along.view_locale)
+            }
             _ => None,
         };
         let answer = answer(due, self.id.as_str(), committed, room);

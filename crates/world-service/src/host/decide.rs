@@ -16,7 +16,7 @@ use super::batch::{Batch, Due};
 use super::config::{WAITING_MAX, WAITING_TIME};
 use super::late::{Entering, Late, MoveEnd, Moved};
 use super::moves;
-use super::requests::{self, Arrive, Kind};
+use super::requests::{self, Along, Arrive, Kind};
 use super::work::Work;
 use super::zone::{OwnedZone, refuse};
 use crate::convert;
@@ -76,14 +76,14 @@ impl OwnedZone {
             Work::Late(Late::Enter(one)) if is_over(&one.message) => refuse(one.message),
             Work::Late(Late::Arrive(message, _)) if is_over(&message) => refuse(message),
             // It was here when it was asked for, and has left since.
-            Work::Late(Late::Enter(one)) if !one.looked_up && !self.rules.owns(one.arrival.id) => {
+            Work::Late(Late::Enter(one)) if one.mutes.is_none() && !self.rules.owns(one.arrival.id) => {
                 self.look_up(one)
             }
-            Work::Late(Late::Enter(Entering { message, origin, arrival, view_locale, .. })) => {
+            Work::Late(Late::Enter(Entering { message, origin, arrival, view_locale, mutes })) => {
                 let character = arrival.id;
                 let ask = tidings_world::input::Ask::Enter(arrival);
                 let command = Command { origin, character, ask };
-                self.ask(message, Kind::Enter(view_locale), command, batch);
+                self.ask(message, Kind::Enter(Along { view_locale, mutes }), command, batch);
             }
             Work::Late(Late::Arrive(message, arrive)) => self.arrive(message, *arrive, batch),
             Work::Late(Late::Moved(moved)) => self.moved(*moved, batch),
@@ -128,7 +128,7 @@ impl OwnedZone {
         match kind {
             Kind::Command if self.is_elsewhere(character) => self.command_elsewhere(message, &command, batch),
             Kind::Command => self.command(message, command, batch),
-            Kind::Enter(view_locale) => self.enter(message, command, view_locale, batch),
+            Kind::Enter(along) => self.enter(message, command, along, batch),
             Kind::Leave | Kind::Link if !self.rules.owns(character) => {
                 self.elsewhere(message, character, kind, batch)
             }
@@ -180,7 +180,7 @@ impl OwnedZone {
         self.step(Input::Command(command), batch);
     }
 
-    fn enter(&mut self, message: Message, command: Command, view_locale: String, batch: &mut Batch) {
+    fn enter(&mut self, message: Message, command: Command, along: Along, batch: &mut Batch) {
         let character = command.character;
         let seen = self.step(Input::Command(command), batch);
         if seen.refused || !self.rules.owns(character) {
@@ -192,8 +192,7 @@ impl OwnedZone {
             Some((place, audiences)) => (Some(place), audiences),
             None => (None, convert::audience_names(&self.rules.audiences(character))),
         };
-        let viewer = (!view_locale.is_empty()).then_some((character, view_locale));
-        batch.due.push((message, Due::Entered(place, audiences, viewer)));
+        batch.due.push((message, Due::Entered { place, audiences, character, along }));
     }
 
     /// The character is in another zone, or in none.

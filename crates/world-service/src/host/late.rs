@@ -8,11 +8,12 @@ use tidings_protocol::proto::services::v1::{self as services, HistoryRequest};
 use tidings_protocol::proto::world::v1::{self as wire, ZoneRequest, zone_request};
 use tidings_protocol::{AccountId, ZoneId};
 use tidings_service::{CallError, Subjects};
+use tidings_storage::Brought;
 use tidings_storage::names::name_key;
 use tidings_world::input::{
     Answer, Arrival, Fact, HistoryLine, KnownPlayer, Letter, Origin, Role, Traveller,
 };
-use tidings_world::output::{MuteChange, Query};
+use tidings_world::output::Query;
 
 use super::requests::{self, Arrive};
 use super::shared::Shared;
@@ -56,8 +57,9 @@ pub struct Entering {
     pub arrival: Box<Arrival>,
     /// The language of the room's view that the answer brings; empty: none.
     pub view_locale: String,
-    /// Whether what its account brings was looked up: one that is here already brings nothing.
-    pub looked_up: bool,
+    /// The mutes of its account, as they were looked up with what it brings; `None`: one that is here already brings
+    /// nothing.
+    pub mutes: Option<wire::MuteList>,
 }
 
 /// A move's outcome.
@@ -149,9 +151,13 @@ async fn history(shared: &Shared, request: &HistoryRequest) -> Result<Answer, Ca
 /// a mute that is not known would be a mute that does not hold.
 pub async fn enter(shared: &Shared, mut entering: Entering) -> Late {
     match brought(shared, entering.arrival.account).await {
-        Ok((mutes, silenced)) => {
-            (entering.arrival.mutes, entering.arrival.silenced) = (mutes, silenced);
-            entering.looked_up = true;
+        Ok(brought) => {
+            let (account, epoch) = (entering.arrival.account.to_string(), shared.bus.epoch());
+            let mutes = brought.mutes.iter().map(|mark| convert::mute_mark(mark, &epoch)).collect();
+            entering.mutes = Some(wire::MuteList { account, mutes });
+            let hold = brought.mutes.into_iter().filter(|mark| !mark.ended);
+            entering.arrival.mutes = hold.map(|mark| convert::mute_change(mark.mute)).collect();
+            entering.arrival.silenced = brought.silenced_until_ms;
             Late::Enter(entering)
         }
         Err(error) => {
@@ -161,14 +167,11 @@ pub async fn enter(shared: &Shared, mut entering: Entering) -> Late {
     }
 }
 
-async fn brought(shared: &Shared, account: AccountId) -> Result<(Vec<MuteChange>, Option<i64>), CallError> {
+async fn brought(shared: &Shared, account: AccountId) -> Result<Brought, CallError> {
     let now = shared.now();
-    let (mutes, stored) =
-        futures_util::future::try_join(shared.store.mutes(account, now), shared.store.account(account))
-            .await
-            .map_err(storage_failed)?;
-    let silenced = stored.and_then(|account| account.silenced_until_ms).filter(|until| *until > now);
-    Ok((mutes.into_iter().map(convert::mute_change).collect(), silenced))
+    let mut brought = shared.store.brought(account, now).await.map_err(storage_failed)?;
+    brought.silenced_until_ms = brought.silenced_until_ms.filter(|until| *until > now);
+    Ok(brought)
 }
 
 /// Looks whether a move is asked for under its zone's last ownership. One that is not was given up, or will be asked

@@ -34,13 +34,22 @@ pub struct Arrive {
     pub owner_seq: u64,
 }
 
+/// What the answer to who enters brings along.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Along {
+    /// The room's view in this language; empty: none.
+    pub view_locale: String,
+    /// The mutes of the account, where they were looked up.
+    pub mutes: Option<wire::MuteList>,
+}
+
 /// How a request of the rules is answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Kind {
     /// With the outcome, when there is one.
     Command,
-    /// With where to hear from, and the room's view in this language; empty: without.
-    Enter(String),
+    /// With where to hear from, and what else the answer brings.
+    Enter(Along),
     /// With the last state.
     Leave,
     /// When it is done.

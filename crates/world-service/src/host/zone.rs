@@ -236,7 +236,7 @@ impl OwnedZone {
             Ok(Request::Ask(kind, command)) => self.work.push_back(Work::Ask(message, kind, command)),
             Ok(Request::Enter(origin, arrival, view_locale)) => {
                 let here = self.rules.owns(arrival.id);
-                let entering = Entering { message, origin, arrival, view_locale, looked_up: false };
+                let entering = Entering { message, origin, arrival, view_locale, mutes: None };
                 match here {
                     true => self.work.push_back(Work::Late(Late::Enter(entering))),
                     false => self.look_up(entering),

@@ -7,17 +7,16 @@ use std::time::Duration;
 
 use prost::Message as _;
 use tidings_bus::Bus;
-use tidings_protocol::proto::services::v1::{
-    AuditEntry as WireEntry, Empty, MuteList, MutesReply, MutesRequest,
-};
-use tidings_protocol::proto::world::v1::MuteChange;
+use tidings_protocol::proto::services::v1::{AuditEntry as WireEntry, Empty, MutesReply, MutesRequest};
+use tidings_protocol::proto::world::v1::MuteList;
 use tidings_protocol::{AccountId, ErrorCode};
 use tidings_service::subjects::CALL_PAYLOAD_MAX;
 use tidings_service::{CallError, Server};
-use tidings_storage::{AuditEntry, MuteMark, Store};
+use tidings_storage::{AuditEntry, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::convert;
 use crate::failure::{id, stored};
 
 /// How often mutes that are over are forgotten.
@@ -72,7 +71,7 @@ impl ModerationService {
             request.accounts.into_iter().map(|account| MuteList { account, mutes: Vec::new() }).collect();
         for mark in marks {
             if let Some(at) = accounts.iter().position(|account| *account == mark.mute.account) {
-                lists[at].mutes.push(wire(mark, &epoch));
+                lists[at].mutes.push(convert::mute_mark(&mark, &epoch));
             }
         }
         let mut bytes = 0;
@@ -120,20 +119,6 @@ fn short(mut text: String) -> String {
         text.truncate(end);
     }
     text
-}
-
-/// As an edge needs it: without the name, which is for showing.
-fn wire(mark: MuteMark, epoch: &str) -> MuteChange {
-    let MuteMark { mute, ended, stamp } = mark;
-    MuteChange {
-        account: mute.account.to_string(),
-        target_account: mute.target.map(|target| target.to_string()).unwrap_or_default(),
-        name: String::new(),
-        channel: mute.channel,
-        until_ms: mute.until_ms.unwrap_or(0),
-        removed: ended,
-        seq: if stamp.epoch == epoch { stamp.seq } else { 0 },
-    }
 }
 
 #[cfg(test)]

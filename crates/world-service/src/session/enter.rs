@@ -13,6 +13,7 @@ use tidings_storage::{Account, Character, SignIn};
 use super::bucket::Change;
 use super::{SessionService, secret};
 use crate::account::standing::refuse_banned;
+use crate::account::tickets::redeem;
 use crate::clock::{id_time, random_bits};
 use crate::failure::{id, stored};
 
@@ -34,10 +35,15 @@ struct Taken {
 }
 
 impl SessionService {
-    /// Opens a session for a character of the account; where it has one, that one ends: taken over.
+    /// Opens a session for a character of who was verified, or holds a ticket; where it has one, that one ends: taken
+    /// over.
     pub async fn open(self, request: OpenSessionRequest) -> Result<OpenSession, CallError> {
         check_edge(&request.edge)?;
-        let identity = request.identity.ok_or_else(ended)?;
+        let identity = match (request.identity, &request.ticket) {
+            (Some(identity), None) => identity,
+            (None, Some(ticket)) => redeem(&self.inner.tickets, ticket, self.now()).await?,
+            _ => return Err(ended()),
+        };
         let (account, character) =
             tokio::join!(self.account_of(&identity), self.choose(&identity, &request.character));
         let (account, character) = (account?, character?);
@@ -69,10 +75,7 @@ impl SessionService {
         let Taken { record, before } = taken.await?;
         self.inner.index.lock().put(&record);
         // A revocation that ran in between has seen no record: the sign-in must stand after the write too.
-        if let Err(error) = self.account_of(&identity).await {
-            self.end_record(&key, &session).await?;
-            return Err(error);
-        }
+        self.still_stands(&identity, &record).await?;
         if let Some(before) = &before {
             self.control(SessionControl {
                 session: before.session.clone(),
@@ -128,10 +131,7 @@ impl SessionService {
         });
         let Taken { record, before } = taken.await?;
         self.inner.index.lock().put(&record);
-        if let Err(error) = self.account_of(&identity).await {
-            self.end_record(&key, &record.session).await?;
-            return Err(error);
-        }
+        self.still_stands(&identity, &record).await?;
         self.control(SessionControl {
             session: record.session.clone(),
             below_generation: record.generation,
@@ -154,6 +154,20 @@ impl SessionService {
         let account = sign_in.filter(stands).ok_or_else(ended)?.account;
         refuse_banned(&account, self.now())?;
         Ok(account)
+    }
+
+    /// Looks at the sign-in again, after a record was written: where it does not stand any more, the session ends.
+    async fn still_stands(&self, identity: &Identity, record: &SessionRecord) -> Result<(), CallError> {
+        let stands = match self.inner.store.stands(&identity.family, self.now()).await.map_err(stored) {
+            Ok(true) => return Ok(()),
+            // Looked at alone, with the reason why not.
+            Ok(false) => self.account_of(identity).await.map(drop),
+            Err(error) => Err(error),
+        };
+        if stands.is_err() {
+            self.end_record(&record.character, &record.session).await?;
+        }
+        stands
     }
 
     /// The character asked for, by name or id, of this account and no other; the only one where none is named.

@@ -32,6 +32,10 @@ use crate::clock::Clock;
 
 /// The bucket of sessions: durable.
 pub const BUCKET: &str = "sessions";
+/// Calls answered at once: what many ask of storage is one statement, and what they write one sync of the log, so a
+/// crowd is let in faster the more of it there is.
+const CALLS_MAX: usize = 256;
+
 /// The bucket of edges that renew their lease: volatile.
 pub const EDGES_BUCKET: &str = "edges";
 
@@ -75,6 +79,7 @@ struct Inner {
     records: Records,
     edges: Kv,
     presence: Kv,
+    tickets: Kv,
     clock: Clock,
     config: Config,
     index: Mutex<Index>,
@@ -88,6 +93,7 @@ impl SessionService {
             records: Records::new(bus.kv(BUCKET)?),
             edges: bus.kv(EDGES_BUCKET)?,
             presence: bus.kv(crate::presence::BUCKET)?,
+            tickets: bus.kv(crate::account::TICKETS_BUCKET)?,
             caller: Caller::new(bus),
             started_ms: clock(),
             index: Mutex::default(),
@@ -112,7 +118,7 @@ impl SessionService {
             };
         }
         methods!(
-            Server::new(self.inner.caller.bus().clone(), "session"),
+            Server::new(self.inner.caller.bus().clone(), "session").concurrency(CALLS_MAX),
             "open" => open,
             "resume" => resume,
             "renew" => renew,
