@@ -35,13 +35,15 @@ pub struct Record {
 /// Writes a record while a batch is decided, so that its size is known and nothing is encoded twice.
 #[derive(Default)]
 pub struct RecordWriter {
-    effects: Vec<u8>,
+    /// The body so far, from its first effect on.
+    body: Vec<u8>,
     /// Moves of the batch.
     pub moves: Vec<Arrived>,
     /// Bans of the batch.
     pub bans: Vec<Banned>,
 }
 
+/// What follows the effects.
 #[derive(Serialize)]
 struct Tail<'a> {
     prev: u64,
@@ -49,33 +51,38 @@ struct Tail<'a> {
     bans: &'a [Banned],
 }
 
+/// How a body begins.
+const EFFECTS: &[u8] = br#"{"effects":["#;
+
 impl RecordWriter {
     /// Adds an effect.
     pub fn effect(&mut self, effect: &Effect) {
-        if !self.effects.is_empty() {
-            self.effects.push(b',');
-        }
-        serde_json::to_writer(&mut self.effects, effect).expect("an effect is JSON, and memory takes it");
+        self.body.extend_from_slice(if self.body.is_empty() { EFFECTS } else { b"," });
+        serde_json::to_writer(&mut self.body, effect).expect("an effect is JSON, and memory takes it");
     }
 
     /// Bytes of effects so far.
     pub fn effect_bytes(&self) -> usize {
-        self.effects.len()
+        self.body.len()
     }
 
     /// Whether there is nothing to record.
     pub fn is_empty(&self) -> bool {
-        self.effects.is_empty() && self.moves.is_empty() && self.bans.is_empty()
+        self.body.is_empty() && self.moves.is_empty() && self.bans.is_empty()
     }
 
-    /// The record's body.
-    pub fn finish(&self, prev: u64) -> Vec<u8> {
-        let tail = Tail { prev, moves: &self.moves, bans: &self.bans };
-        let mut body = serde_json::to_vec(&tail).expect("texts and numbers are JSON");
-        body.pop();
-        body.extend_from_slice(b",\"effects\":[");
-        body.extend_from_slice(&self.effects);
-        body.extend_from_slice(b"]}");
+    /// The record's body; the effects are gone from here.
+    pub fn finish(&mut self, prev: u64) -> Vec<u8> {
+        let mut body = std::mem::take(&mut self.body);
+        if body.is_empty() {
+            body.extend_from_slice(EFFECTS);
+        }
+        body.push(b']');
+        let tail = body.len();
+        serde_json::to_writer(&mut body, &Tail { prev, moves: &self.moves, bans: &self.bans })
+            .expect("texts and numbers are JSON");
+        // One object: the second part's brace is the comma between.
+        body[tail] = b',';
         body
     }
 }
