@@ -3,13 +3,14 @@
 //! The task holds two words beside its place in the table. It reads into the shard's buffer and keeps nothing.
 
 use std::future::poll_fn;
-use std::io;
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use socket2::SockRef;
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::end::End;
@@ -173,9 +174,8 @@ impl Shard {
             match read {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Ready(Some(0)) => continue,
                 Poll::Ready(Some(count)) => {
-                    if self.read_into(at, &mut scratch[..count]).is_break() {
+                    if self.read(at, &mut scratch[..count]).is_break() {
                         return Poll::Ready(());
                     }
                 }
@@ -183,10 +183,6 @@ impl Shard {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-
-    fn read_into(&self, at: At, input: &mut [u8]) -> ControlFlow<()> {
-        self.read(at, input)
     }
 }
 
@@ -206,27 +202,20 @@ impl Inner {
         ControlFlow::Continue(())
     }
 
-    /// How many bytes were read; `None`: the connection is over.
+    /// How many bytes were read; `None`: the connection is over. A read that does not fill the buffer has emptied the
+    /// socket, which the runtime remembers: the next one waits without asking the system.
     fn poll_read(&mut self, at: At, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<Option<usize>> {
         let Some(conn) = self.conn(at) else { return Poll::Ready(None) };
-        let ready = match conn.stream.poll_read_ready(cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(ready) => ready,
+        let mut buffer = ReadBuf::new(scratch);
+        let read = ready!(Pin::new(&mut conn.stream).poll_read(cx, &mut buffer));
+        let why = match (read, buffer.filled().len()) {
+            (Ok(()), 0) => "closed",
+            (Ok(()), count) => return Poll::Ready(Some(count)),
+            (Err(_), _) => "error",
         };
-        match ready.and_then(|()| conn.stream.try_read(scratch)) {
-            Ok(0) => {
-                self.end(at, End::Lost("closed"), None);
-                self.remove(at);
-                Poll::Ready(None)
-            }
-            Ok(count) => Poll::Ready(Some(count)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Ready(Some(0)),
-            Err(_) => {
-                self.end(at, End::Lost("error"), None);
-                self.remove(at);
-                Poll::Ready(None)
-            }
-        }
+        self.end(at, End::Lost(why), None);
+        self.remove(at);
+        Poll::Ready(None)
     }
 
     /// Writes what waits for a connection; `Break` when that ended it.

@@ -5,6 +5,8 @@ use std::io::{self, IoSlice};
 use std::rc::Rc;
 
 use bytes::Bytes;
+use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// A frame that any number of outboxes of a shard hold.
@@ -101,7 +103,8 @@ impl Outbox {
             *slice = IoSlice::new(if count == 0 { first } else { frame });
             count += 1;
         }
-        stream.try_write_vectored(&slices[..count])
+        // `sendmsg`, not `writev`, which goes by the way of files.
+        stream.try_io(Interest::WRITABLE, || SockRef::from(stream).send_vectored(&slices[..count]))
     }
 
     fn advance(&mut self, mut count: usize) {
