@@ -90,6 +90,20 @@ const LINES: &[&str] = &[
     "",
     "emotes",
 ];
+/// What every zone is told: from two zones at once it crosses.
+const TOLD: &[&str] = &[
+    "party invite {who}",
+    "party accept",
+    "party accept",
+    "party leave",
+    "party kick {who}",
+    "party disband",
+    "mute_global Ann 1",
+    "mute_global Ann 1",
+    "mute_global Ann 2",
+    "unmute_global Ann",
+    "unmute_global Ann",
+];
 const WAYS: &[&str] = &[
     "n",
     "e",
@@ -120,6 +134,8 @@ pub fn line(rng: &mut StdRng) -> String {
     match rng.next_u64() % 10 {
         0..=3 => one(rng, WAYS).to_owned(),
         4 => format!("say {}", one(rng, &["one", "two", "three", "an ale"])),
-        _ => one(rng, LINES).replace("{who}", one(rng, &NAMES)).replace("{room}", one(rng, ROOMS)),
+        n => one(rng, if n == 5 { TOLD } else { LINES })
+            .replace("{who}", one(rng, &NAMES))
+            .replace("{room}", one(rng, ROOMS)),
     }
 }
