@@ -35,13 +35,13 @@ const ID_IN_PROCESS: u32 = 10_158;
 const STREAM_NOT_FOUND: u32 = 10_059;
 const MESSAGE_NOT_FOUND: u32 = 10_037;
 const CONSUMER_NOT_FOUND: u32 = 10_014;
-const MAX_MESSAGES: u32 = 10_077;
-const MAX_BYTES: u32 = 10_054;
+const MESSAGES_REACHED: u32 = 10_077;
+const BYTES_REACHED: u32 = 10_054;
 
 impl ApiError {
     /// Whether the same call may be answered soon: an election, a server that starts, too many open batches.
     pub(crate) fn is_passing(&self) -> bool {
-        let full = matches!(self.err_code, MAX_MESSAGES | MAX_BYTES);
+        let full = matches!(self.err_code, MESSAGES_REACHED | BYTES_REACHED);
         (self.code == 503 && !full)
             || matches!(self.err_code, BATCH_INCOMPLETE | ID_IN_PROCESS)
             || self.description.contains("inflight")
@@ -63,7 +63,7 @@ impl ApiError {
 
     /// As the bus tells it.
     pub(crate) fn to_error(&self, what: &str) -> Error {
-        let full = matches!(self.err_code, MAX_MESSAGES | MAX_BYTES)
+        let full = matches!(self.err_code, MESSAGES_REACHED | BYTES_REACHED)
             || self.description.contains("maximum bytes")
             || self.description.contains("maximum messages");
         let kind = match self.code {

@@ -23,6 +23,7 @@ use super::{ConnInfo, Http};
 const ACCEPT_BATCH: u32 = 64;
 /// First pause after the system has no descriptor or memory left for a connection; doubles to the second.
 const BACK_OFF_MIN: Duration = Duration::from_millis(20);
+/// Longest such pause: who closes a connection lets the next one in a second later at most.
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 /// What is being answered when the shard stops has this long.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// Longest payload of a control frame.
+/// Longest payload of a control frame (RFC 6455, 5.5).
 const CONTROL_BYTES_MAX: usize = 125;
 /// Longest header of an unmasked frame.
 const HEADER_BYTES_MAX: usize = 10;

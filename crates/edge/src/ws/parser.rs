@@ -9,6 +9,7 @@ use super::encode::COMPRESSED;
 const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
 const MASKED: u8 = 0x80;
+/// Longest payload of a control frame (RFC 6455, 5.5).
 const CONTROL_BYTES_MAX: u64 = 125;
 
 /// Bounds on one message.

@@ -16,6 +16,7 @@ use crate::failure::stored;
 
 /// Accounts of one page of `user list`.
 pub const PAGE: usize = 200;
+/// How long ending the sessions may take: the command line waits for it.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The accounts, for who holds the data folder.

@@ -49,6 +49,7 @@ pub(crate) struct Mark {
     pub(crate) group: u64,
 }
 
+/// Bytes of a mark: two numbers and their checksum.
 const MARK_BYTES: usize = 20;
 
 impl Mark {
