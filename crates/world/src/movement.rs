@@ -16,7 +16,6 @@ use crate::remote;
 use crate::state::{Outcome, Person};
 use crate::text::{t, t1, way};
 use crate::turn::Turn;
-use crate::zone::BEAT_MS;
 
 /// How long a source waits for the target's answer before it asks again: the hand-over itself takes one commit.
 const MOVE_AGAIN_MS: i64 = 2_000;
@@ -226,7 +225,7 @@ fn arrive(turn: &mut Turn<'_>, traveller: Traveller) {
     if let Some(lost) = lost {
         turn.timer(Timer::Grace(id, lost.grace), Some(lost.until.max(turn.now)));
     }
-    turn.timer(Timer::Beat, Some(turn.now + BEAT_MS));
+    npc::begin_beat(turn);
     announce(turn, id, &from, before, &story, origin.as_ref());
 }
 

@@ -151,6 +151,13 @@ fn actor_of(turn: &Turn<'_>, id: CharacterId) -> Option<Actor> {
     Some(Actor { id: Some(id), name: npc.name.clone(), account: None, npc: true, staff: false })
 }
 
+/// Somebody came into the zone: the first wakes its beat, and who comes later leaves it as it goes.
+pub(crate) fn begin_beat(turn: &mut Turn<'_>) {
+    if turn.zone.state.people.len() == 1 {
+        turn.timer(Timer::Beat, Some(turn.now + BEAT_MS));
+    }
+}
+
 /// The zone's beat. While nobody is there it sleeps until somebody enters.
 pub(crate) fn beat(turn: &mut Turn<'_>) {
     if turn.zone.state.people.is_empty() {

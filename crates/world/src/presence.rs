@@ -76,7 +76,7 @@ fn enter_anew(turn: &mut Turn<'_>, origin: &Origin, arrival: Arrival) {
     turn.emit(event);
     turn.present(id);
     turn.keep(id);
-    turn.timer(Timer::Beat, Some(turn.now + BEAT_MS));
+    npc::begin_beat(turn);
     npc::greet(turn, id);
 }
 

@@ -48,3 +48,24 @@ fn weather_shows_out_of_doors() {
     }
     assert!(changed);
 }
+
+#[test]
+fn a_zone_beats_however_often_somebody_comes() {
+    let begins = |table: &Table| {
+        let beat = |output: &Output| matches!(output, Output::SetTimer(Timer::Beat, Some(_)));
+        table.last.iter().any(beat)
+    };
+    let mut wood = Table::of("wood", Config::default());
+    wood.enter("Cat", Role::Player);
+    assert!(begins(&wood), "the first who enters wakes it");
+    wood.enter("Dan", Role::Player);
+    assert!(!begins(&wood), "who enters later does not put it off");
+    let mut town = Table::new();
+    town.enter("Ann", Role::Player);
+    let traveller = goes_to_the_wood(&mut town, "Ann");
+    wood.input(Input::Handover(Handover::Arrive(traveller.clone())));
+    assert!(wood.zone.owns(town.id("Ann")) && !begins(&wood), "nor does who walks in");
+    let mut asleep = Table::of("wood", Config::default());
+    asleep.input(Input::Handover(Handover::Arrive(traveller)));
+    assert!(begins(&asleep), "the first who walks in wakes it");
+}
