@@ -194,8 +194,8 @@ pub enum RemoteAct {
     Teleport(RoomId, Text, Option<Direction>),
     /// It leaves the world with a close code and a reason.
     Kick(u16, String),
-    /// It was whispered to by the player called so: whom `reply` answers.
-    Whispered(String),
+    /// It was whispered to by the player called so, of this account: whom `reply` answers.
+    Whispered(String, AccountId),
     /// It is invited to a party.
     Invited {
         /// The party.

@@ -144,7 +144,7 @@ pub(crate) fn invited(
 ) {
     let Some(person) = turn.person(whom) else { return };
     let account = from.as_ref().and_then(|actor| actor.account);
-    let muted = account.is_some_and(|account| person.mutes_account(account, turn.now));
+    let muted = account.is_some_and(|account| person.mutes_account(account, "", turn.now));
     if muted || person.kept.settings.no_invitations || until <= turn.now {
         return;
     }

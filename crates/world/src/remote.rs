@@ -5,11 +5,13 @@ use tidings_protocol::{AccountId, CharacterId, Text};
 
 use crate::commands::{self, shutdown, teleport};
 use crate::effect::Change;
-use crate::input::{Fact, Present, Role, Silence};
+use crate::input::{Fact, Millis, Present, Role, Silence};
 use crate::output::{Actor, Output, Persist, RemoteAct};
 use crate::party;
 use crate::post;
 use crate::presence;
+use crate::speech::Channel;
+use crate::state::Person;
 use crate::turn::{Turn, happened_to};
 
 /// How often an act follows a character that has gone on before it came: more than one walks in that time, few
@@ -75,6 +77,7 @@ pub(crate) fn reach(turn: &mut Turn<'_>, target: &Present, act: RemoteAct) {
 /// What is done to a character that was here when it was decided: at once, or where it has gone.
 pub(crate) fn done_to(turn: &mut Turn<'_>, who: CharacterId, act: RemoteAct, followed: u8) {
     match turn.person(who) {
+        Some(person) if is_muted(person, &act, turn.now) => {}
         Some(person) if person.frozen.is_some() => fall_behind(turn, who, act),
         Some(_) => act_on(turn, who, act),
         None => {
@@ -85,6 +88,13 @@ pub(crate) fn done_to(turn: &mut Turn<'_>, who: CharacterId, act: RemoteAct, fol
             }
         }
     }
+}
+
+/// A whisper that its receiver mutes ends at their edge: they know nothing of it.
+fn is_muted(person: &Person, act: &RemoteAct, now: Millis) -> bool {
+    let RemoteAct::Whispered(_, account) = act else { return false };
+    let channel = Channel::Whisper.name();
+    person.mutes_account(*account, channel, now) || person.mutes_channel(channel, now)
 }
 
 /// Keeps what comes for one on the way.
@@ -109,7 +119,7 @@ fn act_on(turn: &mut Turn<'_>, who: CharacterId, act: RemoteAct) {
             }
         }
         RemoteAct::Kick(code, reason) => presence::leave(turn, who, None, Some((code, reason))),
-        RemoteAct::Whispered(name) => {
+        RemoteAct::Whispered(name, _) => {
             if person.kept.reply_to != name {
                 turn.apply(Change::ReplyTo(who, name));
             }

@@ -226,11 +226,11 @@ impl Person {
         self.role >= Role::Builder
     }
 
-    /// Whether the account, on this channel, is muted now.
-    pub(crate) fn mutes_account(&self, account: AccountId, now: Millis) -> bool {
+    /// Whether the account is muted now: everywhere, or on this channel (empty: on none).
+    pub(crate) fn mutes_account(&self, account: AccountId, channel: &str, now: Millis) -> bool {
         self.mutes.iter().any(|mute| {
             mute.target == Some(account)
-                && mute.channel.is_empty()
+                && (mute.channel.is_empty() || mute.channel == channel)
                 && mute.until.is_none_or(|until| until > now)
         })
     }

@@ -40,7 +40,7 @@ pub(crate) fn to(turn: &mut Turn<'_>, call: &Call<'_>, name: &str, message: &str
         return Err(t("refuse.whisper_self"));
     }
     within(message, WHISPER_CHARS_MAX)?;
-    let speaker = me.name.clone();
+    let (speaker, account) = (me.name.clone(), me.account);
     speech::may_speak(turn, call.me)?;
     let Some(target) = turn.find_present(name).cloned() else {
         return super::not_online(turn, call, name);
@@ -51,7 +51,7 @@ pub(crate) fn to(turn: &mut Turn<'_>, call: &Call<'_>, name: &str, message: &str
     let text = t1("chat.whisper", "name", speaker.as_str()).with("text", message);
     deliver(turn, call, &target, message, text, &own);
     // So that `reply` answers.
-    remote::reach(turn, &target, RemoteAct::Whispered(speaker));
+    remote::reach(turn, &target, RemoteAct::Whispered(speaker, account));
     Ok(Done::InLog(own))
 }
 

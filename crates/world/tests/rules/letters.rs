@@ -252,7 +252,7 @@ fn a_command_that_finds_no_room_for_its_letters_is_refused_and_does_nothing() {
 #[test]
 fn what_follows_from_no_command_is_bounded_and_let_go_beyond() {
     let (mut town, _) = two_zones();
-    let act = |n| Input::Fact(Fact::Act(character(11), RemoteAct::Whispered(format!("{n}")), 0));
+    let act = |n| Input::Fact(Fact::Act(character(11), RemoteAct::Whispered(format!("{n}"), account(11)), 0));
     for n in 0..limits::OUTBOX_FULL {
         town.input(act(n));
     }
@@ -393,4 +393,19 @@ fn a_mute_reaches_the_other_characters_of_its_account() {
     assert_eq!(logs, [character(31), town.id("Root")].map(|id| Some(Audience::Player(id))));
     bring(&mut town, &mut wood);
     assert_eq!(wood.types("Twin", "mutes"), ["Twin> You have muted:\nBen"]);
+}
+
+#[test]
+fn reply_answers_the_last_whisper_that_was_heard() {
+    for mute in ["mute ann", "mute ann on whisper", "mute channel whisper"] {
+        let mut table = Table::with(quiet());
+        for name in ["Ann", "Ben", "Cat"] {
+            table.enter(name, Role::Player);
+        }
+        table.types("Cat", "whisper ben one");
+        table.types("Ben", mute);
+        table.types("Ann", "whisper ben two");
+        let reply = table.types("Ben", "reply yes");
+        assert!(reply.contains(&"Ben> [whisper] You to Cat: yes".to_owned()), "{mute}: {reply:?}");
+    }
 }
