@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, ZoneId};
 
-use crate::input::{Fact, Generation, Millis, Party, Plan, Silence, Traveller};
+use crate::input::{Fact, Generation, Millis, Party, Plan, Role, Silence, Traveller};
 use crate::limits::{DEPARTED_MAX, MOVES_MAX, NPC_LINES_A_MINUTE, Verb};
 use crate::output::{MuteChange, Persist, RemoteAct};
 use crate::state::{Invitation, Lost, Outcome, Pending, Person, Settings, State};
@@ -27,6 +27,7 @@ pub(crate) enum Change {
     Back(CharacterId),
     Session(CharacterId, SessionId),
     Connected(CharacterId, Generation),
+    Role(CharacterId, Role),
     Pose(CharacterId, String),
     Alias(CharacterId, String, Option<String>),
     Settings(CharacterId, Settings),
@@ -153,6 +154,7 @@ impl State {
             Change::Back(_) => person.lost = None,
             Change::Session(_, session) => person.session = *session,
             Change::Connected(_, generation) => person.generation = *generation,
+            Change::Role(_, role) => person.role = *role,
             Change::Pose(_, pose) => person.kept.pose.clone_from(pose),
             Change::Alias(_, word, Some(text)) => {
                 drop(person.kept.aliases.insert(word.clone(), text.clone()))
@@ -189,6 +191,7 @@ impl Change {
             | Self::Back(who)
             | Self::Session(who, _)
             | Self::Connected(who, _)
+            | Self::Role(who, _)
             | Self::Pose(who, _)
             | Self::Alias(who, ..)
             | Self::Settings(who, _)

@@ -4,7 +4,7 @@ use tidings_protocol::{Audience, CharacterId, CloseCode, RoomId, Text};
 
 use crate::commands::shutdown;
 use crate::effect::Change;
-use crate::input::{Arrival, Generation, Made, Millis, Origin, Silence, Timer};
+use crate::input::{Arrival, Generation, Made, Millis, Origin, Role, Silence, Timer};
 use crate::movement::{self, Story};
 use crate::npc;
 use crate::output::{Event, Output, Reply};
@@ -22,7 +22,7 @@ pub(crate) fn enter(turn: &mut Turn<'_>, origin: &Origin, arrival: Arrival) {
         Some(person) if person.session == origin.session && person.lost.is_none() => {
             connected(turn, id, arrival.generation);
         }
-        Some(_) => take_over(turn, origin, id, arrival.generation),
+        Some(_) => take_over(turn, origin, &arrival),
         None => enter_anew(turn, origin, arrival),
     }
 }
@@ -98,14 +98,27 @@ fn place_for(turn: &Turn<'_>, wished: Option<&RoomId>) -> Option<RoomId> {
 }
 
 /// Another session of a character that is here: no line to the others unless its connection was lost.
-fn take_over(turn: &mut Turn<'_>, origin: &Origin, id: CharacterId, generation: Generation) {
+fn take_over(turn: &mut Turn<'_>, origin: &Origin, arrival: &Arrival) {
+    let id = arrival.id;
     turn.apply(Change::Session(id, origin.session));
-    turn.apply(Change::Connected(id, generation));
+    turn.apply(Change::Connected(id, arrival.generation));
+    set_role(turn, id, arrival.role);
     back(turn, id);
     let Some(person) = turn.person(id) else { return };
     let (own, origin) = (t1("world.welcome", "name", person.name.as_str()), happened_to(person));
     let event = turn.own_event(id, "event.welcome", &origin, own);
     turn.emit(event);
+}
+
+/// The role may have been changed since the character entered.
+fn set_role(turn: &mut Turn<'_>, id: CharacterId, role: Role) {
+    if turn.person(id).is_none_or(|person| person.role == role) {
+        return;
+    }
+    let before = turn.zone.audiences(id);
+    turn.apply(Change::Role(id, role));
+    audiences_changed(turn, id, before);
+    turn.present(id);
 }
 
 /// The session has this connection now; what is told late of those before it changes nothing.
@@ -259,7 +272,7 @@ pub(crate) fn audiences_event(
     }
 }
 
-/// A change of party: other audiences in the same place.
+/// A change of party or of role: other audiences in the same place.
 pub(crate) fn audiences_changed(turn: &mut Turn<'_>, id: CharacterId, before: Vec<Audience>) {
     let after = turn.zone.audiences(id);
     if before != after {

@@ -110,7 +110,9 @@ impl Zone {
                 self.known.remove(*id);
                 vec![Output::Absent(*id)]
             }
-            Change::Moved(id, _) | Change::Lost(id, _) | Change::Back(id) => self.replayed(*id),
+            Change::Moved(id, _) | Change::Lost(id, _) | Change::Back(id) | Change::Role(id, _) => {
+                self.replayed(*id)
+            }
             _ => Vec::new(),
         }
     }

@@ -37,9 +37,16 @@ pub enum Due {
     InLogAt(u64),
     /// A command's outcome that no event carries.
     Reply(bool, Text),
-    /// The character entered: the place of its audiences' record, if there is one, and the audiences.
+    /// The character entered: the place of its audiences' record, if there is one, its audiences, and whether it had
+    /// not left.
     #[allow(missing_docs)] // the names say it
-    Entered { place: Option<usize>, audiences: Vec<String>, character: CharacterId, along: Along },
+    Entered {
+        place: Option<usize>,
+        audiences: Vec<String>,
+        was_there: bool,
+        character: CharacterId,
+        along: Along,
+    },
     /// It left.
     Left(Option<usize>, String),
     /// It came from another zone.
@@ -89,14 +96,16 @@ pub fn answer(due: Due, zone: &str, committed: Committed, room: Option<wire::Sta
             seq: committed.last,
             in_log: false,
         }),
-        Due::Entered { place, audiences, along, .. } => zone_reply::Answer::Entered(wire::Entered {
-            seq: placed(place),
-            audiences,
-            zone: zone.to_owned(),
-            was_there: place.is_none(),
-            room,
-            mutes: along.mutes,
-        }),
+        Due::Entered { place, audiences, was_there, along, .. } => {
+            zone_reply::Answer::Entered(wire::Entered {
+                seq: placed(place),
+                audiences,
+                zone: zone.to_owned(),
+                was_there,
+                room,
+                mutes: along.mutes,
+            })
+        }
         Due::Left(place, state) => zone_reply::Answer::Left(wire::Left { seq: placed(place), state }),
         Due::Arrived(place) => {
             zone_reply::Answer::Handover(wire::HandoverDone { accepted: true, seq: placed(place) })

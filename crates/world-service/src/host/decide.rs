@@ -182,6 +182,7 @@ impl OwnedZone {
 
     fn enter(&mut self, message: Message, command: Command, along: Along, batch: &mut Batch) {
         let character = command.character;
+        let was_there = self.rules.owns(character);
         let seen = self.step(Input::Command(command), batch);
         if seen.refused || !self.rules.owns(character) {
             let error = CallError::new(ErrorCode::FailedPrecondition, "There is no room to enter here.");
@@ -192,7 +193,7 @@ impl OwnedZone {
             Some((place, audiences)) => (Some(place), audiences),
             None => (None, convert::audience_names(&self.rules.audiences(character))),
         };
-        batch.due.push((message, Due::Entered { place, audiences, character, along }));
+        batch.due.push((message, Due::Entered { place, audiences, was_there, character, along }));
     }
 
     /// The character is in another zone, or in none.

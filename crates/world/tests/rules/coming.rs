@@ -53,6 +53,24 @@ fn another_session_takes_over_without_a_line_to_others() {
 }
 
 #[test]
+fn another_session_has_the_role_of_its_sign_in() {
+    let mut table = Table::new();
+    table.enter("Ann", Role::Admin);
+    table.new_session("Ann");
+    table.enter_as("Ann", arrival(1, "Ann", Role::Player));
+    assert_eq!(kinds(&table), names(&[("event.audiences", "player"), ("event.welcome", "player")]));
+    let (before, after) = table.events().next().and_then(|event| event.audiences.clone()).expect("audiences");
+    let staff = Audience::Staff("lantern".parse().expect("a world"));
+    assert!(before.contains(&staff) && !after.contains(&staff));
+    let told = table.last.iter().find_map(|output| match output {
+        Output::Present(present) => Some(present.role),
+        _ => None,
+    });
+    assert_eq!(told, Some(Role::Player), "every zone is told");
+    assert_eq!(table.types("Ann", "shutdown 90"), ["Ann! You may not do that."]);
+}
+
+#[test]
 fn what_is_told_late_of_an_older_connection_changes_nothing() {
     let mut table = Table::new();
     table.enter("Ann", Role::Player);
