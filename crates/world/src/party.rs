@@ -40,7 +40,22 @@ fn set(turn: &mut Turn<'_>, party: PartyId, members: Vec<CharacterId>) {
 pub(crate) fn told(turn: &mut Turn<'_>, id: PartyId, party: Party) {
     if turn.zone.state.parties.get(&id).is_none_or(|known| known.made < party.made) {
         turn.apply(Change::Party(id, party));
+        answer_invitations(turn, id);
         follow(turn, id);
+    }
+}
+
+/// Invitations that were taken up, and those of a party that is no more, wait for nothing.
+fn answer_invitations(turn: &mut Turn<'_>, party: PartyId) {
+    let members = members(turn, party);
+    let answered = |pending: &&Pending| {
+        pending.party == party && (members.is_empty() || members.contains(&pending.whom))
+    };
+    let answered: Vec<CharacterId> =
+        turn.zone.state.invitations.values().filter(answered).map(|pending| pending.whom).collect();
+    for whom in answered {
+        turn.timer(Timer::Invitation(party, whom), None);
+        turn.apply(Change::Pending(invitation_key(party, whom), None));
     }
 }
 
@@ -165,7 +180,7 @@ pub(crate) fn invitation_over(turn: &mut Turn<'_>, party: PartyId, whom: Charact
     let key = invitation_key(party, whom);
     let Some(pending) = turn.zone.state.invitations.get(&key).cloned() else { return };
     turn.apply(Change::Pending(key, None));
-    if turn.zone.owns(pending.by) && !members(turn, party).contains(&whom) {
+    if turn.zone.owns(pending.by) {
         turn.tell(pending.by, "event.party", None, t1("party.expired", "name", pending.name));
     }
 }
@@ -176,9 +191,12 @@ pub(crate) fn accept(turn: &mut Turn<'_>, call: &Call<'_>, by: &str) -> Ran {
     if me.party.is_some() {
         return Err(t("party.in_one"));
     }
-    let live = me.invited.iter().rev().filter(|invitation| invitation.until > turn.now);
+    let parties = &turn.zone.state.parties;
+    let disbanded = |party: &PartyId| parties.get(party).is_some_and(|party| party.members.is_empty());
+    let live = |invitation: &&Invitation| invitation.until > turn.now && !disbanded(&invitation.party);
+    let live = me.invited.iter().rev().filter(live);
     let fits = |invitation: &&Invitation| by.is_empty() || same(by, &invitation.by);
-    let Some(Invitation { party, by, .. }) = live.into_iter().find(fits).cloned() else {
+    let Some(Invitation { party, by, .. }) = { live }.find(fits).cloned() else {
         return Err(t("party.no_invitation"));
     };
     let name = me.name.clone();

@@ -133,3 +133,36 @@ fn an_invitation_ends() {
     assert_eq!(table.timer(timer), ["Ann: Your invitation to Ben has ended."]);
     assert_eq!(table.types("Ben", "party accept"), ["Ben! Nobody has invited you to a party."]);
 }
+
+#[test]
+fn an_invitation_ends_with_its_party() {
+    let mut table = Table::with(quiet());
+    for name in ["Ann", "Ben"] {
+        table.enter(name, Role::Player);
+    }
+    table.types("Ann", "party invite ben");
+    table.types("Ann", "party disband");
+    assert_eq!(table.types("Ben", "party accept"), ["Ben! Nobody has invited you to a party."]);
+    assert_eq!(table.types("Ann", "party list"), ["Ann! You are not in a party."], "it does not come back");
+    // Another one is another party's.
+    table.types("Ann", "party invite ben");
+    assert!(table.types("Ben", "party accept").contains(&"Ben> You have joined the party.".to_owned()));
+}
+
+#[test]
+fn an_invitation_that_was_taken_up_is_over() {
+    let mut table = Table::with(quiet());
+    for name in ["Ann", "Ben"] {
+        table.enter(name, Role::Player);
+    }
+    table.types("Ann", "party invite ben");
+    let timer = table.last.iter().find_map(|output| match output {
+        Output::SetTimer(timer @ Timer::Invitation(..), Some(_)) => Some(timer.clone()),
+        _ => None,
+    });
+    table.types("Ben", "party accept");
+    table.types("Ben", "party leave");
+    assert!(table.timer(timer.expect("a timer")).is_empty(), "it was taken up: it did not run out");
+    let again = table.types("Ann", "party invite ben");
+    assert!(again.contains(&"Ann> You invite Ben to your party.".to_owned()), "{again:?}");
+}
