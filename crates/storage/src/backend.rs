@@ -65,6 +65,8 @@ pub trait Families: Send + Sync + 'static {
     fn family<'a>(&'a self, id: &'a str) -> Answer<'a, Option<Family>>;
     /// The family with this id, and its account.
     fn sign_in<'a>(&'a self, family: &'a str) -> Answer<'a, Option<SignIn>>;
+    /// The same, and the account's character where it has this one and no other.
+    fn opening<'a>(&'a self, family: &'a str) -> Answer<'a, Option<(SignIn, Option<Character>)>>;
     /// Whether the family was not revoked, and its account is not banned at `now_ms`.
     fn stands<'a>(&'a self, family: &'a str, now_ms: i64) -> Answer<'a, bool>;
     /// The live family whose token has this SHA-256: the newest, or the one before within its grace.
@@ -93,8 +95,6 @@ pub trait Characters: Send + Sync + 'static {
     fn create_character<'a>(&'a self, character: &'a NewCharacter, most: usize) -> Answer<'a, ()>;
     /// The character with this id.
     fn character(&self, id: CharacterId) -> Answer<'_, Option<Character>>;
-    /// The character of an account that has this one and no other.
-    fn only_character(&self, account: AccountId) -> Answer<'_, Option<Character>>;
     /// The character called so. `key`: [`name_key`](crate::names::name_key).
     fn character_by_name<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Character>>;
     /// An account's characters, the oldest first, without their state.

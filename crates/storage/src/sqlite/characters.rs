@@ -4,30 +4,37 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Executor, Row as _};
 use tidings_protocol::{AccountId, CharacterId};
 
-use super::reads::{CharacterBy, OnlyCharacterOf};
+use super::reads::CharacterBy;
 use super::{Sqlite, page, parsed};
 use crate::Result;
 use crate::backend::{Answer, Characters, PAGE_MAX};
 use crate::error::{Error, ErrorKind};
 use crate::types::{Character, NewCharacter};
 
+/// The columns of a character `c`; they may stand beside those of its account.
+macro_rules! columns {
+    () => {
+        "c.id AS character, c.account, c.name, c.room, c.state, c.created_ms AS character_created_ms"
+    };
+}
+pub(super) use columns;
+
 /// The characters of a list of ids.
-pub(super) const EACH: &str = "SELECT each.key AS place, c.id, c.account, c.name, c.room, c.state, c.created_ms \
-     FROM json_each(?) each CROSS JOIN characters c ON c.id = each.value";
-/// Those of a list of accounts that are the only ones of theirs.
-pub(super) const ONLY: &str = "SELECT each.key AS place, c.id, c.account, c.name, c.room, c.state, c.created_ms \
-     FROM json_each(?) each CROSS JOIN characters c ON c.account = each.value \
-     WHERE NOT EXISTS (SELECT 1 FROM characters o WHERE o.account = c.account AND o.id <> c.id)";
+pub(super) const EACH: &str = concat!(
+    "SELECT each.key AS place, ",
+    columns!(),
+    " FROM json_each(?) each CROSS JOIN characters c ON c.id = each.value"
+);
 
 pub(super) fn read(row: &SqliteRow) -> Result<Character> {
     let room: &str = row.try_get("room")?;
     Ok(Character {
-        id: parsed(row, "id")?,
+        id: parsed(row, "character")?,
         account: parsed(row, "account")?,
         name: row.try_get("name")?,
         room: if room.is_empty() { None } else { Some(parsed(row, "room")?) },
         state: row.try_get("state")?,
-        created_ms: row.try_get("created_ms")?,
+        created_ms: row.try_get("character_created_ms")?,
     })
 }
 
@@ -71,18 +78,10 @@ impl Characters for Sqlite {
         Box::pin(self.reads.characters.call(self, CharacterBy(id)))
     }
 
-    fn only_character(&self, account: AccountId) -> Answer<'_, Option<Character>> {
-        Box::pin(self.reads.only_characters.call(self, OnlyCharacterOf(account)))
-    }
-
     fn character_by_name<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Character>> {
         Box::pin(async move {
-            let row = sqlx::query(
-                "SELECT id, account, name, room, state, created_ms FROM characters WHERE folded = ?",
-            )
-            .bind(key)
-            .fetch_optional(&self.reader)
-            .await?;
+            let query = concat!("SELECT ", columns!(), " FROM characters c WHERE c.folded = ?");
+            let row = sqlx::query(query).bind(key).fetch_optional(&self.reader).await?;
             row.as_ref().map(read).transpose()
         })
     }
@@ -90,8 +89,8 @@ impl Characters for Sqlite {
     fn characters(&self, account: AccountId) -> Answer<'_, Vec<Character>> {
         Box::pin(async move {
             let rows = sqlx::query(
-                "SELECT id, account, name, room, '' AS state, created_ms FROM characters \
-                 WHERE account = ? ORDER BY created_ms, id LIMIT ?",
+                "SELECT id AS character, account, name, room, '' AS state, created_ms AS character_created_ms \
+                 FROM characters WHERE account = ? ORDER BY created_ms, id LIMIT ?",
             )
             .bind(account.to_string())
             .bind(page(PAGE_MAX))

@@ -4,12 +4,12 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use tidings_protocol::AccountId;
 
-use super::reads::{SignInBy, Standing};
-use super::{Sqlite, accounts, parsed, unreadable};
+use super::reads::{OpeningBy, SignInBy, Standing};
+use super::{Sqlite, accounts, characters, parsed, unreadable};
 use crate::Result;
 use crate::backend::{Answer, Families};
 use crate::secret::Secret;
-use crate::types::{Family, NewFamily, Rotate, Rotated, SignIn};
+use crate::types::{Character, Family, NewFamily, Rotate, Rotated, SignIn};
 
 fn read(row: &SqliteRow) -> Result<Family> {
     Ok(Family {
@@ -27,6 +27,24 @@ pub(super) const SIGN_INS: &str = concat!(
     " FROM json_each(?) each CROSS JOIN families f ON f.id = each.value JOIN accounts a ON a.id = f.account",
     accounts::sanctions!()
 );
+
+/// The same, with the character of the account that is its only one.
+pub(super) const OPENINGS: &str = concat!(
+    "SELECT each.key AS place, f.id AS family, f.expires_ms, f.revoked_ms, ",
+    accounts::columns!(),
+    ", ",
+    characters::columns!(),
+    " FROM json_each(?) each CROSS JOIN families f ON f.id = each.value JOIN accounts a ON a.id = f.account",
+    accounts::sanctions!(),
+    "LEFT JOIN characters c ON c.account = a.id \
+     AND NOT EXISTS (SELECT 1 FROM characters o WHERE o.account = c.account AND o.id <> c.id)"
+);
+
+pub(super) fn read_opening(row: &SqliteRow) -> Result<(SignIn, Option<Character>)> {
+    let sign_in = read_sign_in(row)?;
+    let only: Option<&str> = row.try_get("character")?;
+    Ok((sign_in, only.map(|_| characters::read(row)).transpose()?))
+}
 
 /// Which of a list of families stand no more at a time: they were revoked, or their accounts are banned. Those that do
 /// are no rows, since they are nearly all.
@@ -116,6 +134,10 @@ impl Families for Sqlite {
 
     fn sign_in<'a>(&'a self, family: &'a str) -> Answer<'a, Option<SignIn>> {
         Box::pin(self.reads.sign_ins.call(self, SignInBy(family.to_owned())))
+    }
+
+    fn opening<'a>(&'a self, family: &'a str) -> Answer<'a, Option<(SignIn, Option<Character>)>> {
+        Box::pin(self.reads.openings.call(self, OpeningBy(family.to_owned())))
     }
 
     fn stands<'a>(&'a self, family: &'a str, now_ms: i64) -> Answer<'a, bool> {

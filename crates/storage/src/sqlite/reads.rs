@@ -26,7 +26,7 @@ pub(super) struct Reads {
     pub(super) standing: Together<Standing>,
     pub(super) accounts: Together<AccountBy>,
     pub(super) characters: Together<CharacterBy>,
-    pub(super) only_characters: Together<OnlyCharacterOf>,
+    pub(super) openings: Together<OpeningBy>,
     pub(super) mutes: Together<MutesOf>,
     pub(super) brought: Together<BroughtBy>,
 }
@@ -105,9 +105,9 @@ pub(super) struct AccountBy(pub(super) AccountId);
 /// A character.
 #[derive(Clone)]
 pub(super) struct CharacterBy(pub(super) CharacterId);
-/// The only character of an account.
+/// A sign-in with its account, and the account's character where it is the only one.
 #[derive(Clone)]
-pub(super) struct OnlyCharacterOf(pub(super) AccountId);
+pub(super) struct OpeningBy(pub(super) String);
 /// An account's mutes that hold at a time.
 #[derive(Clone)]
 pub(super) struct MutesOf(pub(super) AccountId, pub(super) i64);
@@ -159,7 +159,7 @@ macro_rules! one_each {
 one_each!(SignInBy => SignIn, families::SIGN_INS, families::read_sign_in);
 one_each!(AccountBy => Account, accounts::EACH, accounts::read);
 one_each!(CharacterBy => Character, characters::EACH, characters::read);
-one_each!(OnlyCharacterOf => Character, characters::ONLY, characters::read);
+one_each!(OpeningBy => (SignIn, Option<Character>), families::OPENINGS, families::read_opening);
 
 impl Call for Standing {
     type Answer = bool;

@@ -114,15 +114,3 @@ pub async fn only_the_owner_deletes(store: &Store) {
     assert!(store.delete_character(account_id(1), character_id(1)).await.expect("an answer"));
     store.create_character(&new_character(2, 2, "Ann"), 5).await.expect("the name is free again");
 }
-
-pub async fn the_only_character_is_found(store: &Store) {
-    let ann = with_account(store, 1, "ann").await;
-    assert_eq!(store.only_character(ann).await.expect("an answer"), None);
-    store.create_character(&new_character(1, 1, "Ann"), 5).await.expect("a character");
-    store.apply(&at(1), &place(1, "z_a", "{}")).await.expect("kept");
-    let only = store.only_character(ann).await.expect("an answer").expect("a character");
-    assert_eq!(Some(&only), store.character(character_id(1)).await.expect("an answer").as_ref());
-    assert_eq!(only.state, "{}");
-    store.create_character(&new_character(2, 1, "Bea"), 5).await.expect("a character");
-    assert_eq!(store.only_character(ann).await.expect("an answer"), None, "one of several");
-}

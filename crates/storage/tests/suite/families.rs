@@ -131,6 +131,24 @@ pub async fn a_sign_in_stands_until_it_is_revoked_or_banned(store: &Store) {
     assert!(!stands(NOW).await.expect("an answer") && !store.stands("none", NOW).await.expect("an answer"));
 }
 
+pub async fn a_sign_in_comes_with_the_only_character(store: &Store) {
+    let family = family(store).await;
+    let account = store.family(&family).await.expect("an answer").expect("it is there").account;
+    let only = || async { store.opening(&family).await.expect("an answer").expect("a sign-in").1 };
+    assert_eq!(only().await, None);
+    let make = |n, name: &str| NewCharacter { account, ..new_character(n, 1, name) };
+    store.create_character(&make(1, "Ann"), 5).await.expect("a character");
+    let place =
+        Record::Character { id: character_id(1), room: "z_a".parse().expect("a room"), state: "{}".into() };
+    store.apply(&Stamp { epoch: "e".into(), seq: 1 }, &[place]).await.expect("kept");
+    let ann = only().await.expect("a character");
+    assert_eq!(Some(&ann), store.character(character_id(1)).await.expect("an answer").as_ref());
+    assert_eq!(ann.state, "{}");
+    store.create_character(&make(2, "Bea"), 5).await.expect("a character");
+    assert_eq!(only().await, None, "one of several");
+    assert_eq!(store.opening("none").await.expect("an answer"), None);
+}
+
 /// Each gets its own, however many ask at once: of the sign-in, the account and the only character.
 pub async fn a_crowd_is_told_of_its_sign_ins(store: &Store) {
     const PEOPLE: u128 = 40;
@@ -160,11 +178,11 @@ pub async fn a_crowd_is_told_of_its_sign_ins(store: &Store) {
         tokio::spawn(async move {
             let (family, id) = (family(n), account_id(n));
             let (sign_in, account) = tokio::join!(store.sign_in(&family), store.account(id));
-            let (only, character) = tokio::join!(store.only_character(id), store.character(character_id(n)));
+            let (opening, character) = tokio::join!(store.opening(&family), store.character(character_id(n)));
             let sign_in = sign_in.expect("an answer");
             assert_eq!(sign_in.as_ref().map(|one| &one.account), account.expect("an answer").as_ref());
             let character = character.expect("an answer");
-            assert_eq!(only.expect("an answer"), character);
+            assert_eq!(opening.expect("an answer"), sign_in.clone().map(|one| (one, character.clone())));
             (n, sign_in, character)
         })
     };

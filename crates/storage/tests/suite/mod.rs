@@ -58,10 +58,9 @@ macro_rules! backend_suite {
                     only_idle_guests_are_found, a_crowd_of_guests_is_made_at_once;
                 families: a_token_is_exchanged_once, the_one_before_gives_the_same_successor_for_a_moment,
                     a_later_reuse_revokes_the_family, a_revoked_family_gives_nothing, families_end,
-                    a_sign_in_stands_until_it_is_revoked_or_banned, a_crowd_is_told_of_its_sign_ins;
+                    a_sign_in_stands_until_it_is_revoked_or_banned, a_sign_in_comes_with_the_only_character, a_crowd_is_told_of_its_sign_ins;
                 characters: a_name_is_taken_once, an_account_has_so_many, a_place_is_kept,
-                    an_older_commit_changes_nothing, commits_at_once_are_as_one_after_another, ids_come_in_pages, only_the_owner_deletes,
-                    the_only_character_is_found;
+                    an_older_commit_changes_nothing, commits_at_once_are_as_one_after_another, ids_come_in_pages, only_the_owner_deletes;
                 moderation: mutes_are_made_and_end, a_crowd_is_told_of_its_mutes, what_is_known_of_the_mutes_of_many_accounts_is_told_at_once, an_account_brings_its_mutes_and_its_silence,
                     a_replay_does_not_bring_a_mute_back, sanctions_hold_and_end,
                     the_same_entry_is_audited_once, records_of_what_is_gone_are_left_out;

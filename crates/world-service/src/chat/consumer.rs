@@ -83,14 +83,14 @@ impl ChatService {
                 () = stop.cancelled() => return reader.write().await,
                 () = sleep_until(due), if reader.pending.due.is_some() => reader.write_ready().await?,
                 event = sessions.next() => match event {
-                    Ok(KvEvent::Put(entry)) => reader.player(&entry.key).await?,
+                    Ok(KvEvent::Put(entry)) => reader.player(&entry.key)?,
                     Ok(_) => {}
                     Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
                     Err(error) => return Err(error.into()),
                 },
                 _ = prune.tick() => reader.prune().await,
                 next = reader.set.next(), if idle => match next {
-                    Ok(followed) => reader.record(followed).await?,
+                    Ok(followed) => reader.record(followed)?,
                     Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
                     Err(error) => return Err(error.into()),
                 },
@@ -133,24 +133,19 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    /// An audience that may be new: its place in storage, or the beginning. It is noted with what is read, so that
-    /// a restart knows of it.
-    async fn discover(&mut self, audience: Audience) -> Result<(), CallError> {
-        if self.followed.contains(&audience) {
-            return Ok(());
-        }
-        let store = &self.service.inner.store;
-        let after = store.chat_cursor(&self.epoch, &audience).await.map_err(stored)?;
-        if self.follow(audience.clone(), after)? {
-            self.pending.places.entry(audience).or_insert(after);
+    /// An audience that may be new: what storage has a place of is followed since the start, so this one is read from its
+    /// first record. It is noted with what is read, so that a restart knows of it.
+    fn discover(&mut self, audience: Audience) -> Result<(), CallError> {
+        if self.follow(audience.clone(), 0)? {
+            self.pending.places.entry(audience).or_insert(0);
             self.pending.wait(LINES_WAIT);
         }
         Ok(())
     }
 
-    async fn player(&mut self, character: &str) -> Result<(), CallError> {
+    fn player(&mut self, character: &str) -> Result<(), CallError> {
         match character.parse() {
-            Ok(id) => self.discover(Audience::Player(id)).await,
+            Ok(id) => self.discover(Audience::Player(id)),
             Err(_) => Ok(()),
         }
     }
@@ -159,7 +154,7 @@ impl Reader<'_> {
     async fn write_ready(&mut self) -> Result<(), CallError> {
         while !self.pending.is_full() {
             match self.set.try_next() {
-                Some(next) => self.record(next?).await?,
+                Some(next) => self.record(next?)?,
                 None => break,
             }
         }
@@ -167,9 +162,9 @@ impl Reader<'_> {
         Ok(())
     }
 
-    async fn record(&mut self, followed: Followed) -> Result<(), CallError> {
+    fn record(&mut self, followed: Followed) -> Result<(), CallError> {
         match followed {
-            Followed::Message(message) => self.message(&message).await,
+            Followed::Message(message) => self.message(&message),
             Followed::Hole { subject, after, first } => {
                 // From the beginning of a log there is nothing to miss.
                 if after > 0 {
@@ -181,13 +176,13 @@ impl Reader<'_> {
         }
     }
 
-    async fn message(&mut self, message: &LogMessage) -> Result<(), CallError> {
+    fn message(&mut self, message: &LogMessage) -> Result<(), CallError> {
         let Some(audience) = audience_of(message) else { return Ok(()) };
         match Event::decode(message.payload.clone()) {
             Ok(event) => {
                 for name in event.audiences.iter().flat_map(|audiences| &audiences.after) {
                     if let Ok(joined) = name.parse() {
-                        self.discover(joined).await?;
+                        self.discover(joined)?;
                     }
                 }
                 if let Some(line) = line::of(&audience, message, &event) {

@@ -44,9 +44,10 @@ impl SessionService {
             (None, Some(ticket)) => redeem(&self.inner.tickets, ticket, self.now()).await?,
             _ => return Err(ended()),
         };
-        let (account, character) =
-            tokio::join!(self.account_of(&identity), self.choose(&identity, &request.character));
-        let (account, character) = (account?, character?);
+        let (account, character) = match request.character.as_str() {
+            "" => self.only(&identity).await?,
+            named => tokio::try_join!(self.account_of(&identity), self.named(&identity, named))?,
+        };
         let identity = Identity { role: account.role.to_string(), ..identity };
         let now = self.now();
         self.keep_edge(&request.edge).await?;
@@ -148,8 +149,12 @@ impl SessionService {
     /// The account of a sign-in that was not revoked. Fails closed. That the sign-in's refresh token is over does
     /// not matter: a socket lives by its session.
     async fn account_of(&self, identity: &Identity) -> Result<Account, CallError> {
-        let account: AccountId = id(&identity.account, "an account")?;
         let sign_in = self.inner.store.sign_in(&identity.family).await.map_err(stored)?;
+        self.standing(identity, sign_in)
+    }
+
+    fn standing(&self, identity: &Identity, sign_in: Option<SignIn>) -> Result<Account, CallError> {
+        let account: AccountId = id(&identity.account, "an account")?;
         let stands = |one: &SignIn| one.account.id == account && one.family.revoked_ms.is_none();
         let account = sign_in.filter(stands).ok_or_else(ended)?.account;
         refuse_banned(&account, self.now())?;
@@ -170,19 +175,22 @@ impl SessionService {
         stands
     }
 
-    /// The character asked for, by name or id, of this account and no other; the only one where none is named.
-    async fn choose(&self, identity: &Identity, asked: &str) -> Result<Character, CallError> {
+    /// The account of a sign-in that stands, with its only character.
+    async fn only(&self, identity: &Identity) -> Result<(Account, Character), CallError> {
+        let (sign_in, only) = self.inner.store.opening(&identity.family).await.map_err(stored)?.unzip();
+        let account = self.standing(identity, sign_in)?;
+        match only.flatten() {
+            Some(only) => Ok((account, only)),
+            None => Err(self.several_or_none(account.id).await?),
+        }
+    }
+
+    /// The character asked for, by name or id, of this account and no other.
+    async fn named(&self, identity: &Identity, asked: &str) -> Result<Character, CallError> {
         let (store, account) = (&self.inner.store, id(&identity.account, "an account")?);
-        let found = if asked.is_empty() {
-            match store.only_character(account).await.map_err(stored)? {
-                Some(only) => Some(only),
-                None => return Err(self.several_or_none(account).await?),
-            }
-        } else {
-            match asked.parse::<CharacterId>() {
-                Ok(id) => store.character(id).await.map_err(stored)?,
-                Err(_) => store.character_by_name(&name_key(asked)).await.map_err(stored)?,
-            }
+        let found = match asked.parse::<CharacterId>() {
+            Ok(id) => store.character(id).await.map_err(stored)?,
+            Err(_) => store.character_by_name(&name_key(asked)).await.map_err(stored)?,
         };
         let missing = || CallError::new(ErrorCode::NotFound, "You have no such character.");
         found.filter(|found| found.account == account).ok_or_else(missing)
