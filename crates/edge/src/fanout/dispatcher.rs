@@ -20,7 +20,7 @@ use super::hints::Hints;
 use super::interner::{AudienceId, AudienceInfo};
 use super::open::Open;
 use super::ring::Ring;
-use super::{Opened, ROUND_MAX, ShardQueue, ToDispatcher, ToShard};
+use super::{Ask, Opened, ROUND_MAX, ShardQueue, ToDispatcher, ToShard};
 
 /// How long an audience stays open after its last member left: people walk back, and drop and resume.
 const LINGER: Duration = Duration::from_secs(30);
@@ -293,9 +293,11 @@ impl Dispatcher {
 
     async fn command(&mut self, command: ToDispatcher) {
         match command {
-            ToDispatcher::Open { shard, ticket, audiences, after } => {
-                let opened = self.open(shard, ticket, audiences, after);
-                self.send(shard, ToShard::Opened(opened)).await;
+            ToDispatcher::Open { shard, asks } => {
+                for ask in asks {
+                    let opened = self.open(shard, ask);
+                    self.send(shard, ToShard::Opened(opened)).await;
+                }
             }
             ToDispatcher::Release { shard, audience, holds } => {
                 if let Some(open) = self.open.get_mut(&audience.id) {
@@ -307,7 +309,8 @@ impl Dispatcher {
     }
 
     /// Holds audiences for a shard, and says what is remembered of them and what has to be read.
-    fn open(&mut self, shard: usize, ticket: u64, audiences: Vec<Arc<AudienceInfo>>, after: u64) -> Opened {
+    fn open(&mut self, shard: usize, ask: Ask) -> Opened {
+        let Ask { ticket, audiences, after } = ask;
         for info in &audiences {
             self.hold(info, self.through, &[shard]);
         }

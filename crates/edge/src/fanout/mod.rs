@@ -36,12 +36,8 @@ pub enum ToDispatcher {
     Open {
         /// Which shard.
         shard: usize,
-        /// Given back.
-        ticket: u64,
-        /// What to open.
-        audiences: Vec<Arc<AudienceInfo>>,
-        /// From after here.
-        after: u64,
+        /// For whom, each with its own answer.
+        asks: Vec<Ask>,
     },
     /// The shard has no member there any more.
     Release {
@@ -59,6 +55,17 @@ pub enum ToDispatcher {
         /// The sequence.
         seq: u64,
     },
+}
+
+/// What one who joins asks for.
+#[derive(Debug)]
+pub struct Ask {
+    /// Given back.
+    pub ticket: u64,
+    /// What to open.
+    pub audiences: Vec<Arc<AudienceInfo>>,
+    /// From after here.
+    pub after: u64,
 }
 
 /// What a shard is told, in order.

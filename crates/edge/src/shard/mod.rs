@@ -39,7 +39,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::fanout::{AudienceId, Counts, Opened, ToShard};
+use crate::fanout::{Ask, AudienceId, Counts, Opened, ToDispatcher, ToShard};
 use crate::http::{Adopt, ConnInfo};
 use crate::shared::Shared;
 use crate::ws::deflate::Deflater;
@@ -100,6 +100,8 @@ pub struct Inner {
     /// Told of more to tell.
     pub(crate) untold: Rc<Notify>,
     pub(crate) openings: HashMap<u64, (At, oneshot::Sender<Opened>)>,
+    /// Of them, what the dispatcher is to be asked yet.
+    asks: Vec<Ask>,
     pub(crate) waiting: Vec<table::WaitingReply>,
     /// The last control messages, the newest at the end.
     pub(crate) controls: VecDeque<Arc<SessionControl>>,
@@ -238,15 +240,20 @@ impl Shard {
         after: u64,
     ) -> Option<Opened> {
         let (answer, opened) = oneshot::channel();
-        let ticket = {
+        let first = {
             let mut inner = self.inner.borrow_mut();
             inner.next_ticket += 1;
             let ticket = inner.next_ticket;
             inner.openings.insert(ticket, (at, answer));
-            ticket
+            inner.asks.push(Ask { ticket, audiences, after });
+            inner.asks.len() == 1
         };
-        let ask = crate::fanout::ToDispatcher::Open { shard: self.index, ticket, audiences, after };
-        self.shared.dispatcher.send(ask).await.ok()?;
+        if first {
+            // Those who are as far ask in the same message: a zone answers many at once.
+            tokio::task::yield_now().await;
+            let asks = std::mem::take(&mut self.inner.borrow_mut().asks);
+            self.shared.dispatcher.send(ToDispatcher::Open { shard: self.index, asks }).await.ok()?;
+        }
         opened.await.ok()
     }
 
@@ -273,6 +280,7 @@ impl Inner {
             telling: false,
             untold: Rc::default(),
             openings: HashMap::new(),
+            asks: Vec::new(),
             waiting: Vec::new(),
             controls: VecDeque::new(),
             controls_heard: 0,

@@ -37,7 +37,8 @@ impl Desk {
 
     async fn opens(&mut self, shard: usize, audience: &Arc<AudienceInfo>) {
         let audiences = vec![Arc::clone(audience)];
-        self.dispatcher.command(ToDispatcher::Open { shard, ticket: 1, audiences, after: 0 }).await;
+        let asks = vec![Ask { ticket: 1, audiences, after: 0 }];
+        self.dispatcher.command(ToDispatcher::Open { shard, asks }).await;
         assert!(matches!(self.told[shard].try_recv(), Ok(ToShard::Opened(_))));
     }
 
