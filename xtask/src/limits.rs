@@ -98,7 +98,7 @@ fn tables() -> Result<String> {
 fn bounds(file: &str, text: &str) -> Vec<Bound> {
     let mut found = Vec::new();
     let mut comment: Vec<&str> = Vec::new();
-    for line in text.lines().map(str::trim).take_while(|line| !line.starts_with("mod tests")) {
+    for line in text.lines().map(str::trim).take_while(|line| !line.starts_with("mod tests {")) {
         if let Some(words) = line.strip_prefix("///").or_else(|| line.strip_prefix("//")) {
             comment.push(words.trim());
             continue;
