@@ -1,4 +1,4 @@
-//! The sessions of this process, and the renewal of their lease: one call for all of them.
+//! The sessions of this process, and the renewal of their lease: one call for some thousands of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::CALL_DEADLINE;
 use crate::fanout::ToShard;
 use crate::shared::Shared;
+
+/// Sessions of one call: neither it nor an answer that ends all of them comes near what a call may carry.
+const SESSIONS_A_CALL_MAX: usize = 2048;
 
 /// The sessions of this process with their newest generation.
 #[derive(Debug, Default)]
@@ -50,8 +53,11 @@ impl Sessions {
         self.len() == 0
     }
 
-    fn all(&self) -> Vec<String> {
-        self.open.lock().keys().map(ToString::to_string).collect()
+    /// All of them, as they are asked for.
+    fn renewals(&self, edge: &str) -> Vec<RenewRequest> {
+        let sessions: Vec<String> = self.open.lock().keys().map(ToString::to_string).collect();
+        let calls = sessions.chunks(SESSIONS_A_CALL_MAX);
+        calls.map(|some| RenewRequest { edge: edge.to_owned(), sessions: some.to_vec() }).collect()
     }
 }
 
@@ -64,16 +70,13 @@ pub async fn renew(shared: Arc<Shared>, cancel: CancellationToken) {
             () = cancel.cancelled() => return,
             _ = beat.tick() => {}
         }
-        let sessions = shared.sessions.all();
-        if sessions.is_empty() {
-            continue;
-        }
-        let request = RenewRequest { edge: shared.config.edge.clone(), sessions };
-        match shared.caller.call::<_, RenewReply>("session", "renew", &request, CALL_DEADLINE).await {
-            Ok(reply) => end(&shared, reply).await,
-            Err(error) => {
-                metrics::counter!("tidings_edge_renewals_failed_total").increment(1);
-                tracing::warn!(%error, "the lease of the sessions could not be renewed");
+        for request in shared.sessions.renewals(&shared.config.edge) {
+            match shared.caller.call::<_, RenewReply>("session", "renew", &request, CALL_DEADLINE).await {
+                Ok(reply) => end(&shared, reply).await,
+                Err(error) => {
+                    metrics::counter!("tidings_edge_renewals_failed_total").increment(1);
+                    tracing::warn!(%error, "the lease of the sessions could not be renewed");
+                }
             }
         }
     }
@@ -90,5 +93,41 @@ async fn end(shared: &Shared, reply: RenewReply) {
         for shard in shared.shards() {
             let _ = shard.send(ToShard::Sessions(Arc::clone(&control))).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use prost::Message as _;
+    use tidings_protocol::CloseCode;
+    use tidings_protocol::proto::services::v1::SessionEnd;
+    use tidings_service::subjects::CALL_PAYLOAD_MAX;
+
+    use super::*;
+
+    #[test]
+    fn a_full_house_is_renewed_by_calls_that_fit_and_so_do_their_answers() {
+        let sessions = Sessions::default();
+        for id in 0..16_000 {
+            sessions.add(SessionId::from_u128(u128::MAX - id), 1);
+        }
+        let longest = CloseCode::ALL.iter().map(|code| code.reason()).max_by_key(|reason| reason.len());
+        let mut renewed = HashSet::new();
+        for request in sessions.renewals("edge-1") {
+            let ended = request.sessions.iter().map(|session| SessionEnd {
+                session: session.clone(),
+                code: CloseCode::Fault.code().into(),
+                reason: longest.expect("there are codes").to_owned(),
+            });
+            let reply = RenewReply { ended: ended.collect() };
+            for bytes in [request.encoded_len(), reply.encoded_len()] {
+                assert!(bytes <= CALL_PAYLOAD_MAX, "{bytes} bytes");
+            }
+            renewed.extend(request.sessions);
+        }
+        assert_eq!(renewed.len(), 16_000);
+        assert!(Sessions::default().renewals("edge-1").is_empty());
     }
 }

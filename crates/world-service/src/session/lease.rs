@@ -1,4 +1,4 @@
-//! The leases of edges. An edge renews all its sessions at once; those of one that fell silent are lost, and their
+//! The leases of edges. An edge renews all its sessions every few seconds, some thousands a call; those of one that fell silent are lost, and their
 //! zones are told. After a restart this is the fate of every session of the process before, whose edge's name nobody
 //! renews.
 
