@@ -1,8 +1,13 @@
 //! Coming back: what was missed comes once, in order; a second sign-in takes over.
 
+use std::time::Duration;
+
+use prost::Message as _;
+use tidings_bus::Append;
 use tidings_client::Connection;
-use tidings_client::frames::{ClientFrame, ServerFrame};
+use tidings_client::frames::{ClientFrame, ServerFrame, What};
 use tidings_protocol::Position;
+use tidings_protocol::proto::world::v1::Event;
 use tidings_test_support::Player;
 
 use crate::harness::House;
@@ -101,4 +106,42 @@ async fn what_was_missed_is_filtered_by_the_mutes_as_they_stand_now() {
     let mut ann = Player { name, session, connection, state };
     let said: Vec<String> = ann.lines().await.into_iter().filter(|line| line.contains("says")).collect();
     assert_eq!(said, ["Cat says: heard"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_behind_the_welcome_waits_until_everything_missed_was_told() {
+    let house = House::new().await;
+    let ann = house.player("Ann").await;
+    let mut ben = house.player("Ben").await;
+    let Player { connection, .. } = ann;
+    let (address, secret, position) = connection.resume_point();
+    drop(connection);
+    ben.hears("Ann's connection is lost.").await.unwrap();
+    // More than a part of a replay, and than a socket takes from a client that does not read.
+    let data = format!("{{\"long\":\"{}\"}}", "x".repeat(32 * 1024));
+    let long = Event { kind: "event.done".into(), data, ..Event::default() };
+    let text = tidings_protocol::Text::new("chat.system").with("text", "long");
+    let long = Event { text: Some(text.into()), ..long }.encode_to_vec();
+    for _ in 0..200 {
+        let append = Append { subject: house.log("room.town_hall"), payload: long.clone().into() };
+        house.bus.commit(vec![append], Vec::new()).await.unwrap();
+    }
+    let mut connection = Connection::resume(address, &secret, Some(position)).await.unwrap();
+    assert!(connection.welcome().recovered);
+    connection.send(&ClientFrame::State { what: What::Map, page: None }).await.unwrap();
+    let ids = [connection.start("say one").await.unwrap(), connection.start("say two").await.unwrap()];
+    let (mut missed, mut seen) = (0, Vec::new());
+    while seen.len() < 3 {
+        match connection.next_within(Duration::from_secs(10)).await.unwrap() {
+            ServerFrame::Event(event) if event.kind == "event.done" => missed += 1,
+            ServerFrame::Reply(reply) => seen.push((reply.id, missed)),
+            ServerFrame::State(state) if state.what == What::Map => seen.push(("map".to_owned(), missed)),
+            ServerFrame::Error(error) => panic!("{error:?}"),
+            _ => {}
+        }
+    }
+    // The view may come before or after the replies; the replies come in order.
+    let map = seen.iter().position(|(what, _)| what == "map").map(|at| seen.remove(at));
+    assert_eq!(map.map(|(_, missed)| missed), Some(200));
+    assert_eq!(seen, ids.map(|id| (id, 200)));
 }

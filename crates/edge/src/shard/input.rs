@@ -128,10 +128,11 @@ impl Inner {
         self.todo.push(Todo::Join(at, Box::new(hello)));
     }
 
-    /// Whether the connection is in the world; a client that is not and asks for more than `hello` is refused.
-    fn must_be_live(&mut self, at: At, id: Option<&str>) -> bool {
+    /// Whether the connection was welcomed; a client that was not and asks for more than `hello` is refused.
+    fn must_be_welcome(&mut self, at: At, id: Option<&str>) -> bool {
         match self.conn(at).map(|conn| &conn.phase) {
             Some(Phase::Live(_)) => return true,
+            Some(Phase::Joining(Some(session))) if session.is_welcome() => return true,
             Some(Phase::Hello(_)) => self.end(at, End::Lost("no_hello"), Some(Bye::of(CloseCode::NoHello))),
             Some(Phase::Joining(_)) => {
                 self.refuse(at, id, ErrorCode::FailedPrecondition, "Wait for the welcome.");
@@ -142,7 +143,7 @@ impl Inner {
     }
 
     fn command(&mut self, at: At, id: String, text: String) {
-        if !self.must_be_live(at, Some(&id)) || !self.within_limits(at, Some(&id)) {
+        if !self.must_be_welcome(at, Some(&id)) || !self.within_limits(at, Some(&id)) {
             return;
         }
         let chars = self.shared.config.limits.command_chars;
@@ -175,7 +176,7 @@ impl Inner {
         self.next_command(at);
     }
 
-    /// Sends the next command where none is in flight.
+    /// Sends the next command where none is in flight and nothing missed has to be told first.
     pub(crate) fn next_command(&mut self, at: At) {
         let Some(session) = self.session(at) else { return };
         if session.inflight.is_some() || session.replay.is_some() {
@@ -190,7 +191,7 @@ impl Inner {
     }
 
     fn state(&mut self, at: At, ask: StateAsk) {
-        if !self.must_be_live(at, None) || !self.within_limits(at, None) {
+        if !self.must_be_welcome(at, None) || !self.within_limits(at, None) {
             return;
         }
         let Some(session) = self.session(at) else { return };
@@ -199,7 +200,10 @@ impl Inner {
             return self.tell(at, None, ErrorCode::RateLimited, message, Some(1_000));
         }
         session.views += 1;
-        self.todo.push(Todo::State(at, ask));
+        match &mut session.replay {
+            Some(replay) => replay.views.push(ask),
+            None => self.todo.push(Todo::State(at, ask)),
+        }
     }
 
     /// The account's budget of commands; views count as commands.

@@ -13,6 +13,7 @@ use super::end::{Bye, End};
 use super::members::{Hearing, Members};
 use super::{Inner, Session, Todo};
 use crate::fanout::{AudienceId, AudienceInfo, Encoded, Opened};
+use crate::session::StateAsk;
 
 /// What is kept for a session that is not live yet, in bytes: as much as an outbox.
 pub const HELD_BYTES_MAX: usize = 1024 * 1024;
@@ -37,6 +38,10 @@ pub struct Replay {
     pub running: bool,
     /// What is gone through was before this connection: an end in it is not this session's end.
     pub replaying_past: bool,
+    /// The client was welcomed: commands wait in the session's queue until everything missed was told.
+    pub welcomed: bool,
+    /// So do the views it asks for.
+    pub views: Vec<StateAsk>,
     /// Told once the outbox is empty.
     pub drained: Option<oneshot::Sender<()>>,
 }
@@ -104,6 +109,9 @@ impl Inner {
         conn.seq = seq;
         if let Some(session) = conn.session() {
             session.state_seq = state_seq;
+            if let Some(replay) = &mut session.replay {
+                replay.welcomed = true;
+            }
         }
     }
 
@@ -222,10 +230,7 @@ impl Inner {
                 return;
             }
         }
-        let waits =
-            self.session(at).is_some_and(|session| session.inflight.is_none() && !session.queue.is_empty());
-        if waits {
-            self.todo.push(Todo::Command(at));
-        }
+        self.todo.extend(replay.views.into_iter().map(|ask| Todo::State(at, ask)));
+        self.next_command(at);
     }
 }

@@ -105,6 +105,11 @@ pub struct WaitingReply {
 }
 
 impl Session {
+    /// Whether its client was told that it is here; what was missed may still be on its way.
+    pub fn is_welcome(&self) -> bool {
+        self.replay.as_ref().is_none_or(|replay| replay.welcomed)
+    }
+
     /// The session's place among the members of an audience.
     pub fn place(&self, audience: u32) -> Option<u32> {
         self.audiences.iter().find(|place| place.info.id == audience).map(|place| place.index)
