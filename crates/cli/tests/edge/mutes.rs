@@ -5,7 +5,7 @@ use std::time::Duration;
 use prost::Message as _;
 use tidings_bus::Append;
 use tidings_client::Connection;
-use tidings_client::frames::What;
+use tidings_client::frames::{ServerFrame, What};
 use tidings_protocol::Text;
 use tidings_protocol::proto::world::v1::{Actor, Event, MuteChange};
 use tidings_storage::{Mute, Record, Stamp};
@@ -178,4 +178,30 @@ async fn a_mute_made_while_a_session_joins_holds_for_what_it_missed() {
     let mut ann = Player { name, session, connection, state };
     ben.does("local the end").await.unwrap();
     assert_eq!(said(ann.lines().await), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mute_is_of_lines_and_not_of_who_is_there() {
+    let (_house, mut ann, mut ben) = two().await;
+    ann.does("mute Ben").await.unwrap();
+    ann.lines().await;
+    for command in ["say unheard", "emote waves unseen", "pose in plain sight", "go east", "go west"] {
+        ben.does(command).await.unwrap();
+    }
+    ben.does("party invite Ann").await.unwrap();
+    let (address, secret, position) = ben.connection.resume_point();
+    drop(ben);
+    ann.hears("Ben's connection is lost.").await.unwrap();
+    let mut ben = Connection::resume(address, &secret, Some(position)).await.unwrap();
+    ann.hears("Ben is back.").await.unwrap();
+    ben.command("say still unheard").await.unwrap();
+    let mut told = Vec::new();
+    while let Ok(frame) = ann.connection.next_within(Duration::from_millis(300)).await {
+        match frame {
+            ServerFrame::Event(event) => told.push(event.kind),
+            ServerFrame::Patch(_) => told.push("a patch".to_owned()),
+            _ => {}
+        }
+    }
+    assert_eq!(told, ["a patch", "event.left", "event.entered"]);
 }

@@ -24,7 +24,7 @@ pub struct Encoded {
     pub audience: Arc<AudienceInfo>,
     /// The WebSocket frame for whoever has no other; empty: nothing to show.
     pub frame: Bytes,
-    /// The account of its author; 0: nobody who can be muted.
+    /// The account of its author; 0: nobody who can be muted, or nothing that a mute is of.
     pub author: u128,
     /// The channel it was said on; empty: not speech.
     pub channel: Box<str>,
@@ -230,7 +230,7 @@ impl Encoder {
             seq,
             audience: Arc::clone(audience),
             frame,
-            author: event.from.as_ref().map_or(0, |from| hex(&from.account)),
+            author: author(&event),
             channel: event.channel.as_str().into(),
             always: event.always,
             special: self.special(audience, &mut event, seq),
@@ -360,6 +360,13 @@ impl Encoder {
         let known = names.iter().filter_map(|name| name.parse::<Audience>().ok());
         known.map(|audience| self.interner.intern(&audience)).collect()
     }
+}
+
+/// The account a mute silences. A mute is of what somebody says and asks; who is where, and how the room is, is told
+/// of everybody.
+fn author(event: &wire::Event) -> u128 {
+    let is_line = !event.channel.is_empty() || event.kind == "event.party_invitation";
+    event.from.as_ref().filter(|_| is_line).map_or(0, |from| hex(&from.account))
 }
 
 fn border(event: &wire::Event) -> Option<(CharacterId, Border)> {

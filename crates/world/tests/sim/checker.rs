@@ -153,7 +153,9 @@ impl Checker {
     fn delivery(&mut self, event: &Event) {
         let (Some(text), Some(audience)) = (&event.text, &event.audience) else { return };
         let text = self.catalogue.render(text, "en");
-        let author = event.from.as_ref().and_then(|from| from.account);
+        // A mute is of lines and of invitations, not of who is there.
+        let is_line = !event.channel.is_empty() || event.kind == "event.party_invitation";
+        let author = event.from.as_ref().filter(|_| is_line).and_then(|from| from.account);
         for (id, seen) in &self.seen {
             let (_, account) = &self.names[id];
             let entitled = match audience {
