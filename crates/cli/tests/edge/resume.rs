@@ -108,6 +108,11 @@ async fn what_was_missed_is_filtered_by_the_mutes_as_they_stand_now() {
     assert_eq!(said, ["Cat says: heard"]);
 }
 
+/// What the edge asks for the room.
+const VIEW: &str = "cmd.zone.town view";
+/// Until nothing more comes.
+const SILENCE: Duration = Duration::from_millis(300);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_asked_behind_the_welcome_waits_until_everything_missed_was_told() {
     let house = House::new().await;
@@ -144,4 +149,51 @@ async fn what_is_asked_behind_the_welcome_waits_until_everything_missed_was_told
     let map = seen.iter().position(|(what, _)| what == "map").map(|at| seen.remove(at));
     assert_eq!(map.map(|(_, missed)| missed), Some(200));
     assert_eq!(seen, ids.map(|id| (id, 200)));
+}
+
+/// The occupants whose pose the patches say that come until nothing more does.
+async fn posed(player: &mut Player) -> Vec<String> {
+    let mut posed = Vec::new();
+    while let Ok(frame) = player.connection.next_within(SILENCE).await {
+        if let ServerFrame::Patch(patch) = frame {
+            let patch = serde_json::to_value(&patch.patch).unwrap();
+            posed.extend(patch["occupants"].as_object().unwrap().values().map(|o| o["pose"].to_string()));
+        }
+    }
+    posed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_that_the_state_holds_already_is_not_told() {
+    let house = House::new().await;
+    let mut ann = house.player("Ann").await;
+    let mut ben = house.player("Ben").await;
+    ann.hears("Ben has joined the world.").await.unwrap();
+    let (_, _, before) = ann.connection.resume_point();
+    ben.does("pose in the hall").await.unwrap();
+    ann.does("go east").await.unwrap();
+    ann.sees_room().await.unwrap();
+    ben.does("go east").await.unwrap();
+    // From before Ann left the hall: its patch is none of the room she is in.
+    let (address, secret, _) = ann.connection.resume_point();
+    let Player { name, session, connection, state } = ann;
+    drop(connection);
+    let connection = Connection::resume(address, &secret, Some(before)).await.unwrap();
+    assert!(connection.welcome().recovered);
+    let mut ann = Player { name, session, connection, state };
+    assert_eq!(posed(&mut ann).await, Vec::<String>::new());
+    ben.does("pose at the gate").await.unwrap();
+    assert_eq!(posed(&mut ann).await, ["\"at the gate\""]);
+    // One that was made while the room's state is on its way is in that state.
+    ben.does("go west").await.unwrap();
+    house.between.asked();
+    house.between.silence(VIEW, true);
+    let moved = ann.connection.start("go west").await.unwrap();
+    house.between.until_asked(VIEW).await;
+    ben.does("pose in the hall again").await.unwrap();
+    house.between.silence(VIEW, false);
+    assert!(ann.connection.reply(&moved).await.unwrap().ok);
+    let room = ann.sees_room().await.unwrap();
+    assert!(room.body["room"].to_string().contains("in the hall again"), "{}", room.body["room"]);
+    assert_eq!(posed(&mut ann).await, Vec::<String>::new());
 }

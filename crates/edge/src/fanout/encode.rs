@@ -30,6 +30,8 @@ pub struct Encoded {
     pub channel: Box<str>,
     /// Heard even by those who muted its author.
     pub always: bool,
+    /// It changes the room as the last state showed it.
+    pub is_patch: bool,
     /// What only some events have.
     pub special: Option<Box<Special>>,
 }
@@ -141,6 +143,7 @@ impl Encoded {
             author: 0,
             channel: "say".into(),
             always: false,
+            is_patch: false,
             special: None,
         }
     }
@@ -233,6 +236,7 @@ impl Encoder {
             author: author(&event),
             channel: event.channel.as_str().into(),
             always: event.always,
+            is_patch: !event.patch.is_empty(),
             special: self.special(audience, &mut event, seq),
         }
     }

@@ -231,7 +231,7 @@ impl Inner {
         }
     }
 
-    /// Whether a member may perceive an event at all.
+    /// Whether a member may perceive an event, and has not yet.
     pub(crate) fn perceives(&self, key: u32, event: &Encoded, special: Option<&Special>) -> bool {
         let Some(session) = self.conns[key as usize].session_ref() else { return false };
         if let Some(special) = special {
@@ -240,7 +240,8 @@ impl Inner {
                 return false;
             }
         }
-        event.always || !session.mutes.borrow().silences(event.author, &event.channel, self.now_ms)
+        !session.state_holds(event)
+            && (event.always || !session.mutes.borrow().silences(event.author, &event.channel, self.now_ms))
     }
 
     /// A frame of the flow: through the gate where there is one.

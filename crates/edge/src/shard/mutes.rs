@@ -222,19 +222,19 @@ impl Inner {
         conn.gated = false;
         let now = self.now_ms;
         for (frame, event) in items {
-            let muted = event.as_ref().is_some_and(|event| self.muted_now(at, event, now));
-            if !muted {
+            let passes = event.as_ref().is_none_or(|event| self.passes_gate(at, event, now));
+            if passes {
                 self.push_frame(at.key, frame, event.as_ref());
             }
         }
         self.release_hints(at);
     }
 
-    fn muted_now(&mut self, at: At, event: &Arc<Encoded>, now: i64) -> bool {
-        let Some(session) = self.session(at) else { return true };
-        !event.always
-            && event.origin() != Some(session.id)
-            && session.mutes.borrow().silences(event.author, &event.channel, now)
+    /// Whether what waited is still to be shown, as the mutes and the state are now.
+    fn passes_gate(&mut self, at: At, event: &Encoded, now: i64) -> bool {
+        let Some(session) = self.session(at) else { return false };
+        let silenced = || session.mutes.borrow().silences(event.author, &event.channel, now);
+        event.origin() == Some(session.id) || !session.state_holds(event) && (event.always || !silenced())
     }
 
     /// Keeps a frame behind a session's gate.

@@ -105,6 +105,12 @@ pub struct WaitingReply {
 }
 
 impl Session {
+    /// Whether the room's state that was sent holds this already. A patch of another room, left before that state was
+    /// made, is one of those: nothing but the room one is in is patched.
+    pub fn state_holds(&self, event: &Encoded) -> bool {
+        event.is_patch && event.seq <= self.state_seq
+    }
+
     /// Whether its client was told that it is here; what was missed may still be on its way.
     pub fn is_welcome(&self) -> bool {
         self.replay.as_ref().is_none_or(|replay| replay.welcomed)
