@@ -149,7 +149,7 @@ pub fn inflate(payload: &[u8], max: usize) -> Result<Vec<u8>, Broken> {
                 };
             }
             if out.len() == out.capacity() {
-                out.reserve(out.len().clamp(64, max + 1));
+                out.reserve(out.len().clamp(64, max.saturating_add(1)));
             } else if input.is_empty() {
                 break;
             } else if taken == 0 && out.len() == room {
