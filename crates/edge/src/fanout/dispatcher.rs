@@ -4,7 +4,7 @@
 //! of a character's audiences opens the new ones at its own place, before the next message is taken, so that a
 //! walk between rooms needs no question back from the shard.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -50,7 +50,8 @@ pub struct Dispatcher {
     by_subject: HashMap<Subject, AudienceId>,
     round: Vec<Arc<Encoded>>,
     holes: Vec<AudienceId>,
-    needs: Vec<(usize, u64)>,
+    /// Sequences that shards wait for, each once: as many as there are commands in flight, asked again or not.
+    needs: BTreeSet<(u64, usize)>,
     hints: Hints,
     through: u64,
     /// How far it was at the last sweeps, the oldest first.
@@ -74,7 +75,7 @@ impl Dispatcher {
             by_subject: HashMap::new(),
             round: Vec::with_capacity(ROUND_MAX),
             holes: Vec::new(),
-            needs: Vec::new(),
+            needs: BTreeSet::new(),
             hints,
             through: 0,
             swept: VecDeque::with_capacity(RING_SWEEPS),
@@ -304,7 +305,9 @@ impl Dispatcher {
                     open.release(shard, holds);
                 }
             }
-            ToDispatcher::Need { shard, seq } => self.needs.push((shard, seq)),
+            ToDispatcher::Need { shard, seq } => {
+                self.needs.insert((seq, shard));
+            }
         }
     }
 
@@ -334,14 +337,9 @@ impl Dispatcher {
         }
         self.take_round().await;
         let through = self.through;
-        let mut answered: Vec<usize> = Vec::new();
-        self.needs.retain(|(shard, seq)| {
-            let done = *seq <= through;
-            if done && !answered.contains(shard) {
-                answered.push(*shard);
-            }
-            !done
-        });
+        let later = self.needs.split_off(&(through.saturating_add(1), 0));
+        let answered: BTreeSet<usize> =
+            std::mem::replace(&mut self.needs, later).into_iter().map(|(_, shard)| shard).collect();
         for shard in answered {
             self.send(shard, ToShard::Batch { events: Vec::new(), through }).await;
         }

@@ -47,9 +47,10 @@ impl Inner {
     }
 
     /// Replies that the log was to bring and did not yet: the dispatcher is asked how far it is, and what it has
-    /// passed is read.
+    /// passed is read. It is asked for the first of them: those after it are asked for at the next sweep.
     fn sweep_replies(&mut self) {
         let through = self.through;
+        let mut first = None;
         for (key, conn) in &self.conns {
             let Some(inflight) = conn.session_ref().and_then(|session| session.inflight.as_ref()) else {
                 continue;
@@ -59,9 +60,10 @@ impl Inner {
                 seq if seq <= through => {
                     self.todo.push(Todo::Reread(At { key: key as u32, id: conn.id }, seq));
                 }
-                seq => self.todo.push(Todo::Need(seq)),
+                seq => first = Some(first.map_or(seq, |first: u64| first.min(seq))),
             }
         }
+        self.todo.extend(first.map(Todo::Need));
     }
 
     /// Gives the replies whose time has come.

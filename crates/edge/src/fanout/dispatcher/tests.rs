@@ -106,3 +106,19 @@ async fn a_mute_comes_to_every_shard() {
     desk.takes(6, &wire::Event::default());
     assert_eq!(desk.hands_out(6).await, [1, 2]);
 }
+
+#[tokio::test]
+async fn what_is_asked_again_while_a_log_is_behind_waits_once() {
+    let mut desk = Desk::new();
+    for seq in [9, 5, 7] {
+        for _ in 0..1000 {
+            desk.dispatcher.command(ToDispatcher::Need { shard: 1, seq }).await;
+        }
+    }
+    assert_eq!(desk.dispatcher.needs.len(), 3);
+    desk.dispatcher.through = 7;
+    desk.dispatcher.answer_needs().await;
+    assert!(matches!(desk.told[1].try_recv(), Ok(ToShard::Batch { through: 7, .. })));
+    assert!(desk.told[1].try_recv().is_err() && desk.told[0].try_recv().is_err());
+    assert_eq!(desk.dispatcher.needs.len(), 1);
+}
