@@ -84,16 +84,20 @@ impl Connection {
         &self.position
     }
 
-    /// What a `resume` needs after this connection broke: the secret and the position.
+    /// What a `resume` needs after this connection broke: the secret and the position of what was received, also of
+    /// what waits for `next`: take that first, or use `reconnect`.
     pub fn resume_point(&self) -> (SocketAddr, String, Position) {
         (self.address, self.welcome.resume.clone(), self.position.clone())
     }
 
-    /// Drops the socket without a word and comes back.
+    /// Drops the socket without a word and comes back. What was received and not taken yet still comes, before what
+    /// was missed; but for views and patches, since the new connection brings the room anew.
     pub async fn reconnect(self) -> Result<Self, Error> {
         let (address, secret, position) = self.resume_point();
         drop(self.socket);
-        Self::resume(address, &secret, Some(position)).await
+        let mut waiting = self.waiting;
+        waiting.retain(is_told_once);
+        Ok(Self { waiting, ..Self::resume(address, &secret, Some(position)).await? })
     }
 
     /// The next frame, in the order of the session.
@@ -189,6 +193,11 @@ impl Connection {
         }
         Ok(frame)
     }
+}
+
+/// Whether a resume from behind this frame does not bring it, nor anything in its place.
+fn is_told_once(frame: &ServerFrame) -> bool {
+    matches!(frame, ServerFrame::Event(_) | ServerFrame::Reply(_) | ServerFrame::Error(_))
 }
 
 fn position_of(frame: &ServerFrame) -> Option<&Position> {

@@ -108,6 +108,20 @@ async fn what_was_missed_is_filtered_by_the_mutes_as_they_stand_now() {
     assert_eq!(said, ["Cat says: heard"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_received_and_not_taken_outlives_a_reconnect() {
+    let house = House::new().await;
+    let mut ann = house.player("Ann").await;
+    let mut ben = house.player("Ben").await;
+    ben.does("say one").await.unwrap();
+    // Her reply comes behind the line, which waits.
+    assert_eq!(ann.does("say hi").await.unwrap(), "You say: hi");
+    let mut ann = ann.reconnect().await.unwrap();
+    ben.does("say two").await.unwrap();
+    let said = ann.lines().await.into_iter().filter(|line| line.starts_with("Ben says"));
+    assert_eq!(said.collect::<Vec<_>>(), ["Ben says: one", "Ben says: two"]);
+}
+
 /// What the edge asks for the room.
 const VIEW: &str = "cmd.zone.town view";
 /// Until nothing more comes.
