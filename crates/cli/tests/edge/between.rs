@@ -29,6 +29,7 @@ pub struct Between {
 struct State {
     asked: Mutex<BTreeMap<String, usize>>,
     silent: Mutex<HashSet<String>>,
+    panics: Mutex<HashSet<String>>,
     heard_again: Notify,
     stale: Mutex<HashMap<String, Option<Bytes>>>,
     holes: Mutex<Vec<Followed>>,
@@ -53,6 +54,11 @@ impl Between {
             self.state.silent.lock().remove(subject);
             self.state.heard_again.notify_waiters();
         }
+    }
+
+    /// The next request of this subject panics in whoever asks.
+    pub fn panic(&self, subject: &str) {
+        self.state.panics.lock().insert(subject.to_owned());
     }
 
     /// Requests of this subject are answered as the next one is, whatever changes behind.
@@ -181,6 +187,8 @@ impl Backend for Between {
             self.state.count(&view);
         }
         Box::pin(async move {
+            let panics = self.state.panics.lock().remove(subject.as_str());
+            assert!(!panics, "as the test wants it");
             let heard = async {
                 self.state.until_heard(&view).await;
                 self.state.until_heard(subject.as_str()).await;

@@ -13,6 +13,7 @@ mod hints;
 mod holding;
 mod lookups;
 mod mutes;
+mod panics;
 mod races;
 mod refusals;
 mod resume;

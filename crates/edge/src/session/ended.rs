@@ -1,8 +1,10 @@
 //! Sessions that ended on this edge: those who have to know are told, each once, a few at a time.
 
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use prost::Message as _;
 use tidings_protocol::proto::services::v1::{Empty, Present, SessionRequest};
@@ -49,9 +51,12 @@ pub async fn tell_ends(shard: Rc<Shard>) {
     }
 }
 
-/// Tells of one; where nobody answers it has another turn.
+/// Tells of one; where nobody answers it has another turn. One that panics takes no other with it.
 async fn tell(shard: &Shard, mut untold: Untold) {
-    let Err(error) = attempt(shard, &mut untold.ended).await else { return };
+    let attempt = AssertUnwindSafe(attempt(shard, &mut untold.ended)).catch_unwind().await;
+    let Err(error) = attempt.unwrap_or_else(|_| Err(CallError::internal("Telling it panicked."))) else {
+        return;
+    };
     let turn = Instant::now() + untold.pauses.after(&error);
     if error.is_retryable() && turn < untold.since + TELL_DEADLINE {
         shard.inner.borrow_mut().tell_at(untold, turn);

@@ -87,6 +87,48 @@ impl Drop for Muting<'_> {
     }
 }
 
+/// A session that was opened and is not its connection's yet. Where it does not become that, whatever the reason,
+/// others are told how it ended.
+struct Opening<'a> {
+    shard: &'a Rc<Shard>,
+    ended: Option<Ended>,
+}
+
+impl<'a> Opening<'a> {
+    fn new(shard: &'a Rc<Shard>, who: &Who, generation: u64) -> Self {
+        shard.shared.sessions.add(who.session, generation);
+        let ended = Ended {
+            end: End::Lost("not_joined"),
+            session: who.session,
+            generation,
+            character: who.character,
+            zone: who.zone.clone(),
+            bye: None,
+        };
+        Self { shard, ended: Some(ended) }
+    }
+
+    fn ends_by(&mut self, end: End) {
+        self.ended.iter_mut().for_each(|ended| ended.end = end);
+    }
+
+    /// From here on it ends with its connection.
+    fn is_attached(mut self) {
+        self.ended = None;
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if let Some(ended) = self.ended.take()
+            && let Ok(mut inner) = self.shard.inner.try_borrow_mut()
+        {
+            inner.shared.sessions.remove(ended.session, ended.generation);
+            inner.ended(ended);
+        }
+    }
+}
+
 /// Ids of a session as they are used here.
 struct Who {
     session: SessionId,
@@ -112,28 +154,17 @@ impl Joining<'_> {
         let since = self.shard.inner.borrow().controls_heard;
         let opened = identity::open(shared, &info, hello, self.deadline).await?;
         let who = who(shared, &opened).ok_or_else(malformed)?;
-        shared.sessions.add(who.session, opened.generation);
+        let mut opening = Opening::new(self.shard, &who, opened.generation);
         // Before the zone looks them up: what changes from now on is not missed.
         let mut mutes = Muting::new(self.shard, self.at, who.account);
-        let entered = match self.enter(&opened, &who, hello.resume.is_some()).await {
-            Ok(entered) => entered,
-            Err(error) => {
-                self.give_up(&opened, &who, End::Lost("not_joined"));
-                return Err(Refused::of(error));
-            }
-        };
-        let plan = match Plan::make(shared, hello.resume.as_ref(), &entered, &who.own).await {
-            Ok(plan) => plan,
-            Err(refused) => {
-                self.give_up(&opened, &who, End::Lost("not_joined"));
-                return Err(refused);
-            }
-        };
+        let entered = self.enter(&opened, &who, hello.resume.is_some()).await.map_err(Refused::of)?;
+        let plan = Plan::make(shared, hello.resume.as_ref(), &entered, &who.own).await?;
         mutes.loaded(entered.mutes.as_ref());
         if let Err((end, bye)) = self.attach(&opened, &who, &entered, &plan, &mut mutes, since) {
-            self.give_up(&opened, &who, end);
+            opening.ends_by(end);
             return Err(Refused { error: None, bye });
         }
+        opening.is_attached();
         let gathered = Gathered::gather(self.shard, self.at, plan, &entered, &who.own).await?;
         self.shard.inner.borrow_mut().note_missed_mutes(who.account.as_u128(), &gathered.events);
         self.know_mutes(&who).await?;
@@ -180,15 +211,6 @@ impl Joining<'_> {
     async fn ask(&self, zone: &ZoneId, request: ZoneRequest) -> Result<zone_reply::Answer, CallError> {
         let caller = &self.shard.shared.caller;
         retry::until(self.deadline, CALL_DEADLINE, |left| caller.zone(zone, &request, left)).await
-    }
-
-    /// The session was opened for nobody: others are told how it ended.
-    fn give_up(&self, opened: &OpenSession, who: &Who, end: End) {
-        let mut inner = self.shard.inner.borrow_mut();
-        inner.shared.sessions.remove(who.session, opened.generation);
-        let zone = who.zone.clone();
-        let (session, generation, character) = (who.session, opened.generation, who.character);
-        inner.ended(Ended { end, session, generation, character, zone, bye: None });
     }
 
     fn attach(

@@ -183,6 +183,22 @@ impl Inner {
         }
     }
 
+    /// Nobody loads mutes any more: whatever is not known is wanted anew, the others in their turn.
+    pub(crate) fn mutes_lost(&mut self) {
+        self.mutes_loading = false;
+        self.unloaded.clear();
+        let mut unknown = Vec::new();
+        for (account, entry) in &mut self.mutes {
+            entry.loading = false;
+            if !entry.known {
+                unknown.push(*account);
+            }
+        }
+        for account in unknown {
+            self.want_mutes(account);
+        }
+    }
+
     /// The mutes of an account are known. A list that a change elsewhere has overtaken is fetched again.
     pub(crate) fn mutes_loaded(&mut self, account: u128, list: &MuteList, changes: u64) {
         let tick = self.tick;

@@ -1,13 +1,21 @@
 //! After each change of the state: what was queued is written, what was left to be done is started.
 
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use tidings_protocol::CloseCode;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::conn::At;
-use super::{Shard, Todo};
+use super::end::{Bye, End};
+use super::{Inner, Shard, Todo};
 use crate::fanout::ToDispatcher;
 use crate::session;
+
+/// Pause before what a task that panicked left is taken up: one that always panics must not keep the shard busy.
+const PANIC_PAUSE: Duration = Duration::from_millis(100);
 
 impl Shard {
     /// Writes what waits and starts what is to be done. Every task belongs to the shard.
@@ -46,17 +54,31 @@ impl Shard {
     fn start(self: &Rc<Self>, todo: Todo) {
         let shard = Rc::clone(self);
         match todo {
-            Todo::Join(at, hello) => drop(self.tasks.spawn_local(session::join(shard, at, hello))),
-            Todo::Command(at) => drop(self.tasks.spawn_local(session::command(shard, at))),
-            Todo::State(at, ask) => drop(self.tasks.spawn_local(session::state(shard, at, ask))),
-            Todo::Reread(at, seq) => drop(self.tasks.spawn_local(session::reread(shard, at, seq))),
-            Todo::TellEnds => drop(self.tasks.spawn_local(session::tell_ends(shard))),
-            Todo::LoadMutes => drop(self.tasks.spawn_local(session::load_mutes(shard))),
+            Todo::Join(at, hello) => self.spawn(Work::Of(at), session::join(shard, at, hello)),
+            Todo::Command(at) => self.spawn(Work::Of(at), session::command(shard, at)),
+            Todo::State(at, ask) => self.spawn(Work::Of(at), session::state(shard, at, ask)),
+            Todo::Reread(at, seq) => self.spawn(Work::Of(at), session::reread(shard, at, seq)),
+            Todo::TellEnds => self.spawn(Work::Ends, session::tell_ends(shard)),
+            Todo::LoadMutes => self.spawn(Work::Mutes, session::load_mutes(shard)),
             Todo::Release(audience, holds) => {
                 self.tell_dispatcher(ToDispatcher::Release { shard: self.index, audience, holds });
             }
             Todo::Need(seq) => self.tell_dispatcher(ToDispatcher::Need { shard: self.index, seq }),
         }
+    }
+
+    /// A task of the shard. Where it panics, what it leaves undone is undone, once.
+    fn spawn(self: &Rc<Self>, work: Work, task: impl Future<Output = ()> + 'static) {
+        let shard = Rc::clone(self);
+        self.tasks.spawn_local(async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                metrics::counter!("tidings_edge_task_panics_total").increment(1);
+                tracing::error!(?work, "a task of the edge panicked");
+                tokio::time::sleep(PANIC_PAUSE).await;
+                shard.inner.borrow_mut().panicked(work);
+                shard.settle();
+            }
+        });
     }
 
     /// Tells the dispatcher; where its queue is full a task waits in our place.
@@ -66,6 +88,28 @@ impl Shard {
             self.tasks.spawn_local(async move {
                 let _ = queue.send(message).await;
             });
+        }
+    }
+}
+
+/// What a task is for.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    /// One connection.
+    Of(At),
+    /// Telling others of ends.
+    Ends,
+    /// Loading mutes.
+    Mutes,
+}
+
+impl Inner {
+    fn panicked(&mut self, work: Work) {
+        match work {
+            // Its client comes back by resume, and asks again for what it has no answer to.
+            Work::Of(at) => self.end(at, End::Lost("task"), Some(Bye::of(CloseCode::Fault))),
+            Work::Ends => self.todo.push(Todo::TellEnds),
+            Work::Mutes => self.mutes_lost(),
         }
     }
 }
