@@ -5,6 +5,12 @@
 
 import { channelOf } from "./lines.js";
 
+/** Why lines may be lost, by the server's word for it. */
+const HOLES = {
+  too_old: "You were away for longer than the server keeps what was said.",
+  epoch: "The server has begun a new record of what is said.",
+  no_position: "This page does not know how far it had read.",
+};
 /** Names remembered for completion. */
 const KNOWN_MAX = 100;
 
@@ -54,7 +60,7 @@ const HANDLERS = {
     if (frame.recovered) {
       model.away.until = now;
     } else {
-      out.lines.push({ kind: "divider", channel: "all", text: "While you were away, some lines may have been lost", detail: frame.reason ?? "" });
+      out.lines.push({ kind: "divider", channel: "all", text: "While you were away, some lines may have been lost", detail: Object.hasOwn(HOLES, frame.reason ?? "") ? HOLES[frame.reason] : "" });
       model.away = null;
     }
   },

@@ -134,7 +134,11 @@ test("with nothing missed there is no mark; without recovery it is said", () => 
   markAway(model, AT);
   apply(model, { type: "welcome", session: "s", recovered: true, position, character: ANN }, AT + 500);
   assert.deepEqual(endAway(model), []);
-  markAway(model, AT + 1000);
-  const lost = apply(model, { type: "welcome", session: "s", recovered: false, reason: "Too long ago.", position, character: ANN }, AT + 2000).lines;
-  assert.deepEqual([lost[0].kind, lost[0].detail], ["divider", "Too long ago."]);
+  const why = { too_old: /^You were away/, epoch: /^The server has begun/, no_position: /^This page does not know/, constructor: /^$/, later: /^$/ };
+  for (const [reason, words] of Object.entries(why)) {
+    markAway(model, AT + 1000);
+    const lost = apply(model, { type: "welcome", session: "s", recovered: false, reason, position, character: ANN }, AT + 2000).lines;
+    assert.equal(lost[0].kind, "divider");
+    assert.match(lost[0].detail, words);
+  }
 });
