@@ -98,6 +98,20 @@ test("a final code ends it, in words, and nothing comes back by itself", async (
   }
 });
 
+test("a line that the server does not take is not sent again", async () => {
+  const { ann, sockets } = await play();
+  await ann.entered();
+  await ann.type("say too much");
+  await waitUntil(() => sockets[0].commands.length === 1);
+  sockets[0].close(1009);
+  await ann.page.locator("#ended", { hasText: "This page sent something that the server does not take." }).waitFor();
+  await ann.page.evaluate(() => dispatchEvent(new Event("online")));
+  await ann.page.getByRole("button", { name: "Enter again" }).click();
+  await waitUntil(() => sockets.length === 2 && sockets[1].hello);
+  assert.deepEqual([sockets[1].hello.ticket, sockets[1].commands], ["t", []]);
+  await ann.leave();
+});
+
 test("a passing code comes back after the time it names, with secret and last position as they came", async () => {
   const { ann, sockets, wait } = await play();
   await ann.entered();
@@ -132,11 +146,11 @@ test("a command without an answer is sent again under its id, and its answer sho
 });
 
 test("a hole is said, never hidden", async () => {
-  const { ann, sockets, wait } = await play((frame) => (frame.resume ? { recovered: false, reason: "You were away for too long." } : {}));
+  const { ann, sockets, wait } = await play((frame) => (frame.resume ? { recovered: false, reason: "too_old" } : {}));
   await ann.entered();
   sockets[0].close(4504);
   await wait(2);
-  await ann.page.locator("#log .k-divider", { hasText: "some lines may have been lost" }).filter({ hasText: "You were away for too long." }).waitFor();
+  await ann.page.locator("#log .k-divider", { hasText: "some lines may have been lost" }).filter({ hasText: "You were away for longer than the server keeps what was said." }).waitFor();
   await ann.leave();
 });
 

@@ -24,6 +24,14 @@ test("application codes decide: 4000 to 4499 end it, the rest comes back", () =>
   for (const code of [1000, 1001, 1006, 1011, 4500, 4501, 4999]) assert.equal(afterClose(code, "x").reconnect, true, String(code));
 });
 
+test("what the server does not take is not sent again", () => {
+  for (const code of [1002, 1003, 1007, 1009]) {
+    const end = afterClose(code, "a message is too large");
+    assert.deepEqual([end.reconnect, end.code], [false, code]);
+    assert.match(end.reason, /^This page sent/);
+  }
+});
+
 test("the last frame says more than the code", () => {
   const bye = { code: 4500, reason: "The server is restarting.", reconnect: true, after_ms: 1200 };
   assert.deepEqual(afterClose(1006, "", bye), { reconnect: true, code: 4500, reason: "The server is restarting.", afterMs: 1200 });

@@ -14,13 +14,17 @@ export function waitFor(attempt, random, afterMs = 0) {
   return Math.round(afterMs + ceiling * (0.5 + random / 2));
 }
 
+/** WebSocket's own codes for what was sent: sent again, it would end the same way. */
+const NOT_TAKEN = new Set([1002, 1003, 1007, 1009]);
+
 /**
  * What the end of a socket means: whether to connect again, after how long, and what to say. `bye` is the server's last frame,
- * if there was one. 4000-4499 end the session; everything else comes back.
+ * if there was one. 4000-4499 end the session, and so does what the server cannot take; everything else comes back.
  */
 export function afterClose(code, reason, bye) {
-  const last = bye ?? { code, reason, after_ms: 0 };
-  const final = last.code >= 4000 && last.code < 4500;
+  const refused = { code, reason: "This page sent something that the server does not take." };
+  const last = bye ?? (NOT_TAKEN.has(code) ? refused : { code, reason });
+  const final = (last.code >= 4000 && last.code < 4500) || last === refused;
   return {
     reconnect: bye?.reconnect === undefined ? !final : bye.reconnect && !final,
     code: last.code,
