@@ -170,6 +170,25 @@ test("everything by keyboard alone", async () => {
   await ann.leave();
 });
 
+test("where Alt writes a character, whoever types gets it", async () => {
+  const before = (page) => page.addInitScript(() => Object.defineProperty(navigator, "platform", { value: "MacIntel" }));
+  const ann = await Player.guest(browser, server.url, { before });
+  // Whether the page takes the key for itself, and where the focus is then.
+  const press = (from, key, code) => ann.page.evaluate(([from, key, code]) => {
+    const node = document.getElementById(from);
+    node.focus();
+    const taken = !node.dispatchEvent(new KeyboardEvent("keydown", { key, code, altKey: true, bubbles: true, cancelable: true }));
+    return [taken, document.activeElement.id];
+  }, [from, key, code]);
+  assert.deepEqual(await press("command", "@", "KeyL"), [false, "command"]);
+  assert.deepEqual(await press("command", "Dead", "KeyE"), [false, "command"]);
+  assert.deepEqual(await press("command", "|", "Digit7"), [false, "command"]);
+  assert.deepEqual(await press("command", "l", "KeyL"), [true, "log"]);
+  assert.deepEqual(await press("room-name", "@", "KeyL"), [true, "log"], "where nothing is typed it is the key");
+  ann.fine();
+  await ann.leave();
+});
+
 test("a person's menu by keyboard", async () => {
   const ann = await Player.guest(browser, server.url);
   const ben = await Player.guest(browser, server.url);

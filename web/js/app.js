@@ -254,11 +254,21 @@ function focusOn(id) {
 
 const ALT = { KeyL: () => byId("log").focus(), KeyR: () => byId("room-name").focus(), KeyE: () => focusOn("exits"), KeyP: () => focusOn("people"), KeyM: () => focusOn("map") };
 
+// On a Mac the key writes: on a German keyboard, Option and L is the @.
+const ALT_WRITES = /^(Mac|iP)/.test(navigator.platform);
+
+/** Whether a key with Alt is a shortcut, and not part of what is being typed. */
+function isShortcut({ altKey, ctrlKey, metaKey, key, code, target }) {
+  if (!altKey || ctrlKey || metaKey) return false;
+  return !(ALT_WRITES && target.matches("input, textarea") && key.toLowerCase() !== code.slice(-1).toLowerCase());
+}
+
 document.addEventListener("keydown", (event) => {
   if (byId("world").hidden || document.querySelector("dialog[open]")) return;
   const tab = /^Digit([1-9])$/.exec(event.code);
-  if (event.altKey && !event.ctrlKey && !event.metaKey && tab && tabs.shown[tab[1] - 1]) tabs.choose(tabs.shown[tab[1] - 1]);
-  else if (event.altKey && !event.ctrlKey && !event.metaKey && ALT[event.code]) ALT[event.code]();
+  const shortcut = isShortcut(event);
+  if (shortcut && tab && tabs.shown[tab[1] - 1]) tabs.choose(tabs.shown[tab[1] - 1]);
+  else if (shortcut && ALT[event.code]) ALT[event.code]();
   else if (event.ctrlKey && event.key === "/") dialogs.help.showModal();
   else if (event.key === "Escape" && !event.defaultPrevented) byId("command").focus();
   else if (event.key === "PageUp" && document.activeElement === byId("command")) log.page(-1);
