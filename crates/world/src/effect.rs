@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, ZoneId};
 
 use crate::input::{Fact, Generation, Millis, Party, Plan, Role, Silence, Traveller};
-use crate::limits::{DEPARTED_MAX, MOVES_MAX, NPC_LINES_A_MINUTE, Verb};
+use crate::limits::{DEPARTED_MAX, INVITED_MAX, MOVES_MAX, NPC_LINES_A_MINUTE, Verb};
 use crate::output::{MuteChange, Persist, RemoteAct};
 use crate::state::{Invitation, Lost, Outcome, Pending, Person, Settings, State};
 
@@ -173,6 +173,9 @@ impl State {
                 person
                     .invited
                     .retain(|old| old.party != invitation.party && old.until > invitation.until - 120_000);
+                if person.invited.len() >= INVITED_MAX {
+                    person.invited.remove(0);
+                }
                 person.invited.push(invitation.clone());
             }
             Change::Uninvited(_, party) => person.invited.retain(|old| party.is_some_and(|p| p != old.party)),

@@ -17,6 +17,9 @@ pub const POSE_CHARS_MAX: usize = 100;
 pub const WHISPER_CHARS_MAX: usize = 2_000;
 /// Outcomes kept of each character: more than a session can have waiting (`limits.burst`), several times over.
 pub const OUTCOMES_MAX: usize = 64;
+/// Bytes of the outcomes kept of each character; the oldest go first. With the bounds of aliases and of reasons it
+/// makes `TRAVELLER_BYTES_MAX`: each byte may be four where it is written down.
+pub const OUTCOMES_BYTES_MAX: usize = 40 * 1024;
 /// Outcomes kept of characters that left, a zone: those of the last few seconds at any plausible rate.
 pub const DEPARTED_MAX: usize = 256;
 /// Moves a target remembers: those of far longer than a source repeats one.
@@ -37,10 +40,20 @@ pub const PARTIES_GONE_MAX: usize = 1_024;
 pub const BEHIND_MAX: usize = 64;
 /// Aliases of a character: more is a mistake of a script.
 pub const ALIASES_MAX: usize = 100;
+/// Bytes of a character's aliases together: it carries them between zones, and `alias` lists them in one reply.
+pub const ALIASES_BYTES_MAX: usize = 24 * 1024;
 /// Longest text of an alias, in characters.
 pub const ALIAS_CHARS_MAX: usize = 500;
 /// Mutes of an account that `mutes` shows.
 pub const MUTES_MAX: usize = 500;
+/// Bytes of the reasons of an account's mutes together: its characters carry them between zones, and `mutes` lists
+/// them in one reply.
+pub const REASONS_BYTES_MAX: usize = 12 * 1024;
+/// Invitations to parties that one has: more than anybody reads in a minute; the oldest go first.
+pub const INVITED_MAX: usize = 64;
+/// Bytes of a character on its way between zones, at most: what the bounds of all that it carries add up to, and less
+/// than a call between zones takes.
+pub const TRAVELLER_BYTES_MAX: usize = 500 * 1024;
 /// Longest mute by the minute: a year.
 pub const MUTE_MINUTES_MAX: i64 = 525_600;
 /// Longest reason of a mute or a kick, in characters.

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, Text, ZoneId};
 
 use crate::input::{Fact, Generation, Made, Millis, Origin, Party, Plan, Role, Silence, Traveller};
-use crate::limits::{BEHIND_MAX, Flood, OUTCOMES_MAX, PARTIES_GONE_MAX, SILENCES_MAX};
+use crate::limits::{BEHIND_MAX, Flood, OUTCOMES_BYTES_MAX, OUTCOMES_MAX, PARTIES_GONE_MAX, SILENCES_MAX};
 use crate::output::{MuteChange, RemoteAct};
+use crate::text::size_of;
 
 /// The whole state of a zone.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -156,6 +157,13 @@ pub(crate) struct Outcome {
     pub text: Text,
 }
 
+impl Outcome {
+    /// About how much it is to carry.
+    fn bytes(&self) -> usize {
+        self.origin.id.len() + size_of(&self.text)
+    }
+}
+
 /// One of those who live there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NpcState {
@@ -174,6 +182,7 @@ pub(crate) struct NpcState {
 pub(crate) struct Outcomes {
     all: VecDeque<Outcome>,
     keys: VecDeque<u64>,
+    bytes: usize,
 }
 
 impl Outcomes {
@@ -188,19 +197,22 @@ impl Outcomes {
     }
 
     pub(crate) fn remember(&mut self, outcome: Outcome) {
-        if self.all.len() >= OUTCOMES_MAX {
-            self.all.pop_front();
-            self.keys.pop_front();
-        }
+        self.bytes += outcome.bytes();
         self.keys.push_back(key_of(&outcome.origin));
         self.all.push_back(outcome);
+        while self.all.len() > OUTCOMES_MAX || (self.bytes > OUTCOMES_BYTES_MAX && self.all.len() > 1) {
+            let oldest = self.all.pop_front();
+            self.keys.pop_front();
+            self.bytes -= oldest.map_or(0, |oldest| oldest.bytes());
+        }
     }
 }
 
 impl From<VecDeque<Outcome>> for Outcomes {
     fn from(all: VecDeque<Outcome>) -> Self {
         let keys = all.iter().map(|outcome| key_of(&outcome.origin)).collect();
-        Self { all, keys }
+        let bytes = all.iter().map(Outcome::bytes).sum();
+        Self { all, keys, bytes }
     }
 }
 

@@ -99,6 +99,16 @@ pub(crate) fn fill(line: &str, places: &[(&str, &str)]) -> String {
     out
 }
 
+/// About how long a text is when it is rendered.
+pub(crate) fn size_of(text: &Text) -> usize {
+    let args = text.args.values().map(|arg| match arg {
+        Arg::Plain(plain) => plain.len(),
+        Arg::Text(text) => size_of(text),
+        Arg::Lines(lines) => lines.iter().map(size_of).sum(),
+    });
+    24 + args.sum::<usize>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

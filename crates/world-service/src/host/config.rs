@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tidings_service::subjects::{CALL_PAYLOAD_MAX, ZONE_PAYLOAD_MAX};
+use tidings_world::limits::TRAVELLER_BYTES_MAX;
+
 /// Inputs decided together at most: one commit's worth; keeps the pause before a reply short.
 pub const INPUTS_MAX: usize = 256;
 /// Requests that wait for a zone: half a second's worth at 8,000 a second. Beyond it callers are told
@@ -14,6 +17,9 @@ pub const RECORDS_SOFT_MAX: usize = 700;
 /// Bytes of effects at which no further input is decided: half of what a zone's record may hold, for the same
 /// reason.
 pub const EFFECTS_SOFT_MAX: usize = 512 * 1024;
+// Whoever walks out of a zone fits the batch that was not full yet, and the call to the other zone.
+const _: () = assert!(EFFECTS_SOFT_MAX + TRAVELLER_BYTES_MAX < ZONE_PAYLOAD_MAX);
+const _: () = assert!(TRAVELLER_BYTES_MAX < CALL_PAYLOAD_MAX);
 /// Commands whose outcome comes later (a question is asked, the character is on its way): as many as wait.
 pub const WAITING_MAX: usize = QUEUE_MAX;
 /// How long such a command is waited for: the edge's deadline for a command, and a little.

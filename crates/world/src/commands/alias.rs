@@ -3,7 +3,7 @@
 use super::{Call, Done, Ran, Spec, within};
 use crate::effect::Change;
 use crate::input::Role;
-use crate::limits::{ALIAS_CHARS_MAX, ALIASES_MAX};
+use crate::limits::{ALIAS_CHARS_MAX, ALIASES_BYTES_MAX, ALIASES_MAX};
 use crate::names::{shown, split};
 use crate::text::{t, t1};
 use crate::turn::Turn;
@@ -40,6 +40,11 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     }
     if aliases.len() >= ALIASES_MAX && !aliases.contains_key(&word) {
         return Err(t("alias.full"));
+    }
+    let others = aliases.iter().filter(|(other, _)| **other != word);
+    let bytes: usize = others.map(|(word, text)| word.len() + text.len()).sum();
+    if bytes + word.len() + text.len() > ALIASES_BYTES_MAX {
+        return Err(t("alias.full_bytes"));
     }
     let set = t1("alias.set", "word", word.as_str()).with("text", text);
     turn.apply(Change::Alias(call.me, word, Some(text.to_owned())));

@@ -1,6 +1,5 @@
 //! `channel`: list, join, leave, default, history, who.
 
-use tidings_protocol::text::Arg;
 use tidings_protocol::{Audience, Text};
 
 use super::{Call, Done, Ran, Spec, mute, usage};
@@ -10,7 +9,7 @@ use crate::limits::{HISTORY_BYTES_MAX, HISTORY_LINES, HISTORY_LINES_MAX, WHO_LIN
 use crate::names::split;
 use crate::output::Query;
 use crate::speech::Channel;
-use crate::text::{or_nothing, plain, t, t1};
+use crate::text::{or_nothing, plain, size_of, t, t1};
 use crate::turn::Turn;
 
 pub(crate) const SPEC: Spec = Spec {
@@ -129,16 +128,6 @@ fn shown(lines: &[HistoryLine], channel: Channel) -> Text {
         return t1("channel.quiet", "channel", channel.name());
     }
     t("lines").with("lines", texts)
-}
-
-/// About how long a text is when it is rendered.
-fn size_of(text: &Text) -> usize {
-    let args = text.args.values().map(|arg| match arg {
-        Arg::Plain(plain) => plain.len(),
-        Arg::Text(text) => size_of(text),
-        Arg::Lines(lines) => lines.iter().map(size_of).sum(),
-    });
-    24 + args.sum::<usize>()
 }
 
 fn who(turn: &Turn<'_>, call: &Call<'_>, channel: Channel) -> Ran {

@@ -6,7 +6,7 @@ use tidings_protocol::{Audience, Text};
 use super::{Call, Done, Ran, Spec, minutes_of, usage, within};
 use crate::effect::Change;
 use crate::input::{KnownPlayer, Millis, Present, Role};
-use crate::limits::{MUTE_MINUTES_MAX, MUTES_MAX, REASON_CHARS_MAX};
+use crate::limits::{MUTE_MINUTES_MAX, MUTES_MAX, REASON_CHARS_MAX, REASONS_BYTES_MAX};
 use crate::names::{same, shown, split};
 use crate::output::{Event, MuteChange, Persist, RemoteAct};
 use crate::remote;
@@ -119,6 +119,7 @@ fn mute_player(
 ) -> Ran {
     let me = turn.person(call.me).ok_or_else(|| t("refuse.session"))?;
     let (account, full) = (me.account, me.mutes.len() >= MUTES_MAX);
+    let reasons: usize = me.mutes.iter().map(|mute| mute.reason.len()).sum();
     if same(name, &me.name) {
         return Err(t("mute.self"));
     }
@@ -131,6 +132,9 @@ fn mute_player(
     }
     if full {
         return Err(t("mute.full"));
+    }
+    if !reason.is_empty() && reasons + reason.len() > REASONS_BYTES_MAX {
+        return Err(t("mute.full_reasons"));
     }
     let change = MuteChange {
         account,
