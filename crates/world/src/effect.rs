@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, ZoneId};
 
 use crate::input::{Fact, Generation, Millis, Party, Plan, Role, Silence, Traveller};
-use crate::limits::{DEPARTED_MAX, INVITED_MAX, MOVES_MAX, NPC_LINES_A_MINUTE, Verb};
+use crate::limits::{DEPARTED_MAX, Flood, INVITED_MAX, MOVES_MAX, NPC_LINES_A_MINUTE, Verb};
 use crate::output::{MuteChange, Persist, RemoteAct};
 use crate::state::{Invitation, Lost, Outcome, Pending, Person, Settings, State};
 
@@ -101,6 +101,7 @@ impl State {
 
     fn enter(&mut self, person: &Person) {
         self.leave(person.id, None);
+        self.floods.retain(|(who, _)| *who != person.id);
         self.seat(person.id, person.room.clone(), true);
         self.people.insert(person.id, Box::new(person.clone()));
     }
@@ -108,6 +109,13 @@ impl State {
     fn leave(&mut self, who: CharacterId, outcome: Option<&Outcome>) {
         let Some(person) = self.people.remove(&who) else { return };
         self.unseat(who, &person.room, true);
+        // Whoever goes to another zone has its counters with it.
+        if person.frozen.is_none() && person.flood != Flood::default() {
+            if self.floods.len() >= DEPARTED_MAX {
+                self.floods.pop_front();
+            }
+            self.floods.push_back((who, person.flood));
+        }
         // The last outcomes stay for a client that asks again: of the command that ended the stay, and the one before.
         let last = person.outcomes.last().cloned().into_iter().chain(outcome.cloned());
         for outcome in last {

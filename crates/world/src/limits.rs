@@ -20,7 +20,8 @@ pub const OUTCOMES_MAX: usize = 64;
 /// Bytes of the outcomes kept of each character; the oldest go first. With the bounds of aliases and of reasons it
 /// makes `TRAVELLER_BYTES_MAX`: each byte may be four where it is written down.
 pub const OUTCOMES_BYTES_MAX: usize = 40 * 1024;
-/// Outcomes kept of characters that left, a zone: those of the last few seconds at any plausible rate.
+/// Outcomes kept of characters that left, and counters of how often they spoke, a zone: those of the last few seconds
+/// at any plausible rate.
 pub const DEPARTED_MAX: usize = 256;
 /// Moves a target remembers: those of far longer than a source repeats one.
 pub const MOVES_MAX: usize = 4_096;

@@ -35,6 +35,8 @@ fn enter_anew(turn: &mut Turn<'_>, origin: &Origin, arrival: Arrival) {
     // What a zone was told is newer than what storage has, or is followed by what storage has in a moment.
     let told = turn.zone.state.silences.get(&arrival.account).cloned();
     let silenced = told.or_else(|| arrival.silenced.map(|until| stored_silence(turn, until)));
+    let floods = &turn.zone.state.floods;
+    let flood = floods.iter().find(|(who, _)| *who == arrival.id).map(|(_, flood)| flood.clone());
     let person = Person {
         id: arrival.id,
         name: arrival.name,
@@ -51,7 +53,7 @@ fn enter_anew(turn: &mut Turn<'_>, origin: &Origin, arrival: Arrival) {
         silenced,
         party: None,
         invited: Vec::new(),
-        flood: Default::default(),
+        flood: flood.unwrap_or_default(),
         outcomes: Default::default(),
         frozen: None,
         behind: Vec::new(),

@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub moves: VecDeque<String>,
     /// The last outcomes of those who left.
     pub departed: VecDeque<Outcome>,
+    /// How often those who left had spoken: whoever comes back within the minute goes on from there.
+    pub floods: VecDeque<(CharacterId, Flood)>,
     /// When characters that live there spoke, by room.
     pub lines: BTreeMap<RoomId, VecDeque<Millis>>,
     /// The weather's condition; empty: none.

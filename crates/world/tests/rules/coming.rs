@@ -167,3 +167,31 @@ fn what_is_kept_comes_back() {
     assert_eq!(table.enter_as("Ann", odd), ["Ann> Welcome, Ann."]);
     assert_eq!(table.types("Ann", "channel who say"), ["Ann> On say: Ann"]);
 }
+
+#[test]
+fn the_limits_of_speech_outlast_leaving() {
+    let mut table = Table::new();
+    table.enter("Ann", Role::Player);
+    table.types("Ann", "say first");
+    table.wait(30);
+    for n in 1..Limits::default().say_per_minute {
+        assert_eq!(table.types("Ann", &format!("say {n}")), [format!("Ann> You say: {n}")]);
+    }
+    let back = |table: &mut Table| {
+        table.types("Ann", "quit");
+        table.new_session("Ann");
+        table.enter_as("Ann", arrival(1, "Ann", Role::Player));
+    };
+    back(&mut table);
+    assert!(table.types("Ann", "say more").concat().starts_with("Ann! "), "she left, and the minute did not");
+    // Nor are her breaches forgotten: with those of now they are too many.
+    for _ in 2..limits::BREACHES_MAX {
+        table.types("Ann", "say more");
+    }
+    back(&mut table);
+    table.types("Ann", "say more");
+    assert!(!table.zone.owns(table.id("Ann")), "sent out for flooding");
+    table.wait(61);
+    back(&mut table);
+    assert_eq!(table.types("Ann", "say again"), ["Ann> You say: again"]);
+}
