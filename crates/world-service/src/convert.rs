@@ -64,7 +64,8 @@ fn wire_actor(actor: Actor) -> wire::Actor {
     }
 }
 
-fn wire_mute(mute: MuteChange) -> wire::MuteChange {
+/// A mute on the wire.
+pub fn wire_mute(mute: MuteChange) -> wire::MuteChange {
     wire::MuteChange {
         account: mute.account.to_string(),
         target_account: mute.target.map(|id| id.to_string()).unwrap_or_default(),

@@ -171,6 +171,8 @@ pub enum Query {
         limit: u32,
         /// Whose mutes apply.
         account: AccountId,
+        /// Those that hold, as far as the zone knows; storage may know others.
+        mutes: Vec<MuteChange>,
         /// Whose whispers.
         character: CharacterId,
     },

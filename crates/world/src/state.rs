@@ -240,20 +240,20 @@ impl Person {
         self.role >= Role::Builder
     }
 
+    /// The mutes that hold now.
+    pub(crate) fn live_mutes(&self, now: Millis) -> impl Iterator<Item = &MuteChange> {
+        self.mutes.iter().filter(move |mute| mute.until.is_none_or(|until| until > now))
+    }
+
     /// Whether the account is muted now: everywhere, or on this channel (empty: on none).
     pub(crate) fn mutes_account(&self, account: AccountId, channel: &str, now: Millis) -> bool {
-        self.mutes.iter().any(|mute| {
-            mute.target == Some(account)
-                && (mute.channel.is_empty() || mute.channel == channel)
-                && mute.until.is_none_or(|until| until > now)
-        })
+        self.live_mutes(now)
+            .any(|mute| mute.target == Some(account) && (mute.channel.is_empty() || mute.channel == channel))
     }
 
     /// Whether the channel as a whole is muted now.
     pub(crate) fn mutes_channel(&self, channel: &str, now: Millis) -> bool {
-        self.mutes.iter().any(|mute| {
-            mute.target.is_none() && mute.channel == channel && mute.until.is_none_or(|until| until > now)
-        })
+        self.live_mutes(now).any(|mute| mute.target.is_none() && mute.channel == channel)
     }
 
     /// Keeps what came for one on the way; what says the same of it as an earlier one takes its place.

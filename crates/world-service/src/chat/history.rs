@@ -4,7 +4,7 @@
 
 use prost::Message as _;
 use tidings_protocol::proto::services::v1::{HistoryReply, HistoryRequest};
-use tidings_protocol::proto::world::v1::Event;
+use tidings_protocol::proto::world::v1::{Event, MuteChange};
 use tidings_protocol::{AccountId, Audience, CharacterId, ErrorCode};
 use tidings_service::{CallError, Subjects};
 use tidings_storage::{ChatLine, ChatQuery, Mute, Stamp};
@@ -36,7 +36,7 @@ impl ChatService {
         };
         let limit = usize::try_from(request.limit).unwrap_or(LINES_MAX).clamp(1, LINES_MAX);
         let (store, now) = (&self.inner.store, (self.inner.clock)());
-        let mutes = store.mutes(account, now).await.map_err(stored)?;
+        let mutes = all_mutes(store.mutes(account, now).await.map_err(stored)?, &request.mutes);
         let epoch = self.inner.bus.epoch();
         // The place first: what is written after it is found in the log.
         let place = store.chat_cursor(&epoch, &audience).await.map_err(stored)?;
@@ -82,17 +82,26 @@ impl ChatService {
     }
 }
 
+/// Whom or (`None`) what a mute is about, and on which channel; empty: everywhere.
+type Muted = (Option<AccountId>, String);
+
+/// What storage knows of the asker's mutes, and what their zone knew when it asked.
+fn all_mutes(stored: Vec<Mute>, told: &[MuteChange]) -> Vec<Muted> {
+    let told = told.iter().map(|mute| (mute.target_account.parse().ok(), mute.channel.clone()));
+    stored.into_iter().map(|mute| (mute.target, mute.channel)).chain(told).collect()
+}
+
 /// The accounts that are muted everywhere, or on this channel.
-fn muted<'a>(mutes: &'a [Mute], channel: &'a str) -> impl Iterator<Item = AccountId> + 'a {
-    let holds = move |mute: &&Mute| mute.channel.is_empty() || mute.channel == channel;
-    mutes.iter().filter(holds).filter_map(|mute| mute.target)
+fn muted<'a>(mutes: &'a [Muted], channel: &'a str) -> impl Iterator<Item = AccountId> + 'a {
+    let holds = move |(_, on): &&Muted| on.is_empty() || on == channel;
+    mutes.iter().filter(holds).filter_map(|(target, _)| *target)
 }
 
-fn is_muted_channel(mutes: &[Mute], channel: &str) -> bool {
-    !channel.is_empty() && mutes.iter().any(|mute| mute.target.is_none() && mute.channel == channel)
+fn is_muted_channel(mutes: &[Muted], channel: &str) -> bool {
+    !channel.is_empty() && mutes.iter().any(|(target, on)| target.is_none() && on == channel)
 }
 
-fn is_muted(mutes: &[Mute], line: &ChatLine) -> bool {
+fn is_muted(mutes: &[Muted], line: &ChatLine) -> bool {
     is_muted_channel(mutes, &line.channel)
         || muted(mutes, &line.channel).any(|account| account.to_string() == line.from_account)
 }

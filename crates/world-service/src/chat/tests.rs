@@ -3,7 +3,7 @@
 use prost::Message as _;
 use tidings_bus::Append;
 use tidings_protocol::proto::services::v1::{HistoryReply, HistoryRequest, SessionRecord};
-use tidings_protocol::proto::world::v1::{Actor, Audiences, Event, Text};
+use tidings_protocol::proto::world::v1::{Actor, Audiences, Event, MuteChange, Text};
 use tidings_protocol::{AccountId, Audience, CharacterId, ErrorCode};
 use tidings_service::Subjects;
 use tidings_storage::{CharacterName, Mute, NewAccount, NewCharacter, Record, Role, Stamp, Username};
@@ -87,6 +87,7 @@ async fn ask(service: &ChatService, audience: &str, channel: &str, limit: u32) -
         limit,
         asker_account: account(9).to_string(),
         asker_character: character(9).to_string(),
+        mutes: Vec::new(),
     };
     keys(service.clone().history(request).await.expect("an answer"))
 }
@@ -197,6 +198,44 @@ async fn the_askers_mutes_hold_in_storage_and_in_the_log() {
     task.await.expect("it ended");
 }
 
+/// A mute was confirmed that storage does not have yet.
+#[tokio::test]
+async fn the_mutes_that_the_zone_knows_hold_too() {
+    let world = World::new().await;
+    let service = service(&world);
+    enter(&world, 1).await;
+    let records = [said(1, "say", "ann"), said(2, "say", "ben"), said(2, "local", "ben locally")];
+    commit(&world, &records.map(|event| (room(), event))).await;
+    let mute = |target: Option<AccountId>, channel: &str| MuteChange {
+        target_account: target.map(|target| target.to_string()).unwrap_or_default(),
+        channel: channel.into(),
+        ..MuteChange::default()
+    };
+    let (stop, task) = reading(&service);
+    for stored in [false, true] {
+        if stored {
+            until(async || place(&world, &room()).await > 0).await;
+        }
+        for (mute, heard) in [
+            (mute(Some(account(2)), ""), vec!["ann"]),
+            (mute(Some(account(2)), "say"), vec!["ann", "ben locally"]),
+            (mute(None, "say"), vec!["ben locally"]),
+        ] {
+            let request = HistoryRequest {
+                audience: room().to_string(),
+                limit: 20,
+                asker_account: account(9).to_string(),
+                asker_character: character(9).to_string(),
+                mutes: vec![mute],
+                ..HistoryRequest::default()
+            };
+            assert_eq!(keys(service.clone().history(request).await.expect("an answer")), heard);
+        }
+    }
+    stop.cancel();
+    task.await.expect("it ended");
+}
+
 #[tokio::test]
 async fn killed_at_any_time_it_keeps_every_line_once() {
     let world = World::new().await;
@@ -292,6 +331,7 @@ async fn nonsense_is_refused() {
         limit: 20,
         asker_account: account(9).to_string(),
         asker_character: character(9).to_string(),
+        mutes: Vec::new(),
     };
     for bad in [
         HistoryRequest { audience: "room.*".into(), ..good.clone() },

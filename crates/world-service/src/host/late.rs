@@ -97,13 +97,14 @@ pub(super) async fn backoff(wait: &mut Duration) {
 pub async fn ask(shared: &Shared, number: u64, query: Query) -> Late {
     let answer = match query {
         Query::Player(name) => player(shared, &name).await,
-        Query::History { audience, channel, limit, account, character } => {
+        Query::History { audience, channel, limit, account, mutes, character } => {
             let request = HistoryRequest {
                 audience: audience.map(|audience| audience.to_string()).unwrap_or_default(),
                 channel,
                 limit,
                 asker_account: account.to_string(),
                 asker_character: character.to_string(),
+                mutes: mutes.into_iter().map(convert::wire_mute).collect(),
             };
             history(shared, &request).await
         }

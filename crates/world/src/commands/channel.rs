@@ -108,6 +108,7 @@ fn history(turn: &mut Turn<'_>, call: &Call<'_>, channel: Channel, rest: &str) -
         channel: channel.name().to_owned(),
         limit: limit.min(HISTORY_LINES_MAX),
         account: me.account,
+        mutes: me.live_mutes(turn.now).cloned().collect(),
         character: me.id,
     };
     call.ask(turn, query)

@@ -18,8 +18,7 @@ pub(crate) const SPEC: Spec = Spec {
 
 fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     let me = turn.person(call.me).ok_or_else(|| t("refuse.session"))?;
-    let live = me.mutes.iter().filter(|mute| mute.until.is_none_or(|until| until > turn.now));
-    let lines: Vec<Text> = live.map(line).collect();
+    let lines: Vec<Text> = me.live_mutes(turn.now).map(line).collect();
     Ok(Done::Read(if lines.is_empty() { t("mute.none") } else { t("mute.list").with("lines", lines) }))
 }
 

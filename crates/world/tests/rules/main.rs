@@ -23,7 +23,7 @@ use tidings_world::input::{
     Arrival, Ask, Command, Fact, Handover, Input, KnownPlayer, Letter, Made, Origin, Party, Role, Silence,
     Timer, Traveller,
 };
-use tidings_world::output::{Act, MuteChange, Persist, RemoteAct};
+use tidings_world::output::{Act, MuteChange, Persist, Query, RemoteAct};
 use tidings_world::{Config, Limits, Output, Zone, limits, step};
 
 /// No limits.

@@ -29,8 +29,19 @@ fn mutes_go_to_the_edge_and_to_storage() {
         (account(1), "Ben", Some(table.now + 300_000))
     );
     assert_eq!(table.persisted().next(), Some(&Persist::Mute(change)));
+    // The history does not wait for storage to have them.
+    let asked = |table: &mut Table| -> Vec<String> {
+        table.types("Ann", "channel history say");
+        let mutes = table.last.iter().find_map(|output| match output {
+            Output::Ask(_, Query::History { mutes, .. }) => Some(mutes.clone()),
+            _ => None,
+        });
+        mutes.expect("a question").into_iter().map(|mute| mute.name).collect()
+    };
+    assert_eq!(asked(&mut table), ["Old", "Ben"]);
     table.wait(301);
     assert_eq!(table.types("Ann", "mutes"), ["Ann> You have muted:\nOld"], "it ended on time");
+    assert_eq!(asked(&mut table), ["Old"]);
 }
 
 #[test]
