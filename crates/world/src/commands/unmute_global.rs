@@ -1,6 +1,6 @@
 //! `unmute_global <who>`: ends a silence.
 
-use super::{Call, Done, Found, Ran, Spec, mute_global, teleport, usage};
+use super::{Call, Done, Found, Ran, Spec, kick, mute_global, teleport, usage};
 use crate::input::Role;
 use crate::post;
 use crate::text::t1;
@@ -23,6 +23,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
         Found::Player(target) => target,
         Found::Asked => return Ok(Done::Later),
     };
+    kick::above(turn, call, target.role, target.account)?;
     post::has_room(turn)?;
     turn.audit(call.me, "unmute_global", &target.name, "");
     mute_global::silence(turn, &target, None, "");

@@ -109,6 +109,20 @@ fn staff_actions_are_audited_and_done() {
 }
 
 #[test]
+fn staff_ends_no_silence_of_its_own_or_of_those_above() {
+    let mut table = Table::with(quiet());
+    for (name, role) in [("Root", Role::Admin), ("Mod", Role::Moderator), ("Other", Role::Moderator)] {
+        table.enter(name, role);
+    }
+    table.types("Root", "mute_global mod");
+    table.types("Root", "mute_global other");
+    assert_eq!(table.types("Mod", "unmute_global mod"), ["Mod! You cannot do that to yourself."]);
+    assert_eq!(table.types("Mod", "unmute_global other"), ["Mod! You may not do that."]);
+    assert_eq!(table.persisted().count(), 0);
+    assert_eq!(table.types("Root", "unmute_global mod"), ["Root> You have unmuted Mod for everyone."]);
+}
+
+#[test]
 fn a_shutdown_reminds_and_comes() {
     let mut table = Table::new();
     table.enter("Root", Role::Admin);
