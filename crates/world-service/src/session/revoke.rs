@@ -95,19 +95,19 @@ impl SessionService {
             let what = "Which session? One of session, account, family, all.";
             return Err(CallError::new(ErrorCode::InvalidArgument, what));
         };
+        // The sign-ins are over: what is opened from here on is of a later one.
+        let made_ms = self.now();
         // Whoever keeps something of the account or the sign-in, and every socket, whatever this process knows of them.
         if request.session.is_empty() {
             let (account, family) = (request.account.clone(), request.family.clone());
             let (all, reason) = (request.all, reason.clone());
-            // The sign-ins are over: what is opened from here on is of a later one.
-            let made_ms = self.now();
             let control =
                 SessionControl { account, family, all, code, reason, made_ms, ..SessionControl::default() };
             self.control(control).await;
         }
         let mut revoked = 0;
         for key in keys {
-            if let Some(record) = self.revoke_one(&key, &request).await? {
+            if let Some(record) = self.revoke_one(&key, &request, made_ms).await? {
                 revoked += 1;
                 self.act_on(&record, code, &reason).await;
             }
@@ -121,10 +121,11 @@ impl SessionService {
         &self,
         character: &str,
         request: &RevokeRequest,
+        made_ms: i64,
     ) -> Result<Option<SessionRecord>, CallError> {
         let retention = self.config().retention;
         let revoked = self.inner.records.change(character, |before| {
-            let meant = before.filter(|record| !record.revoked && is_meant(record, request));
+            let meant = before.filter(|record| !record.revoked && is_meant(record, request, made_ms));
             Ok(match meant {
                 None => (Change::Keep, None),
                 Some(before) => {
@@ -165,7 +166,7 @@ impl SessionService {
     /// Ends a session that must not have been opened.
     pub(super) async fn end_record(&self, character: &str, session: &str) -> Result<(), CallError> {
         let request = RevokeRequest { session: session.to_owned(), ..RevokeRequest::default() };
-        self.revoke_one(character, &request).await.map(drop)
+        self.revoke_one(character, &request, self.now()).await.map(drop)
     }
 
     /// Those that storage knows, and those with a session whose character was deleted.
@@ -211,10 +212,11 @@ fn is_of(record: &SessionRecord, request: &SessionRequest) -> bool {
     session && generation && record.closed_ms == 0
 }
 
-fn is_meant(record: &SessionRecord, request: &RevokeRequest) -> bool {
+/// Of an account, or of all, only what was opened until then: what is opened later is of a later sign-in.
+fn is_meant(record: &SessionRecord, request: &RevokeRequest, made_ms: i64) -> bool {
     let family = record.identity.as_ref().map(|identity| identity.family.as_str());
-    request.all
-        || (!request.account.is_empty() && record.account == request.account)
+    let of_account = !request.account.is_empty() && record.account == request.account;
+    ((request.all || of_account) && record.opened_ms <= made_ms)
         || (!request.family.is_empty() && family == Some(request.family.as_str()))
         || (!request.session.is_empty() && record.session == request.session)
 }

@@ -7,7 +7,8 @@ use prost::Message as _;
 use tidings_bus::{EmbeddedConfig, Subscription};
 use tidings_protocol::proto::services::v1::{
     Empty, GuestRequest, Identity, OpenSession, OpenSessionRequest, Present, RenewReply, RenewRequest,
-    ResumeSessionRequest, RevokeReply, RevokeRequest, SessionControl, SessionRequest, Tokens, VerifyRequest,
+    ResumeSessionRequest, RevokeReply, RevokeRequest, SessionControl, SessionRecord, SessionRequest, Tokens,
+    VerifyRequest,
 };
 use tidings_protocol::proto::world::v1::{
     Done, Refusal, ZoneReply, ZoneRequest, link, zone_reply, zone_request,
@@ -271,6 +272,28 @@ async fn what_is_revoked_ends_at_once_and_stays_so() {
     assert_eq!(refused(resume(&at, &third.resume_secret, "e1").await), ErrorCode::Unauthenticated);
     let none: Result<RevokeReply, _> = at.call("session", "revoke", &RevokeRequest::default()).await;
     assert_eq!(refused(none), ErrorCode::InvalidArgument);
+}
+
+/// While those that are meant are being ended, somebody signs in anew.
+#[tokio::test]
+async fn a_session_that_was_opened_after_a_revocation_stays() {
+    let at = Running::new().await;
+    let later = open(&at, &guest(&at).await, "e1").await;
+    let sessions = at.world.bus.kv(super::BUCKET).expect("a bucket");
+    let entry = sessions.get(&character(&later)).await.expect("an answer").expect("a record");
+    let record = SessionRecord::decode(entry.value).expect("its form");
+    let account = record.account.clone();
+    let record = SessionRecord { opened_ms: at.world.now() + 1, ..record }.encode_to_vec();
+    sessions.put(&character(&later), record.into(), None).await.expect("written");
+    for request in [
+        RevokeRequest { account, ..RevokeRequest::default() },
+        RevokeRequest { all: true, ..RevokeRequest::default() },
+    ] {
+        assert_eq!(revoke(&at, request).await, 0);
+    }
+    assert!(renew(&at, "e1", &[&later]).await.is_empty(), "its socket stays");
+    let one = RevokeRequest { session: later.session, ..RevokeRequest::default() };
+    assert_eq!(revoke(&at, one).await, 1);
 }
 
 #[tokio::test]
