@@ -207,20 +207,28 @@ impl SessionService {
         })
     }
 
-    /// Where a character is, or enters: presence knows best, then storage; a zone that is gone is the start.
-    pub(super) async fn whereabouts(&self, character: &Character) -> Result<Whereabouts, CallError> {
-        if let Some(entry) = self.inner.presence.get(&character.id.to_string()).await?
-            && let Ok(present) = Present::decode(entry.value)
-            && !present.zone.is_empty()
-        {
-            return Ok(Whereabouts { zone: present.zone, room: present.room });
-        }
+    /// Where a character is that is in the world.
+    pub(super) async fn present(&self, character: &str) -> Result<Option<Whereabouts>, CallError> {
+        let entry = self.inner.presence.get(character).await?;
+        let present = entry.and_then(|entry| Present::decode(entry.value).ok());
+        let present = present.filter(|present| !present.zone.is_empty());
+        Ok(present.map(|present| Whereabouts { zone: present.zone, room: present.room }))
+    }
+
+    /// Where a character is, or enters: presence knows best, then storage.
+    async fn whereabouts(&self, character: &Character) -> Result<Whereabouts, CallError> {
+        let present = self.present(&character.id.to_string()).await?;
+        Ok(present.unwrap_or_else(|| self.kept(character)))
+    }
+
+    /// Where storage has a character; a zone that is gone is the start.
+    pub(super) fn kept(&self, character: &Character) -> Whereabouts {
         let config = self.config();
         let there = |room: &RoomId| config.zones.is_empty() || config.zones.contains(&room.zone());
-        Ok(match character.room.as_ref().filter(|room| there(room)) {
+        match character.room.as_ref().filter(|room| there(room)) {
             Some(room) => Whereabouts { zone: room.zone().to_string(), room: room.to_string() },
             None => Whereabouts { zone: config.start_zone.to_string(), room: String::new() },
-        })
+        }
     }
 }
 

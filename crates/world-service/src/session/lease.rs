@@ -225,16 +225,16 @@ impl SessionService {
         self.inner.caller.zone(&zone, &request, ZONE_DEADLINE).await.map(drop)
     }
 
-    /// Where the character is now; a record only knows where it entered.
+    /// Where the character is now, whether it is stored or not; a record only knows where it entered.
     async fn zone_of(&self, record: &SessionRecord) -> Result<ZoneId, CallError> {
+        if let Some(present) = self.present(&record.character).await? {
+            return crate::failure::id(&present.zone, "a zone");
+        }
         let stored_one = match Self::character_id(record) {
             Some(id) => self.inner.store.character(id).await.map_err(stored)?,
             None => None,
         };
-        let zone = match stored_one {
-            Some(character) => self.whereabouts(&character).await?.zone,
-            None => record.zone.clone(),
-        };
+        let zone = stored_one.map_or_else(|| record.zone.clone(), |character| self.kept(&character).zone);
         crate::failure::id(&zone, "a zone")
     }
 }

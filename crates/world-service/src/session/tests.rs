@@ -387,6 +387,30 @@ async fn a_zone_that_does_not_answer_is_told_again() {
     assert_eq!(zone.lost(), [(dead.session, 120_000)]);
 }
 
+/// It entered elsewhere and walked here; storage does not have it any more.
+#[tokio::test]
+async fn the_zone_is_told_that_the_character_is_in() {
+    let at = Running::new().await;
+    let zone = Zone::serve(&at.world, zone_reply::Answer::Done(Done {})).await;
+    let identity = guest(&at).await;
+    let bucket = at.world.bus.kv(crate::presence::BUCKET).expect("a bucket");
+    let entered = open(&at, &identity, "e1").await;
+    for zone in ["moor", "harbour"] {
+        let present = Present { zone: zone.into(), ..Present::default() }.encode_to_vec();
+        bucket.put(&character(&entered), present.into(), None).await.expect("written");
+        if zone == "moor" {
+            let there = open(&at, &identity, "e1").await.character.expect("a character");
+            assert_eq!(there.zone, "moor");
+        }
+    }
+    let account = identity.account.parse().expect("an account");
+    let id = character(&entered).parse().expect("an id");
+    assert!(at.world.store.delete_character(account, id).await.expect("deleted"));
+    at.world.pass(10_000);
+    at.session.sweep().await.expect("swept");
+    assert_eq!(zone.lost().len(), 1);
+}
+
 #[tokio::test]
 async fn one_that_its_zone_does_not_know_is_closed() {
     let at = Running::new().await;
