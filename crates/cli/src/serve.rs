@@ -20,7 +20,7 @@ const FOLDER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Serves until the process is told to stop.
 pub fn run(config: Config) -> anyhow::Result<()> {
-    start_log(&config)?;
+    start_log(&config);
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -60,8 +60,8 @@ fn hold(config: &Config) -> anyhow::Result<DataFolder> {
 }
 
 /// Log lines go to standard error: standard output is for the address.
-fn start_log(config: &Config) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(config.log_level()).context("log.level")?;
+fn start_log(config: &Config) {
+    let filter = tracing_subscriber::EnvFilter::new(config.log_level());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let log = log.with_ansi(std::io::stderr().is_terminal());
     if config.log_json() {
@@ -69,7 +69,6 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
     } else {
         log.init();
     }
-    Ok(())
 }
 
 /// The ways to be told to stop.

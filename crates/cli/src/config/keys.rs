@@ -63,7 +63,7 @@ keys! {
     "guests" Kind::Flag, true, "Whether people may enter as guests, without an account";
     "registration" Kind::Flag, true, "Whether people may make accounts";
     "log.format" Kind::Choice(&["readable", "json"]), "readable", "How log lines look";
-    "log.level" Kind::Text, "info", "What is logged: error, warn, info, debug, trace, or a filter as in tidings_edge=debug";
+    "log.level" Kind::Filter, "info", "What is logged: error, warn, info, debug, trace, or a filter as in tidings_edge=debug";
     "http.origins" Kind::List, NO_LIST, "Origins whose pages may use this server beside its own, as in https://play.example";
     "http.secure_cookies" Kind::Flag, false, "Whether cookies are sent by HTTPS alone; true in production";
     "http.web_dir" Kind::Text, NOTHING, "A folder to serve the page from instead of the one in the binary";

@@ -107,7 +107,7 @@ fn what_this_version_does_not_have_is_refused() {
     let found = mistakes(&set(&["nats=nats://x", "database=postgres://x", "roles=edge"]));
     assert_eq!(found.len(), 3, "{found:?}");
     assert!(found.iter().all(|mistake| mistake.contains("this version")));
-    assert_eq!(mistakes(&set(&["session.stale_seconds=25"])).len(), 1);
+    assert_eq!(mistakes(&set(&["session.stale_seconds=25", "log.level=tidings_edge=loud"])).len(), 2);
 }
 
 #[test]

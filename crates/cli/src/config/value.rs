@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use tidings_edge::limits::Network;
 use toml::de::DeValue;
+use tracing_subscriber::EnvFilter;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,6 +74,8 @@ impl fmt::Display for Value {
 pub enum Kind {
     /// Any text.
     Text,
+    /// A filter of log lines.
+    Filter,
     /// One of these.
     Choice(&'static [&'static str]),
     /// An address and a port.
@@ -91,7 +94,7 @@ impl Kind {
     /// The value that a text stands for, as it comes from the environment, a flag or `--set`.
     pub fn parse(self, text: &str) -> Result<Value, String> {
         let value = match self {
-            Self::Text | Self::Choice(_) | Self::Address => Value::Text(text.to_owned()),
+            Self::Text | Self::Filter | Self::Choice(_) | Self::Address => Value::Text(text.to_owned()),
             Self::Number(..) => Value::Number(text.trim().parse().map_err(|_| self.wanted(text))?),
             Self::Flag => Value::Flag(text.trim().parse().map_err(|_| self.wanted(text))?),
             Self::List | Self::Networks => {
@@ -106,7 +109,7 @@ impl Kind {
     /// The value as it stands in a file.
     pub fn read(self, value: &DeValue<'_>) -> Result<Value, String> {
         let found = match (self, value) {
-            (Self::Text | Self::Choice(_) | Self::Address, DeValue::String(text)) => {
+            (Self::Text | Self::Filter | Self::Choice(_) | Self::Address, DeValue::String(text)) => {
                 Value::Text(text.to_string())
             }
             (Self::Flag, DeValue::Boolean(flag)) => Value::Flag(*flag),
@@ -129,6 +132,7 @@ impl Kind {
         let got: String = got.chars().take(60).collect();
         match self {
             Self::Text => format!("takes a text, not '{got}'"),
+            Self::Filter => format!("takes a level, or a filter as in tidings_edge=debug, not '{got}'"),
             Self::Choice(known) => format!("takes one of {}, not '{got}'", known.join(", ")),
             Self::Address => format!("takes an address and a port, as in 127.0.0.1:4000, not '{got}'"),
             Self::Number(low, high) => format!("takes a whole number from {low} to {high}, not '{got}'"),
@@ -141,6 +145,7 @@ impl Kind {
     /// Whether the value fits.
     pub fn check(self, value: Value) -> Result<Value, String> {
         match (self, &value) {
+            (Self::Filter, Value::Text(text)) if !is_filter(text) => Err(self.wanted(text)),
             (Self::Choice(known), Value::Text(text)) if !known.contains(&text.as_str()) => {
                 Err(self.wanted(text))
             }
@@ -161,6 +166,11 @@ impl Kind {
     }
 }
 
+/// Targets are names of modules; the parser does not take other texts than ASCII, and panics at some.
+fn is_filter(text: &str) -> bool {
+    text.is_ascii() && EnvFilter::try_new(text).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +189,12 @@ mod tests {
                 Kind::Address,
                 "localhost",
                 Err("takes an address and a port, as in 127.0.0.1:4000, not 'localhost'".into()),
+            ),
+            (Kind::Filter, "info,tidings_edge=debug", Ok(Value::from("info,tidings_edge=debug"))),
+            (
+                Kind::Filter,
+                "tidings_edge=loud",
+                Err("takes a level, or a filter as in tidings_edge=debug, not 'tidings_edge=loud'".into()),
             ),
             (Kind::List, "a, b", list(&["a", "b"])),
             (Kind::List, "[\"a\", \"b\"]", list(&["a", "b"])),
