@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use prost::Message as _;
-use tidings_bus::{Append, Committed, Fence, Message, Subject};
+use tidings_bus::{Append, COMMIT_MESSAGES_MAX, Committed, Fence, Message, Subject};
 use tidings_protocol::proto::world::v1::{self as wire, zone_reply};
 use tidings_protocol::{CharacterId, Text};
 use tidings_world::Output;
@@ -63,6 +63,11 @@ impl Batch {
         self.inputs >= INPUTS_MAX
             || self.events.len() >= RECORDS_SOFT_MAX
             || self.record.effect_bytes() >= EFFECTS_SOFT_MAX
+    }
+
+    /// Whether one more event fits the commit, beside the zone's record.
+    pub fn has_room(&self) -> bool {
+        self.events.len() + 1 < COMMIT_MESSAGES_MAX
     }
 
     /// Whether there is something to commit.

@@ -7,7 +7,7 @@ use tidings_protocol::proto::world::v1::{self as wire, zone_reply};
 use tidings_protocol::{CharacterId, ErrorCode};
 use tidings_service::CallError;
 use tidings_service::subjects::LOG_PAYLOAD_MAX;
-use tidings_world::input::{Command, Handover, Origin};
+use tidings_world::input::{Command, Handover, Origin, Timer};
 use tidings_world::output::{Act, Event, Persist};
 use tidings_world::{Input, Output, step};
 use tokio::time::Instant;
@@ -63,9 +63,13 @@ impl OwnedZone {
         match work {
             Work::Wake => {
                 let outputs = self.rules.wake(self.now, &mut self.rng);
-                self.woken(outputs.into(), batch);
+                self.in_parts(outputs.into(), batch);
             }
-            Work::Woken(outputs) => self.woken(outputs, batch),
+            Work::Rest(outputs) => self.in_parts(outputs, batch),
+            Work::Timer(Timer::Beat) => {
+                let outputs = step(&mut self.rules, Input::Timer(Timer::Beat), self.now, &mut self.rng);
+                self.in_parts(outputs.into(), batch);
+            }
             Work::Fact(fact) => drop(self.step(Input::Fact(fact), batch)),
             Work::Timer(timer) => drop(self.step(Input::Timer(timer), batch)),
             Work::Late(Late::Answer(number, answer)) => {
@@ -101,13 +105,15 @@ impl OwnedZone {
         }
     }
 
-    /// Waking is no decision of one moment: where it is more than fits a commit it is cut, before an effect, so
-    /// that each change stays with the events that tell of it.
-    fn woken(&mut self, mut outputs: VecDeque<Output>, batch: &mut Batch) {
+    /// Waking and a beat are no decisions of one moment: where they are more than fits a commit they are cut, before an
+    /// effect, so that each change stays with the events that tell of it; what one change tells in more rooms than a
+    /// commit has messages goes on in the next.
+    fn in_parts(&mut self, mut outputs: VecDeque<Output>, batch: &mut Batch) {
         while let Some(output) = outputs.pop_front() {
-            if batch.is_full() && matches!(output, Output::Effect(_)) {
+            let cut = batch.is_full() && matches!(output, Output::Effect(_));
+            if cut || !batch.has_room() {
                 outputs.push_front(output);
-                self.work.push_front(Work::Woken(outputs));
+                self.work.push_front(Work::Rest(outputs));
                 return;
             }
             self.absorb(vec![output], batch);

@@ -13,8 +13,9 @@ use super::requests::Kind;
 pub enum Work {
     /// The zone was loaded: its timers and its people are told.
     Wake,
-    /// What waking put out beyond one commit: a world whose rooms were removed moves everyone in them.
-    Woken(VecDeque<Output>),
+    /// What waking or a beat put out beyond one commit: a world whose rooms were removed moves everyone in them, and
+    /// weather is told in each room.
+    Rest(VecDeque<Output>),
     /// A fact from another zone, or from the host.
     Fact(Fact),
     /// A timer is due.
@@ -34,7 +35,7 @@ impl Work {
             Self::Ask(message, ..) | Self::Tell(message, _) => Some(message),
             Self::Late(Late::Enter(entering)) => Some(entering.message),
             Self::Late(Late::Arrive(message, _)) => Some(message),
-            Self::Wake | Self::Woken(_) | Self::Fact(_) | Self::Timer(_) | Self::Late(_) => None,
+            Self::Wake | Self::Rest(_) | Self::Fact(_) | Self::Timer(_) | Self::Late(_) => None,
         }
     }
 }
