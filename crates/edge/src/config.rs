@@ -16,6 +16,10 @@ pub const COMMAND_BYTES: usize = 9 * 1024;
 /// What waits for one slow reader, in bytes, before it is disconnected with resume.
 pub const OUTBOX_BYTES: usize = 1024 * 1024;
 
+/// Connections of a shard, together with ends that others have not been told of: a full one that is lost at once may
+/// come back whole before anybody was told.
+pub const CONNECTIONS_MAX: usize = 32_768;
+
 /// How an edge is set up.
 #[derive(Debug, Clone)]
 pub struct EdgeConfig {
@@ -23,6 +27,9 @@ pub struct EdgeConfig {
     pub edge: String,
     /// Threads that serve connections; 0: one a core.
     pub shards: usize,
+    /// Connections of a shard, together with ends that others have not been told of; who comes then is told to come
+    /// again. At most [`CONNECTIONS_MAX`].
+    pub connections: usize,
     /// The language of the server's voice.
     pub locale: String,
     /// Bounds on what a client sends and on what waits for it.
@@ -38,6 +45,7 @@ impl Default for EdgeConfig {
         Self {
             edge: "edge-1".to_owned(),
             shards: 0,
+            connections: CONNECTIONS_MAX,
             locale: "en".to_owned(),
             limits: FrameLimits::default(),
             session: SessionTimes::default(),

@@ -54,6 +54,7 @@ pub async fn tell_ends(shard: Rc<Shard>) {
 /// Tells of one; where nobody answers it has another turn. One that panics takes no other with it.
 async fn tell(shard: &Shard, mut untold: Untold) {
     let attempt = AssertUnwindSafe(attempt(shard, &mut untold.ended)).catch_unwind().await;
+    shard.inner.borrow_mut().ends.told();
     let Err(error) = attempt.unwrap_or_else(|_| Err(CallError::internal("Telling it panicked."))) else {
         return;
     };

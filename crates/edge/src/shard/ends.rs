@@ -8,11 +8,12 @@ use tokio::time::Instant;
 
 use super::end::{End, Ended};
 use super::{Inner, Todo};
+use crate::config::CONNECTIONS_MAX;
 use crate::session::Pauses;
 
-/// Ends that wait, a shard: everybody of a full one at once, and those who come and go meanwhile. The one whose turn is
-/// the next gives way.
-pub const ENDS_MAX: usize = 16_384;
+/// Ends that wait, a shard: of everybody it lets in, and of joins whose connection is gone. None is ever let go for it:
+/// who comes while so many wait is sent away.
+const ENDS_MAX: usize = CONNECTIONS_MAX + 1_024;
 
 /// An end that others have to be told of.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Untold {
 pub struct Ends {
     turns: BTreeMap<(Instant, SessionId), Untold>,
     of: HashMap<SessionId, Instant>,
+    /// Taken, and being told.
+    taken: usize,
 }
 
 impl Ends {
@@ -48,9 +51,16 @@ impl Ends {
         if self.turns.len() > ENDS_MAX { self.pop() } else { None }
     }
 
-    /// The next whose turn has come.
+    /// The next whose turn has come; it counts until it is `told`.
     pub fn take(&mut self, now: Instant) -> Option<Untold> {
-        self.next_turn().filter(|turn| *turn <= now).and_then(|_| self.pop())
+        let untold = self.next_turn().filter(|turn| *turn <= now).and_then(|_| self.pop());
+        self.taken += usize::from(untold.is_some());
+        untold
+    }
+
+    /// One that was taken was told, or waits again.
+    pub fn told(&mut self) {
+        self.taken -= 1;
     }
 
     /// When the next has its turn.
@@ -58,9 +68,9 @@ impl Ends {
         self.turns.first_key_value().map(|((turn, _), _)| *turn)
     }
 
-    /// How many wait.
+    /// How many wait, or are being told.
     pub fn len(&self) -> usize {
-        self.turns.len()
+        self.turns.len() + self.taken
     }
 
     fn pop(&mut self) -> Option<Untold> {
@@ -71,6 +81,11 @@ impl Ends {
 }
 
 impl Inner {
+    /// Whether nobody more is let in: each connection may become an end that others have to be told of.
+    pub(crate) fn is_full(&self) -> bool {
+        self.conns.len() + self.ends.len() > self.shared.config.connections
+    }
+
     /// A session ended here: others are told.
     pub(crate) fn ended(&mut self, ended: Ended) {
         if ended.end == End::TakenOver {
@@ -138,7 +153,9 @@ mod tests {
         assert_eq!(ends.next_turn(), Some(now + second));
         let later = now + 3 * second;
         assert_eq!((taken(&mut ends, later), taken(&mut ends, later)), (Some((1, 1)), Some((3, 2))));
-        assert_eq!((ends.len(), ends.of.len()), (0, 0));
+        assert_eq!((ends.len(), ends.of.len()), (3, 0));
+        (0..3).for_each(|_| ends.told());
+        assert_eq!(ends.len(), 0);
     }
 
     #[test]

@@ -116,13 +116,16 @@ impl Inner {
     }
 
     fn hello(&mut self, at: At, hello: Hello) {
-        let draining = self.draining;
+        let (draining, full) = (self.draining, self.is_full());
         let Some(conn) = self.conn(at) else { return };
         if !matches!(conn.phase, Phase::Hello(_)) {
             return self.refuse(at, None, ErrorCode::BadFrame, "A connection says hello once.");
         }
         if draining {
             return self.end(at, End::Drained, Some(Bye::of(CloseCode::Draining)));
+        }
+        if full {
+            return self.end(at, End::Lost("full"), Some(Bye::of(CloseCode::Unavailable)));
         }
         conn.phase = Phase::Joining(None);
         self.todo.push(Todo::Join(at, Box::new(hello)));
