@@ -1,8 +1,11 @@
 //! What operators and their tools ask: alive, ready, metrics.
 
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use hyper::StatusCode;
+use hyper::header::{self, HeaderMap};
+use hyper::http::uri::Authority;
 use serde_json::{Map, Value, json};
 use tidings_protocol::ErrorCode;
 
@@ -32,15 +35,26 @@ pub async fn ready(call: &mut Call) -> Result<Answer, Problem> {
 }
 
 /// `GET /metrics`, for loopback and the configured networks alone: figures tell strangers what is going on inside.
-/// A request that came through a proxy is its sender's, so a proxy on this machine opens nothing, declared or not.
+/// A request that came through a proxy is its sender's, so a proxy on this machine opens nothing, declared or not; and one
+/// that was sent to another name than this machine's own is a page's that gave its own name this address.
 pub async fn metrics(call: &mut Call) -> Result<Answer, Problem> {
     let (allowed, client) = (&call.http.config.metrics_allowed, call.client);
     let is_allowed = !client.hidden && allowed.iter().any(|network| network.contains(client.address));
-    if !client.is_here() && !is_allowed {
+    let is_here = client.is_here() && names_this_machine(call.headers());
+    if !is_here && !is_allowed {
         return Err(Problem::forbidden("Metrics are for this machine and the configured networks alone."));
     }
     let Some(handle) = &call.http.metrics else {
         return Err(Problem::new(ErrorCode::Unimplemented, "This server records no metrics."));
     };
     Ok(response::bytes(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", handle.render()))
+}
+
+/// Whether `Host` is an address or `localhost`: no page of anybody else's has such a name.
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    host.and_then(|host| host.parse::<Authority>().ok()).is_some_and(|authority| {
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    })
 }

@@ -235,6 +235,12 @@ impl Request {
         Self::new("POST", path)
     }
 
+    /// Sent to another host.
+    pub fn to(mut self, host: &str) -> Self {
+        self.head = self.head.replace("Host: world.test", &format!("Host: {host}"));
+        self
+    }
+
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.head.push_str(&format!("{name}: {value}\r\n"));
         self

@@ -35,7 +35,7 @@ fn metrics_are_for_this_machine_and_the_configured_networks() {
     setup.config.trusted_proxies = vec!["127.0.0.1".parse().expect("a network")];
     setup.config.metrics_allowed = vec!["198.51.100.0/24".parse().expect("a network")];
     with(setup, async |server: &TestServer| {
-        let local = server.ask(Request::get("/metrics")).await;
+        let local = server.ask(Request::get("/metrics").to("localhost")).await;
         assert_eq!(
             (local.status, local.header("content-type")),
             (200, Some("text/plain; version=0.0.4; charset=utf-8"))
@@ -47,11 +47,27 @@ fn metrics_are_for_this_machine_and_the_configured_networks() {
 }
 
 #[test]
+fn metrics_are_not_for_pages_that_gave_their_name_this_address() {
+    with_server(async |server: &TestServer| {
+        for (host, status) in [
+            ("localhost:4000", 200),
+            ("127.0.0.1:4000", 200),
+            ("[::1]:4000", 200),
+            ("rebound.example:4000", 403),
+            ("127.0.0.1.example", 403),
+        ] {
+            let reply = server.ask(Request::get("/metrics").to(host)).await;
+            assert_eq!(reply.status, status, "{host}");
+        }
+    });
+}
+
+#[test]
 fn an_undeclared_proxy_on_this_machine_opens_nothing() {
     let mut setup = Setup::default();
     setup.config.metrics_allowed = vec!["127.0.0.0/8".parse().expect("a network")];
     with(setup, async |server: &TestServer| {
-        assert_eq!(server.ask(Request::get("/metrics")).await.status, 200);
+        assert_eq!(server.ask(Request::get("/metrics").to("localhost")).await.status, 200);
         for (name, value) in [
             ("X-Forwarded-For", "203.0.113.1"),
             ("X-Forwarded-For", "127.0.0.1"),
@@ -59,7 +75,7 @@ fn an_undeclared_proxy_on_this_machine_opens_nothing() {
             ("Via", "1.1 proxy"),
             ("X-Real-IP", "203.0.113.1"),
         ] {
-            let reply = server.ask(Request::get("/metrics").header(name, value)).await;
+            let reply = server.ask(Request::get("/metrics").to("localhost").header(name, value)).await;
             assert_eq!(reply.status, 403, "{name}: {value}");
         }
     });
