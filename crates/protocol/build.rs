@@ -53,7 +53,8 @@ fn forms(files: &FileDescriptorSet) -> String {
 
 fn form(within: &str, message: &DescriptorProto, tables: &mut String, names: &mut String) {
     let name = format!("{within}.{}", message.name());
-    let mut fields: Vec<_> = message.field.iter().map(|field| (field.number(), kind(field))).collect();
+    let mut fields: Vec<_> =
+        message.field.iter().map(|field| (field.number(), kind(message, field))).collect();
     fields.sort_unstable();
     let fields: String = fields.iter().map(|(number, kind)| format!("({number}, {kind}), ")).collect();
     let table = table(&name);
@@ -67,10 +68,11 @@ fn table(name: &str) -> String {
     name[1..].replace('.', "_").to_uppercase()
 }
 
-fn kind(field: &FieldDescriptorProto) -> String {
+fn kind(of: &DescriptorProto, field: &FieldDescriptorProto) -> String {
     let wire = match field.r#type() {
         Type::String => return "Kind::Text".into(),
         Type::Bytes => return "Kind::Bytes".into(),
+        Type::Message if is_entry(of, field) => return format!("Kind::Entry(&{})", table(field.type_name())),
         Type::Message => return format!("Kind::Message(&{})", table(field.type_name())),
         Type::Group => unreachable!("proto3 has no groups"),
         Type::Double | Type::Fixed64 | Type::Sfixed64 => "Fixed64",
@@ -79,4 +81,12 @@ fn kind(field: &FieldDescriptorProto) -> String {
     };
     let many = field.label() == Label::Repeated;
     if many { format!("Kind::Many(Wire::{wire})") } else { format!("Kind::{wire}") }
+}
+
+/// Whether a field is a map: repeated messages of a type made for it.
+fn is_entry(of: &DescriptorProto, field: &FieldDescriptorProto) -> bool {
+    let name = field.type_name().rsplit('.').next();
+    let made_for_maps =
+        |nested: &&DescriptorProto| nested.options.as_ref().is_some_and(|options| options.map_entry());
+    of.nested_type.iter().filter(made_for_maps).any(|nested| Some(nested.name()) == name)
 }

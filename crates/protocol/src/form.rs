@@ -27,6 +27,8 @@ enum Kind {
     Bytes,
     Text,
     Message(&'static Form),
+    /// An entry of a map.
+    Entry(&'static Form),
 }
 
 /// How a field is written.
@@ -49,6 +51,8 @@ pub enum FormError {
     Number,
     /// A field is written in another way than its kind is.
     Wire,
+    /// An entry of a map is. Decoding does not look at how it says that it is written: this alone is more strict.
+    Entry,
     /// A text that is no UTF-8.
     Utf8,
     /// Messages too deep in each other.
@@ -60,7 +64,7 @@ impl fmt::Display for FormError {
         f.write_str(match self {
             Self::Truncated => "it ends in the middle",
             Self::Number => "a number is too long",
-            Self::Wire => "a field has another kind",
+            Self::Wire | Self::Entry => "a field has another kind",
             Self::Utf8 => "a text is not UTF-8",
             Self::Depth => "it is too deep",
         })
@@ -70,7 +74,7 @@ impl fmt::Display for FormError {
 impl std::error::Error for FormError {}
 
 impl Form {
-    /// Whether these bytes decode as the message. Fields that are not known are never wrong.
+    /// Whether these bytes decode as the message (and the entries of maps say how they are written). Fields that are not known are never wrong.
     pub fn check(&'static self, bytes: &[u8]) -> Result<(), FormError> {
         let mut left = bytes;
         self.walk(&mut left, DEPTH_MAX)
@@ -98,7 +102,7 @@ impl Kind {
             (Self::Text, Wire::Delimited) => {
                 std::str::from_utf8(delimited(left)?).map(drop).map_err(|_| FormError::Utf8)
             }
-            (Self::Message(form), Wire::Delimited) => {
+            (Self::Message(form) | Self::Entry(form), Wire::Delimited) => {
                 let depth = depth.checked_sub(1).ok_or(FormError::Depth)?;
                 form.walk(&mut delimited(left)?, depth)
             }
@@ -110,6 +114,7 @@ impl Kind {
                 Ok(())
             }
             (Self::Many(each), _) if each == wire => number(wire, left),
+            (Self::Entry(_), _) => Err(FormError::Entry),
             _ => Err(FormError::Wire),
         }
     }

@@ -4,14 +4,85 @@ use proptest::prelude::*;
 use prost::Message as _;
 use tidings_protocol::form::{FormError, form};
 use tidings_protocol::proto::world::v1 as wire;
+use tidings_protocol::proto::world::v1::zone_request::Ask;
 
-/// What is found good decodes, and what is found bad does not: but that prost reads a map whatever its key says of how
-/// it is written.
-fn agree(bytes: &[u8]) {
-    let event = form("tidings.world.v1.Event").expect("a table");
-    let (checked, decoded) = (event.check(bytes), wire::Event::decode(bytes));
-    let fine = checked == Err(FormError::Wire) || checked.is_ok() == decoded.is_ok();
-    assert!(fine, "{checked:?} and {decoded:?} of {bytes:?}");
+/// What is found good decodes, and what is found bad does not: but for maps, whose entries prost reads whatever they say
+/// of how they are written.
+fn agree<M: prost::Message + Default>(name: &str, bytes: &[u8]) {
+    let (checked, decoded) = (form(name).expect("a table").check(bytes), M::decode(bytes).map(drop));
+    let fine = checked == Err(FormError::Entry) || checked.is_ok() == decoded.is_ok();
+    assert!(fine, "{checked:?} and {decoded:?} of {bytes:?} as {name}");
+}
+
+/// A message that crosses the bus, with something in each field.
+struct Sample {
+    name: &'static str,
+    agree: fn(&str, &[u8]),
+    bytes: Vec<u8>,
+}
+
+impl Sample {
+    fn new<M: prost::Message + Default>(name: &'static str, message: &M) -> Self {
+        Self { name, agree: agree::<M>, bytes: message.encode_to_vec() }
+    }
+
+    fn agrees(&self, bytes: &[u8]) {
+        (self.agree)(self.name, bytes);
+    }
+}
+
+fn samples() -> Vec<Sample> {
+    let asks = asks().into_iter().map(|ask| wire::ZoneRequest { ask: Some(ask) });
+    let asks = asks.map(|request| Sample::new("tidings.world.v1.ZoneRequest", &request));
+    let record = wire::ZoneRecord { time_ms: -1, effects: vec![0, 0xff].into() };
+    let ownership = wire::Ownership { host: "host".into(), time_ms: i64::MAX };
+    let others = [
+        Sample::new(EVENT, &event()),
+        Sample::new("tidings.world.v1.ZoneRecord", &record),
+        Sample::new("tidings.world.v1.Ownership", &ownership),
+    ];
+    asks.chain(others).collect()
+}
+
+const EVENT: &str = "tidings.world.v1.Event";
+
+fn asks() -> Vec<Ask> {
+    let word = || "word".to_owned();
+    let origin = || Some(wire::Origin { session: word(), id: word() });
+    let bye = Some(wire::Bye { code: 4001, reason: word() });
+    let character = wire::Character {
+        id: word(),
+        name: "größe".into(),
+        account: word(),
+        role: word(),
+        zone: word(),
+        room: word(),
+        state: word(),
+        guest: true,
+    };
+    let handover = wire::Handover {
+        move_id: word(),
+        from_zone: word(),
+        from_room: word(),
+        from_owner_seq: u64::MAX,
+        to_room: word(),
+        traveller: word(),
+    };
+    let link = wire::Link { session: word(), character: word(), kind: 1, grace_ms: 300, generation: 2 };
+    vec![
+        Ask::Command(wire::Command { origin: origin(), character: word(), text: word() }),
+        Ask::Enter(wire::Enter {
+            session: word(),
+            character: Some(character),
+            generation: u64::MAX,
+            view_locale: word(),
+        }),
+        Ask::Leave(wire::Leave { origin: origin(), character: word(), bye }),
+        Ask::Link(link),
+        Ask::State(wire::StateQuery { character: word(), what: word(), page: word(), locale: word() }),
+        Ask::Handover(handover),
+        Ask::Control(wire::Control { fact: word() }),
+    ]
 }
 
 fn text(depth: u32) -> wire::Text {
@@ -26,30 +97,72 @@ fn text(depth: u32) -> wire::Text {
 }
 
 fn event() -> wire::Event {
+    let words = || vec!["a".to_owned(), String::new()];
     wire::Event {
         kind: "chat.say".into(),
         time_ms: -1,
-        from: Some(wire::Actor { name: "Ann".into(), kind: 2, staff: true, ..wire::Actor::default() }),
+        from: Some(wire::Actor {
+            id: "i".into(),
+            name: "Ann".into(),
+            account: "a".into(),
+            kind: 2,
+            staff: true,
+        }),
+        origin: Some(wire::Origin { session: "s".into(), id: "c1".into() }),
         text: Some(text(3)),
-        only: vec!["a".into(), String::new()],
+        own: Some(text(0)),
+        data: "{}".into(),
+        only: words(),
+        subject: "s".into(),
+        audiences: Some(wire::Audiences { before: words(), after: words() }),
+        patch: "{}".into(),
         variants: [("low".to_owned(), text(1))].into_iter().collect(),
-        mute: Some(wire::MuteChange { until_ms: i64::MAX, seq: u64::MAX, ..wire::MuteChange::default() }),
+        mute: Some(wire::MuteChange {
+            account: "a".into(),
+            target_account: "t".into(),
+            name: "Ben".into(),
+            channel: "say".into(),
+            until_ms: i64::MAX,
+            removed: true,
+            seq: u64::MAX,
+        }),
+        always: true,
+        channel: "say".into(),
+        except: words(),
+        refused: true,
         bye: Some(wire::Bye { code: 4001, reason: "Gone.".into() }),
-        ..wire::Event::default()
     }
 }
 
 #[test]
 fn what_was_encoded_has_the_form() {
-    let bytes = event().encode_to_vec();
-    form("tidings.world.v1.Event").expect("a table").check(&bytes).expect("good");
-    (0..bytes.len()).for_each(|cut| agree(&bytes[..cut]));
+    for sample in samples() {
+        let bytes = &sample.bytes;
+        form(sample.name).expect("a table").check(bytes).expect("good");
+        (0..bytes.len()).for_each(|cut| sample.agrees(&bytes[..cut]));
+    }
+}
+
+#[test]
+fn an_entry_of_a_map_says_how_it_is_written_and_so_does_every_field() {
+    // `variants` of an event and `args` of a text, said to be numbers; then `kind`, `from` and `bye`.
+    for (bytes, expected) in [
+        (&[12 << 3, 0][..], FormError::Entry),
+        (&[5 << 3 | 2, 2, 2 << 3, 0], FormError::Entry),
+        (&[1 << 3, 0], FormError::Wire),
+        (&[3 << 3, 0], FormError::Wire),
+        (&[0x90, 0x01, 0], FormError::Wire),
+    ] {
+        assert_eq!(form(EVENT).expect("a table").check(bytes), Err(expected), "{bytes:?}");
+        agree::<wire::Event>(EVENT, bytes);
+    }
 }
 
 #[test]
 fn messages_too_deep_in_each_other_are_refused_where_decoding_refuses_them() {
     for depth in 20..40 {
-        agree(&wire::Event { text: Some(text(depth)), ..wire::Event::default() }.encode_to_vec());
+        let deep = wire::Event { text: Some(text(depth)), ..wire::Event::default() };
+        agree::<wire::Event>(EVENT, &deep.encode_to_vec());
     }
 }
 
@@ -68,21 +181,22 @@ proptest! {
 
     #[test]
     fn any_bytes_are_judged_as_decoding_judges_them(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-        agree(&bytes);
+        samples().iter().for_each(|sample| sample.agrees(&bytes));
     }
 
     #[test]
-    fn a_message_with_some_bytes_changed_too(changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
-        let mut bytes = event().encode_to_vec();
+    fn a_message_with_some_bytes_changed_too(sample in any::<prop::sample::Index>(), changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        let sample = samples().swap_remove(sample.index(samples().len()));
+        let mut bytes = sample.bytes.clone();
         for (at, byte) in changes {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        agree(&bytes);
+        sample.agrees(&bytes);
     }
 
     #[test]
     fn small_numbers_make_groups_and_fields_of_every_kind(bytes in proptest::collection::vec(0u8..20, 0..48)) {
-        agree(&bytes);
+        samples().iter().for_each(|sample| sample.agrees(&bytes));
     }
 }
