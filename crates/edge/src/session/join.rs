@@ -113,7 +113,7 @@ impl<'a> Opening<'a> {
     }
 
     /// From here on it ends with its connection.
-    fn is_attached(mut self) {
+    fn attached(mut self) {
         self.ended = None;
     }
 }
@@ -164,7 +164,7 @@ impl Joining<'_> {
             opening.ends_by(end);
             return Err(Refused { error: None, bye });
         }
-        opening.is_attached();
+        opening.attached();
         let gathered = Gathered::gather(self.shard, self.at, plan, &entered, &who.own).await?;
         self.shard.inner.borrow_mut().note_missed_mutes(who.account.as_u128(), &gathered.events);
         self.know_mutes(&who).await?;
