@@ -154,6 +154,8 @@ pub trait Chat: Send + Sync + 'static {
     /// Forgets lines said before then, and the oldest above `most`; how many. Also the places in the logs of
     /// characters that are no more.
     fn prune_chat(&self, before_ms: i64, most: u64) -> Answer<'_, u64>;
+    /// Forgets the places in the logs of those of these audiences that no line is kept of; which they were.
+    fn forget_chat<'a>(&'a self, audiences: &'a [Audience]) -> Answer<'a, Vec<Audience>>;
 }
 
 /// Checkpoints of zones.

@@ -158,4 +158,20 @@ impl Chat for Sqlite {
             Ok(old.rows_affected() + above.rows_affected())
         })
     }
+
+    fn forget_chat<'a>(&'a self, audiences: &'a [Audience]) -> Answer<'a, Vec<Audience>> {
+        Box::pin(async move {
+            let mut tx = self.begin().await?;
+            let forgotten = sqlx::query(
+                "DELETE FROM chat_cursors WHERE audience IN (SELECT value FROM json_each(?)) \
+                 AND NOT EXISTS (SELECT 1 FROM chat WHERE chat.audience = chat_cursors.audience) \
+                 RETURNING audience",
+            )
+            .bind(list(audiences.iter().map(ToString::to_string)))
+            .fetch_all(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            forgotten.iter().map(|row| parsed(row, "audience")).collect()
+        })
+    }
 }

@@ -87,3 +87,13 @@ pub async fn history_is_pruned(store: &Store) {
     assert_eq!(store.chat_cursor("e1", &gone).await.expect("a place"), 0, "there is no such character");
     assert_eq!(store.chat_cursor("e1", &room()).await.expect("a place"), 9);
 }
+
+pub async fn places_without_lines_are_forgotten(store: &Store) {
+    let party = |n: u128| -> Audience { Audience::Party(tidings_protocol::PartyId::new(1, n)) };
+    let places = [(room(), 9), (party(1), 0), (party(2), 3)];
+    store.record_chat("e1", &lines(1..=9), &places).await.expect("kept");
+    let asked = [room(), party(1), party(3)];
+    assert_eq!(store.forget_chat(&asked).await.expect("an answer"), [party(1)]);
+    let left = store.chat_cursors("e1", None, 9).await.expect("a page");
+    assert_eq!(left, [(party(2), 3), (room(), 9)], "the room has lines, and of the other nobody asked");
+}

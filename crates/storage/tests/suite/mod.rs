@@ -65,7 +65,7 @@ macro_rules! backend_suite {
                     a_replay_does_not_bring_a_mute_back, sanctions_hold_and_end,
                     the_same_entry_is_audited_once, records_of_what_is_gone_are_left_out;
                 chat: a_line_is_kept_once, the_newest_lines_come_oldest_first, muted_authors_are_left_out,
-                    a_place_never_moves_back, history_is_pruned;
+                    a_place_never_moves_back, history_is_pruned, places_without_lines_are_forgotten;
                 system: the_newest_checkpoint_is_kept, a_secret_is_made_once, settings_change,
                     writers_at_once_all_succeed;
             );

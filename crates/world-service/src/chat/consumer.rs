@@ -99,6 +99,21 @@ impl ChatService {
     }
 }
 
+impl ChatService {
+    /// Parties of which neither the log nor storage has anything left, storage's places in their logs forgotten. One
+    /// that only was silent for as long is known again by the next move of a member.
+    async fn ended_parties(&self, parties: Vec<Audience>) -> Result<Vec<Audience>, CallError> {
+        let super::Inner { store, bus, .. } = &*self.inner;
+        let mut silent = Vec::new();
+        for party in parties {
+            if bus.last(&Subjects(bus.registry()).log(&party)?).await?.is_none() {
+                silent.push(party);
+            }
+        }
+        store.forget_chat(&silent).await.map_err(stored)
+    }
+}
+
 impl Reader<'_> {
     /// Follows what storage knows.
     async fn begin(&mut self) -> Result<(), CallError> {
@@ -216,7 +231,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Forgets old lines, and logs of characters that are no more.
+    /// Forgets old lines, and logs of characters and of parties that are no more.
     async fn prune(&mut self) {
         let super::Inner { store, clock, config, .. } = &*self.service.inner;
         let keep = i64::try_from(config.keep.as_millis()).unwrap_or(i64::MAX / 4);
@@ -228,14 +243,23 @@ impl Reader<'_> {
             _ => None,
         });
         for id in players.collect::<Vec<_>>() {
-            let audience = Audience::Player(id);
-            if matches!(store.character(id).await, Ok(None))
-                && let Ok(subject) = Subjects(self.service.inner.bus.registry()).log(&audience)
-            {
-                self.set.remove(&subject);
-                self.followed.remove(&audience);
-                self.pending.places.remove(&audience);
+            if matches!(store.character(id).await, Ok(None)) {
+                self.unfollow(&Audience::Player(id));
             }
+        }
+        let parties = self.followed.iter().filter(|audience| matches!(audience, Audience::Party(_)));
+        let parties = parties.cloned().collect();
+        match self.service.ended_parties(parties).await {
+            Ok(ended) => ended.iter().for_each(|party| self.unfollow(party)),
+            Err(error) => tracing::warn!(%error, "parties without a line could not be forgotten"),
+        }
+    }
+
+    fn unfollow(&mut self, audience: &Audience) {
+        if let Ok(subject) = Subjects(self.service.inner.bus.registry()).log(audience) {
+            self.set.remove(&subject);
+            self.followed.remove(audience);
+            self.pending.places.remove(audience);
         }
     }
 }

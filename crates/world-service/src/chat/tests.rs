@@ -303,6 +303,38 @@ async fn killed_at_any_time_it_keeps_every_line_once() {
 }
 
 #[tokio::test]
+async fn a_party_that_left_nothing_is_followed_no_more() {
+    let world = World::new().await;
+    let service = service(&world);
+    enter(&world, 1).await;
+    let party = |n| Audience::Party(tidings_protocol::PartyId::new(1, n));
+    let (silent, heard) = (party(1), party(2));
+    let after = vec![silent.to_string(), heard.to_string()];
+    let joined = Event { audiences: Some(Audiences { before: vec![], after }), ..Event::default() };
+    commit(&world, &[(player(1), joined.clone()), (heard.clone(), said(1, "party", "a"))]).await;
+    let places = async || {
+        let all = world.store.chat_cursors(&world.bus.epoch(), None, 100).await.expect("places");
+        all.into_iter()
+            .map(|(audience, _)| audience)
+            .filter(|one| matches!(one, Audience::Party(_)))
+            .collect()
+    };
+    let (stop, task) = reading(&service);
+    until(async || Vec::<Audience>::len(&places().await) == 2).await;
+    stop.cancel();
+    task.await.expect("it ended");
+    // What is forgotten is forgotten at the start, and every ten minutes.
+    let (stop, task) = reading(&service);
+    until(async || places().await == [heard.clone()]).await;
+    // A member that moves, or whoever joins, makes it known again.
+    commit(&world, &[(player(1), joined), (silent.clone(), said(1, "party", "b"))]).await;
+    until(async || place(&world, &silent).await > 0).await;
+    assert_eq!(ask(&service, &silent.to_string(), "party", 20).await, ["b"]);
+    stop.cancel();
+    task.await.expect("it ended");
+}
+
+#[tokio::test]
 async fn an_answer_has_at_most_so_many_lines_and_bytes() {
     let world = World::new().await;
     let service = service(&world);
