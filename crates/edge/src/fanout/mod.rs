@@ -8,6 +8,7 @@ mod dispatcher;
 mod encode;
 mod hints;
 mod interner;
+mod mute;
 mod open;
 mod reader;
 mod ring;
@@ -18,8 +19,9 @@ use tidings_protocol::proto::services::v1::SessionControl;
 use tokio::sync::{mpsc, oneshot};
 
 pub use dispatcher::Dispatcher;
-pub use encode::{Border, Change, Encoded, Encoder, Mute, Special, hex, json_string};
+pub use encode::{Border, Change, Encoded, Encoder, Special, hex, json_string};
 pub use interner::{AudienceId, AudienceInfo, Interner};
+pub use mute::Mute;
 pub use reader::{ReadError, Reader};
 
 /// Commands of shards that wait for the dispatcher: a few for each of a thousand people joining at once.
