@@ -1,5 +1,7 @@
 //! What a zone is told.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, ZoneId};
 
@@ -126,7 +128,7 @@ pub enum Fact {
     Answer(u64, Answer),
     /// An account may not speak, or may again.
     Silenced(AccountId, Silence),
-    /// A party's members.
+    /// Words on who is in a party.
     Party(PartyId, Party),
     /// When the server goes down, or that it does not.
     Shutdown(Plan),
@@ -182,13 +184,20 @@ pub struct Silence {
     pub reason: String,
 }
 
-/// Who is in a party.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Who is in a party: the last word on each character. Words on different ones all count, however they cross.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Party {
+    /// Those who are in it, and those who left lately.
+    pub words: BTreeMap<CharacterId, Membership>,
+}
+
+/// A word on whether a character is in a party.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
     /// The last word on it.
     pub made: Made,
-    /// In the order they joined, the leader first; empty: it was disbanded.
-    pub members: Vec<CharacterId>,
+    /// Whether it is in.
+    pub member: bool,
 }
 
 /// Who is in the world and where.

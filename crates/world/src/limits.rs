@@ -73,6 +73,8 @@ pub const HISTORY_LINES: u32 = 20;
 pub const HISTORY_BYTES_MAX: usize = 64 * 1024;
 /// Members of a party.
 pub const PARTY_MEMBERS_MAX: usize = 20;
+/// Words on those who left a party that are remembered, so that one that crossed the leaving brings nobody back.
+pub const PARTY_LEFT_MAX: usize = 32;
 /// How long an invitation to a party holds.
 pub const INVITATION_MS: i64 = 60_000;
 /// Lines of characters that live there, a minute a room.

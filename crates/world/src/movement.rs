@@ -214,7 +214,7 @@ fn arrive(turn: &mut Turn<'_>, traveller: Traveller) {
     }
     let state = &turn.zone.state;
     let party = person.party.and_then(|party| state.parties.get(&party));
-    if party.is_some_and(|party| !party.members.contains(&id)) {
+    if party.is_some_and(|party| !party.has(id)) {
         person.party = None;
     }
     let told = state.silences.get(&person.account);

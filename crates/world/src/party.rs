@@ -1,12 +1,13 @@
-//! Parties: who is in one hears it wherever they are. The members of a party are a fact that every zone is told;
-//! whether a character is in one is its own zone's to decide, and follows the fact.
+//! Parties: who is in one hears it wherever they are. Who joins and who leaves is a fact that every zone is told;
+//! whether a character is in one is its own zone's to decide, and follows the fact. Facts of several zones may cross:
+//! they are words on one character each, so that two who join at once are both in it.
 
 use tidings_protocol::{Audience, CharacterId, PartyId, Text};
 
 use crate::commands::{self, Call, Done, Ran, teleport};
 use crate::effect::Change;
-use crate::input::{Fact, Party, Present, Timer};
-use crate::limits::{INVITATION_MS, PARTY_MEMBERS_MAX};
+use crate::input::{Fact, Made, Membership, Party, Present, Timer};
+use crate::limits::{INVITATION_MS, PARTY_LEFT_MAX, PARTY_MEMBERS_MAX};
 use crate::names::same;
 use crate::output::{Event, RemoteAct};
 use crate::post;
@@ -16,8 +17,54 @@ use crate::state::{Invitation, Pending};
 use crate::text::{plain, seconds, t, t1};
 use crate::turn::Turn;
 
+impl Party {
+    /// Those who are in it, in the order they joined, the leader first.
+    fn members(&self) -> Vec<CharacterId> {
+        let mut members: Vec<_> = self.words.iter().filter(|(_, word)| word.member).collect();
+        members.sort_by_key(|(_, word)| &word.made);
+        members.into_iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a character is in it.
+    pub(crate) fn has(&self, who: CharacterId) -> bool {
+        self.words.get(&who).is_some_and(|word| word.member)
+    }
+
+    /// Where nobody is in it: the last word on it.
+    pub(crate) fn gone_since(&self) -> Option<&Made> {
+        let gone = self.words.values().all(|word| !word.member);
+        self.last().filter(|_| gone)
+    }
+
+    fn last(&self) -> Option<&Made> {
+        self.words.values().map(|word| &word.made).max()
+    }
+
+    /// Whether there is a later word among these.
+    fn learns(&self, words: &Self) -> bool {
+        let later = |(who, word): (_, &Membership)| {
+            self.words.get(who).is_none_or(|known: &Membership| known.made < word.made)
+        };
+        words.words.iter().any(later)
+    }
+
+    /// Takes the later words among these.
+    pub(crate) fn hear(&mut self, words: &Self) {
+        for (who, word) in &words.words {
+            if self.words.get(who).is_none_or(|known| known.made < word.made) {
+                self.words.insert(*who, word.clone());
+            }
+        }
+        let mut left: Vec<_> = self.words.iter().filter(|(_, word)| !word.member).collect();
+        left.sort_by_key(|(_, word)| &word.made);
+        let over = left.len().saturating_sub(PARTY_LEFT_MAX);
+        let over: Vec<CharacterId> = left.into_iter().take(over).map(|(who, _)| *who).collect();
+        self.words.retain(|who, _| !over.contains(who));
+    }
+}
+
 fn members(turn: &Turn<'_>, party: PartyId) -> Vec<CharacterId> {
-    turn.zone.state.parties.get(&party).map(|party| party.members.clone()).unwrap_or_default()
+    turn.zone.state.parties.get(&party).map(Party::members).unwrap_or_default()
 }
 
 /// The party one is in and its members; a party that nobody knows of holds oneself.
@@ -27,19 +74,22 @@ fn mine(turn: &Turn<'_>, who: CharacterId) -> Option<(PartyId, Vec<CharacterId>)
     Some((party, if members.contains(&who) { members } else { vec![who] }))
 }
 
-/// Sets the members here and tells every other zone.
-fn set(turn: &mut Turn<'_>, party: PartyId, members: Vec<CharacterId>) {
-    let known = turn.zone.state.parties.get(&party).map(|party| &party.made);
-    let now = Party { made: turn.made(known), members };
-    post::post_to_all(turn, &Fact::Party(party, now.clone()));
-    told(turn, party, now);
+/// Says of these that they are in a party from now on, or not, here and in every other zone. It is later than all
+/// that is known of the party: who joins comes after those who are in it.
+fn set(turn: &mut Turn<'_>, party: PartyId, who: &[CharacterId], member: bool) {
+    let known = turn.zone.state.parties.get(&party).and_then(Party::last);
+    let made = turn.made(known);
+    let word = |who: &CharacterId| (*who, Membership { made: made.clone(), member });
+    let words = Party { words: who.iter().map(word).collect() };
+    post::post_to_all(turn, &Fact::Party(party, words.clone()));
+    told(turn, party, words);
 }
 
-/// A party's members are these, unless a later word is known. Every zone knows every party: whoever accepts an
-/// invitation does so where they are.
-pub(crate) fn told(turn: &mut Turn<'_>, id: PartyId, party: Party) {
-    if turn.zone.state.parties.get(&id).is_none_or(|known| known.made < party.made) {
-        turn.apply(Change::Party(id, party));
+/// Words on a party's members, of which those count that are later than what is known. Every zone knows every party:
+/// whoever accepts an invitation does so where they are.
+pub(crate) fn told(turn: &mut Turn<'_>, id: PartyId, words: Party) {
+    if turn.zone.state.parties.get(&id).is_none_or(|known| known.learns(&words)) {
+        turn.apply(Change::Party(id, words));
         answer_invitations(turn, id);
         follow(turn, id);
     }
@@ -113,7 +163,7 @@ pub(crate) fn invite(turn: &mut Turn<'_>, call: &Call<'_>, name: &str) -> Ran {
     may_invite(turn, call, &target, party, &members)?;
     post::has_room(turn)?;
     if members.is_empty() {
-        set(turn, party, vec![call.me]);
+        set(turn, party, &[call.me], true);
     }
     let until = turn.now + INVITATION_MS;
     let pending = Pending { party, by: call.me, whom: target.id, name: target.name.clone(), until };
@@ -192,25 +242,20 @@ pub(crate) fn accept(turn: &mut Turn<'_>, call: &Call<'_>, by: &str) -> Ran {
         return Err(t("party.in_one"));
     }
     let parties = &turn.zone.state.parties;
-    let disbanded = |party: &PartyId| parties.get(party).is_some_and(|party| party.members.is_empty());
+    let disbanded = |party: &PartyId| parties.get(party).is_some_and(|party| party.gone_since().is_some());
     let live = |invitation: &&Invitation| invitation.until > turn.now && !disbanded(&invitation.party);
-    let live = me.invited.iter().rev().filter(live);
+    let mut live = me.invited.iter().filter(live);
     let fits = |invitation: &&Invitation| by.is_empty() || same(by, &invitation.by);
-    let Some(Invitation { party, by, .. }) = { live }.find(fits).cloned() else {
+    let Some(Invitation { party, .. }) = live.rfind(fits).cloned() else {
         return Err(t("party.no_invitation"));
     };
     let name = me.name.clone();
-    let mut members = members(turn, party);
-    if members.is_empty() {
-        members.extend(turn.find_present(&by).map(|leader| leader.id));
-    }
-    if members.len() >= PARTY_MEMBERS_MAX {
+    if members(turn, party).len() >= PARTY_MEMBERS_MAX {
         return Err(t1("party.full", "n", PARTY_MEMBERS_MAX.to_string()));
     }
     post::has_room(turn)?;
     turn.apply(Change::Uninvited(call.me, None));
-    members.push(call.me);
-    set(turn, party, members);
+    set(turn, party, &[call.me], true);
     let own = t("party.joined_self");
     tell_party(turn, Some(call), party, t1("party.joined", "name", name), Some(own.clone()));
     Ok(Done::InLog(own))
@@ -230,10 +275,8 @@ pub(crate) fn leave(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
 pub(crate) fn abandon(turn: &mut Turn<'_>, id: CharacterId) {
     let Some((party, members)) = mine(turn, id) else { return };
     let Some(name) = turn.person(id).map(|person| person.name.clone()) else { return };
-    let rest: Vec<CharacterId> = members.into_iter().filter(|member| *member != id).collect();
-    let alone = rest.is_empty();
-    set(turn, party, rest);
-    if !alone {
+    set(turn, party, &[id], false);
+    if members.iter().any(|member| *member != id) {
         tell_party(turn, None, party, t1("party.left", "name", name), None);
     }
 }
@@ -251,7 +294,7 @@ pub(crate) fn kick(turn: &mut Turn<'_>, call: &Call<'_>, name: &str) -> Ran {
         return Err(t1("party.not_member", "name", target.name));
     }
     post::has_room(turn)?;
-    set(turn, party, members.into_iter().filter(|member| *member != target.id).collect());
+    set(turn, party, &[target.id], false);
     turn.tell(target.id, "event.party", None, t("party.kicked"));
     tell_party_but(turn, call, party, t1("party.left", "name", target.name.as_str()));
     let own = t1("party.kicked_self", "name", target.name);
@@ -270,11 +313,11 @@ fn tell_party_but(turn: &mut Turn<'_>, call: &Call<'_>, party: PartyId, text: Te
 
 /// `party disband`.
 pub(crate) fn disband(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
-    let (party, _) = led_by_me(turn, call)?;
+    let (party, members) = led_by_me(turn, call)?;
     post::has_room(turn)?;
     let own = t("party.disbanded_self");
     tell_party(turn, Some(call), party, t("party.disbanded"), Some(own.clone()));
-    set(turn, party, Vec::new());
+    set(turn, party, &members, false);
     Ok(Done::InLog(own))
 }
 

@@ -297,10 +297,10 @@ impl State {
         }
     }
 
-    /// The last word on who is in a party.
-    pub(crate) fn party(&mut self, id: PartyId, party: &Party) {
-        self.parties.insert(id, party.clone());
-        forget(&mut self.parties, PARTIES_GONE_MAX, |party| party.members.is_empty().then_some(&party.made));
+    /// Words on who is in a party.
+    pub(crate) fn party(&mut self, id: PartyId, words: &Party) {
+        self.parties.entry(id).or_default().hear(words);
+        forget(&mut self.parties, PARTIES_GONE_MAX, Party::gone_since);
     }
 
     /// Everyone, in the order of their ids.

@@ -20,7 +20,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     }
     let state = &turn.zone.state;
     let rooms = turn.zone.content.rooms.keys().filter(|room| room.zone() == turn.zone.id).count();
-    let parties = state.parties.values().filter(|party| !party.members.is_empty()).count();
+    let parties = state.parties.values().filter(|party| party.gone_since().is_none()).count();
     let shutdown = shutdown::planned(turn).map(|at| t1("staff.status_shutdown", "time", seconds(at - turn.now)));
     let text = t1("staff.status", "zone", turn.zone.id.as_str())
         .with("people", state.people.len().to_string())

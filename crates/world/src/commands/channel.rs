@@ -139,7 +139,7 @@ fn who(turn: &Turn<'_>, call: &Call<'_>, channel: Channel) -> Ran {
         Audience::World(_) => true,
         Audience::Staff(_) => present.role >= Role::Builder,
         Audience::Party(party) => {
-            turn.zone.state.parties.get(party).is_some_and(|party| party.members.contains(&present.id))
+            turn.zone.state.parties.get(party).is_some_and(|party| party.has(present.id))
         }
         Audience::Player(_) => present.id == call.me,
     };

@@ -142,19 +142,60 @@ fn a_party() -> (Table, Table) {
 }
 
 #[test]
-fn of_two_lists_of_a_party_that_cross_the_later_counts_everywhere() {
+fn who_leaves_a_party_while_another_is_removed_has_left_like_them() {
     let (mut town, mut wood) = a_party();
     town.types("Root", "party kick ben");
     wood.wait(1);
     wood.types("Mod", "party leave");
     bring(&mut town, &mut wood);
     bring(&mut wood, &mut town);
-    assert_eq!(town.types("Root", "party list"), ["Root> Your party: Root (leader), Ben"]);
-    assert_eq!(wood.types("Ben", "party list"), ["Ben> Your party: Root (leader), Ben"]);
+    assert_eq!(town.types("Root", "party list"), ["Root> Your party: Root (leader)"]);
+    for name in ["Ben", "Mod"] {
+        assert_eq!(wood.types(name, "party list"), [format!("{name}! You are not in a party.")]);
+    }
 }
 
 #[test]
-fn a_party_that_was_disbanded_is_not_brought_back_by_an_older_list() {
+fn two_who_join_a_party_at_once_in_different_zones_are_both_in_it() {
+    let (mut town, mut wood) = two_zones();
+    town.enter("Ann", Role::Player);
+    meet(&mut town, &mut wood);
+    for name in ["ann", "ben"] {
+        town.types("Root", &format!("party invite {name}"));
+    }
+    bring(&mut town, &mut wood);
+    wood.types("Ben", "party accept");
+    town.wait(1);
+    town.types("Ann", "party accept");
+    bring(&mut town, &mut wood);
+    bring(&mut wood, &mut town);
+    for name in ["Root", "Ann", "Ben"] {
+        let table = if name == "Ben" { &mut wood } else { &mut town };
+        let list = table.types(name, "party list");
+        assert_eq!(list, [format!("{name}> Your party: Root (leader), Ben, Ann")]);
+        let id = table.id(name);
+        assert!(table.zone.audiences(id).iter().any(|audience| matches!(audience, Audience::Party(_))));
+    }
+}
+
+#[test]
+fn of_two_words_on_one_member_the_later_counts_everywhere() {
+    let (mut town, mut wood) = a_party();
+    wood.types("Ben", "party leave");
+    town.wait(1);
+    town.types("Root", "party kick ben");
+    town.types("Root", "party invite ben");
+    bring(&mut town, &mut wood);
+    wood.wait(2);
+    assert!(wood.types("Ben", "party accept").contains(&"Ben> You have joined the party.".to_owned()));
+    bring(&mut wood, &mut town);
+    for (table, name) in [(&mut town, "Root"), (&mut wood, "Ben")] {
+        assert_eq!(table.types(name, "party list"), [format!("{name}> Your party: Root (leader), Mod, Ben")]);
+    }
+}
+
+#[test]
+fn a_party_that_was_disbanded_is_not_brought_back_by_an_older_word() {
     let (mut town, mut wood) = a_party();
     wood.types("Mod", "party leave");
     town.wait(1);

@@ -20,8 +20,8 @@ use rand::rngs::StdRng;
 use serde_json::json;
 use tidings_protocol::Audience;
 use tidings_world::input::{
-    Arrival, Ask, Command, Fact, Handover, Input, KnownPlayer, Letter, Made, Origin, Party, Role, Silence,
-    Timer, Traveller,
+    Arrival, Ask, Command, Fact, Handover, Input, KnownPlayer, Letter, Made, Membership, Origin, Party, Role,
+    Silence, Timer, Traveller,
 };
 use tidings_world::output::{Act, MuteChange, Persist, Query, RemoteAct};
 use tidings_world::{Config, Limits, Output, Zone, limits, step};

@@ -73,7 +73,8 @@ fn what_is_remembered_of_silences_and_parties_is_bounded() {
         let silence = Silence { made: made.clone(), until: None, reason: String::new() };
         table.input(Input::Fact(Fact::Silenced(account(n as u128), silence)));
         let id = tidings_protocol::PartyId::new(n as u64, 1);
-        table.input(Input::Fact(Fact::Party(id, Party { made, members: Vec::new() })));
+        let words = [(character(1), Membership { made, member: false })].into();
+        table.input(Input::Fact(Fact::Party(id, Party { words })));
         last = id.to_string();
     }
     let state: serde_json::Value = serde_json::from_str(&table.zone.checkpoint()).expect("JSON");
