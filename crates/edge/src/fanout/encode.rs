@@ -108,16 +108,20 @@ impl Encoded {
         200 + self.frame.len() + own
     }
 
-    /// Whether every member who hears the audience gets the same frame, but for its origin's session.
+    /// Whether every member who hears the audience gets the same frame, but for its origin's session and its subject's.
     pub fn is_uniform(&self) -> bool {
         self.special.as_ref().is_none_or(|special| {
             special.only.is_empty()
                 && special.except.is_empty()
-                && special.border.is_none()
                 && special.change.is_none()
                 && special.mute.is_none()
                 && special.bye.is_none()
         })
+    }
+
+    /// Whose stay in a room begins or ends with it.
+    pub fn subject(&self) -> Option<CharacterId> {
+        self.special.as_ref().and_then(|special| special.border).map(|(subject, _)| subject)
     }
 
     /// The session that caused it.

@@ -39,17 +39,13 @@ impl Inner {
         }
         let Some(members) = self.audiences.get(&event.audience.id) else { return };
         let mutable = event.author != 0 && !event.always && members.muting > 0;
-        if event.is_uniform() && members.unsettled == 0 && !mutable {
-            let origin = event.origin().and_then(|session| self.by_session.get(&session).copied());
-            self.deliver_to_all(event, origin);
-            if let Some(key) = origin {
-                self.apply(key, event);
-            }
+        let alone = if event.is_uniform() && !mutable {
+            self.deliver_to_most(event)
         } else {
-            let keys: Vec<u32> = members.list.iter().map(|member| member.key).collect();
-            for key in keys {
-                self.apply(key, event);
-            }
+            members.list.iter().map(|member| member.key).collect()
+        };
+        for key in alone {
+            self.apply(key, event);
         }
         if let Some(change) = event.change() {
             for info in change.opened() {
@@ -58,17 +54,23 @@ impl Inner {
         }
     }
 
-    fn deliver_to_all(&mut self, event: &Arc<Encoded>, origin: Option<u32>) {
-        if event.frame.is_empty() {
-            return;
-        }
-        let Some(members) = self.audiences.get(&event.audience.id) else { return };
+    /// One event to all who simply hear it; answers who is left, to whom it is more than its frame.
+    fn deliver_to_most(&mut self, event: &Arc<Encoded>) -> Vec<u32> {
+        let mut alone = Vec::new();
+        let Some(members) = self.audiences.get(&event.audience.id) else { return alone };
+        let origin = event.origin().and_then(|session| self.by_session.get(&session).copied());
+        let subject = event.subject().and_then(|subject| self.by_character.get(&subject).copied());
         let frame: Frame = Rc::new(event.frame.clone());
         let most = self.shared.config.limits.outbox_bytes;
         let mut slow = Vec::new();
         let mut count = 0;
         for member in &members.list {
-            if Some(member.key) == origin {
+            let concerned = Some(member.key) == origin || Some(member.key) == subject;
+            if concerned || member.hearing != Hearing::Heard {
+                alone.push(member.key);
+                continue;
+            }
+            if frame.is_empty() {
                 continue;
             }
             let Some(conn) = self.conns.get_mut(member.key as usize) else { continue };
@@ -95,6 +97,7 @@ impl Inner {
                 self.too_slow(key);
             }
         }
+        alone
     }
 
     /// What a batch's change of audiences makes the dispatcher hold for this shard is counted here, by the same
