@@ -188,6 +188,7 @@ async fn a_patch_that_the_state_holds_already_is_not_told() {
     ann.does("go east").await.unwrap();
     ann.sees_room().await.unwrap();
     ben.does("go east").await.unwrap();
+    ben.sees_room().await.unwrap();
     // From before Ann left the hall: its patch is none of the room she is in.
     let (address, secret, _) = ann.connection.resume_point();
     let Player { name, session, connection, state } = ann;
@@ -200,6 +201,7 @@ async fn a_patch_that_the_state_holds_already_is_not_told() {
     assert_eq!(posed(&mut ann).await, ["\"at the gate\""]);
     // One that was made while the room's state is on its way is in that state.
     ben.does("go west").await.unwrap();
+    ben.sees_room().await.unwrap();
     house.between.asked();
     house.between.silence(VIEW, true);
     let moved = ann.connection.start("go west").await.unwrap();
