@@ -109,14 +109,16 @@ impl Encoded {
     }
 
     /// Whether every member who hears the audience gets the same frame, but for its origin's session and its subject's.
+    /// A patch is not for whoever has a later state already.
     pub fn is_uniform(&self) -> bool {
-        self.special.as_ref().is_none_or(|special| {
+        let for_all = |special: &Special| {
             special.only.is_empty()
                 && special.except.is_empty()
                 && special.change.is_none()
                 && special.mute.is_none()
                 && special.bye.is_none()
-        })
+        };
+        !self.is_patch && self.special.as_deref().is_none_or(for_all)
     }
 
     /// Whose stay in a room begins or ends with it.

@@ -100,12 +100,19 @@ impl ChatService {
 }
 
 impl ChatService {
-    /// Parties of which neither the log nor storage has anything left, storage's places in their logs forgotten. One
-    /// that only was silent for as long is known again by the next move of a member.
+    /// Parties made longer ago than lines are kept, of which neither the log nor storage has anything left; storage's
+    /// places in their logs are forgotten. One that only was silent for all that time is known again by the next move of
+    /// a member.
     async fn ended_parties(&self, parties: Vec<Audience>) -> Result<Vec<Audience>, CallError> {
-        let super::Inner { store, bus, .. } = &*self.inner;
+        let super::Inner { store, bus, clock, config, .. } = &*self.inner;
+        let kept = u64::try_from(config.keep.as_millis()).unwrap_or(u64::MAX);
+        let now = u64::try_from(clock()).unwrap_or(0);
         let mut silent = Vec::new();
         for party in parties {
+            let Audience::Party(id) = &party else { continue };
+            if id.unix_ms().saturating_add(kept) > now {
+                continue;
+            }
             if bus.last(&Subjects(bus.registry()).log(&party)?).await?.is_none() {
                 silent.push(party);
             }

@@ -307,9 +307,10 @@ async fn a_party_that_left_nothing_is_followed_no_more() {
     let world = World::new().await;
     let service = service(&world);
     enter(&world, 1).await;
-    let party = |n| Audience::Party(tidings_protocol::PartyId::new(1, n));
-    let (silent, heard) = (party(1), party(2));
-    let after = vec![silent.to_string(), heard.to_string()];
+    let party = |made, n| Audience::Party(tidings_protocol::PartyId::new(made, n));
+    let now = u64::try_from((world.clock())()).expect("after 1970");
+    let (silent, heard, young) = (party(1, 1), party(1, 2), party(now, 3));
+    let after = [&silent, &heard, &young].map(ToString::to_string).into();
     let joined = Event { audiences: Some(Audiences { before: vec![], after }), ..Event::default() };
     commit(&world, &[(player(1), joined.clone()), (heard.clone(), said(1, "party", "a"))]).await;
     let places = async || {
@@ -317,15 +318,15 @@ async fn a_party_that_left_nothing_is_followed_no_more() {
         all.into_iter()
             .map(|(audience, _)| audience)
             .filter(|one| matches!(one, Audience::Party(_)))
-            .collect()
+            .collect::<std::collections::BTreeSet<_>>()
     };
     let (stop, task) = reading(&service);
-    until(async || Vec::<Audience>::len(&places().await) == 2).await;
+    until(async || places().await.len() == 3).await;
     stop.cancel();
     task.await.expect("it ended");
     // What is forgotten is forgotten at the start, and every ten minutes.
     let (stop, task) = reading(&service);
-    until(async || places().await == [heard.clone()]).await;
+    until(async || places().await == [heard.clone(), young.clone()].into()).await;
     // A member that moves, or whoever joins, makes it known again.
     commit(&world, &[(player(1), joined), (silent.clone(), said(1, "party", "b"))]).await;
     until(async || place(&world, &silent).await > 0).await;
