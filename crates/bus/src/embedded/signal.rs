@@ -14,9 +14,18 @@ pub(crate) struct Signal {
 impl Signal {
     /// Wakes the follower unless it is about to look anyway.
     pub(crate) fn raise(&self) {
-        if !self.raised.swap(true, Ordering::AcqRel) {
-            self.waker.wake();
+        if self.mark() {
+            self.wake();
         }
+    }
+
+    /// As `raise`, in two steps: whether the follower is to be woken, once it can see what it is woken for.
+    pub(crate) fn mark(&self) -> bool {
+        !self.raised.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
     }
 
     /// Called before looking: what becomes visible from now on raises it again.

@@ -215,14 +215,12 @@ impl View {
     }
 
     /// Shows a message that is stored.
-    pub(crate) fn append(&mut self, message: LogMessage, place: Place) {
+    pub(crate) fn append(&mut self, message: LogMessage, place: Place, to_wake: &mut Vec<Arc<Signal>>) {
         let id = self.ensure(&message.subject);
         let (seq, time_ms) = (message.seq, message.time_ms);
         let log = self.logs.get_mut(&id).expect("ensured just now");
         log.entries.push_back(Entry { seq, place });
-        for follower in &log.followers {
-            follower.raise();
-        }
+        to_wake.extend(log.followers.iter().filter(|follower| follower.mark()).cloned());
         let excess = log.retention.messages.map_or(0, |most| log.entries.len().saturating_sub(most.max(1)));
         Self::pop(log, excess);
         self.tail.push(id, message);

@@ -170,10 +170,12 @@ impl Writer {
         }
     }
 
-    /// Shows what is stored, in the order of the stream.
+    /// Shows what is stored, in the order of the stream. Who follows it is woken when it can be seen: woken before, it
+    /// would only wait for the lock.
     fn show(&mut self, accepted: &[Accepted], len: u64) -> Instant {
         let active = self.active.as_mut().expect("just written");
         let (number, base) = (active.segment.head.number, active.len);
+        let mut to_wake = Vec::new();
         let mut view = self.shared.view.write();
         for one in accepted {
             for (record, (seq, prev, written)) in one.txn.records.iter().zip(&one.written) {
@@ -191,7 +193,7 @@ impl Writer {
                             offset: u32::try_from(base + written.offset as u64).unwrap_or(u32::MAX),
                             len: u32::try_from(written.len).unwrap_or(u32::MAX),
                         };
-                        view.append(message, place);
+                        view.append(message, place, &mut to_wake);
                     }
                     Target::Trim => view.trim(&record.subject, record.aux.unsigned_abs()),
                     Target::Put(bucket, key) => {
@@ -206,6 +208,8 @@ impl Writer {
         }
         view.visible = self.last_seq;
         active.len += len;
+        drop(view);
+        to_wake.iter().for_each(|follower| follower.wake());
         Instant::now()
     }
 
