@@ -50,7 +50,7 @@ pub use ends::Untold;
 pub use members::{Hearing, Members};
 pub(crate) use mute_set::MuteSet;
 pub(crate) use mutes::UNKNOWN_MAX;
-use pace::{DELIVERIES_A_TURN, Pace, Work};
+use pace::{DELIVERIES_A_TURN, MESSAGES_A_TURN, Pace, Work};
 pub use replay::{Held, Replay};
 pub use table::Session;
 
@@ -202,7 +202,10 @@ impl Shard {
     fn turn(self: &Rc<Self>, messages: &mut mpsc::Receiver<ToShard>, pace: &mut Pace) {
         let (begun, mut took) = (Instant::now(), 0);
         self.inner.borrow_mut().work = Work::default();
-        while self.inner.borrow().work.deliveries < DELIVERIES_A_TURN {
+        for _ in 0..MESSAGES_A_TURN {
+            if self.inner.borrow().work.deliveries >= DELIVERIES_A_TURN {
+                break;
+            }
             let Some(message) = pace.next().or_else(|| messages.try_recv().ok()) else { break };
             took += pace::events(&message);
             self.take(message);

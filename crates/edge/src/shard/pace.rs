@@ -13,13 +13,14 @@ use crate::fanout::ToShard;
 
 /// Deliveries of one turn, a batch more at most: some 15 ms of writing, so that reading has its turn too.
 pub const DELIVERIES_A_TURN: u64 = 32_768;
+/// Messages of one turn, for those that deliver nothing: sessions being opened, batches held for who is joining.
+pub const MESSAGES_A_TURN: usize = 512;
 /// A turn that takes so long may be followed by a rest of half its time.
 const LONG_TURN: Duration = Duration::from_millis(1);
 /// Longest rest: what it may add to a line's way when a shard is loaded.
 const REST_MAX: Duration = Duration::from_millis(4);
 /// Frames a write that show that waiting gathers.
 const GATHERS: u64 = 3;
-
 /// Batches that wait beside the queue during a rest: the queue's own bound holds beyond.
 const WAITING_MAX: usize = 64;
 
