@@ -13,6 +13,9 @@ Examples:
   tidings world check worlds/mine             every mistake in it, by file and line
   tidings user add ann --role admin           an account that may do everything
   tidings config                              what is in force, and where each value came from
+  tidings serve --nats nats://10.0.0.1 --roles zone,services
+  tidings serve --nats nats://10.0.0.1 --roles edge --listen 0.0.0.0:4000
+                                              one world in several processes, on a NATS cluster
 
 Exit codes: 0 done, 1 failed, 2 wrong use.
 While a server runs on a data folder, every command reaches it through the socket inside the folder.";
@@ -70,13 +73,14 @@ pub struct ConfigArgs {
     /// Folder of the world [default: the world that comes with Tidings]
     #[arg(long, value_name = "DIR")]
     world: Option<String>,
-    /// NATS cluster to use (not in this version)
+    /// Server of the NATS cluster to use, as in nats://10.0.0.1:4222; may be repeated, or hold several with commas
+    /// [default: none, messaging in the process]
     #[arg(long, value_name = "URL")]
-    nats: Option<String>,
+    nats: Vec<String>,
     /// Database to use (not in this version)
     #[arg(long, value_name = "URL")]
     database: Option<String>,
-    /// What this process does [default: all]
+    /// What this process does, of edge, zone, services, with commas; on NATS [default: all]
     #[arg(long, value_name = "LIST")]
     roles: Option<String>,
     /// Any setting, as in --set limits.say_per_minute=30; may be repeated
@@ -87,12 +91,13 @@ pub struct ConfigArgs {
 impl ConfigArgs {
     /// These flags with the environment of the process.
     pub fn sources(&self) -> Sources {
+        let nats = (!self.nats.is_empty()).then(|| self.nats.join(","));
         let flags = [
             ("listen", "--listen", &self.listen),
             ("data", "--data", &self.data),
             ("profile", "--profile", &self.profile),
             ("world", "--world", &self.world),
-            ("nats", "--nats", &self.nats),
+            ("nats.servers", "--nats", &nats),
             ("database", "--database", &self.database),
             ("roles", "--roles", &self.roles),
         ];

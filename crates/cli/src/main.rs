@@ -4,12 +4,14 @@
 //! command reaches a running one.
 
 mod args;
+mod backend;
 mod commands;
 mod config;
 mod control;
 mod data;
 mod output;
 mod process;
+mod roles;
 mod serve;
 mod server;
 

@@ -1,4 +1,4 @@
-//! What a server asks of its process: file descriptors, and metrics that do not grow while nobody reads them.
+//! What a server asks of its process: a name, file descriptors, and metrics that do not grow while nobody reads them.
 
 use std::time::Duration;
 
@@ -10,6 +10,21 @@ use tokio_util::task::AbortOnDropHandle;
 const DESCRIPTORS_WANTED: u64 = 4096;
 /// How often the samples of histograms are taken together; until then each is kept.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Longest part of a name that is its machine's.
+const MACHINE_CHARS_MAX: usize = 24;
+
+/// What this process is called among the others: as it was told, or as its machine, and a random part. With it no
+/// other process has the name, the one that was started in its place least of all: sessions and leases of before are
+/// told from those of now by it.
+pub fn name(told: Option<&str>) -> Result<String, getrandom::Error> {
+    let machine = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
+    let machine = machine.split('.').next().unwrap_or_default();
+    let machine: String = machine.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    let machine = machine.get(..MACHINE_CHARS_MAX).unwrap_or(&machine);
+    let machine = if machine.is_empty() { "tidings" } else { machine };
+    Ok(format!("{}-{:08x}", told.unwrap_or(machine), getrandom::u32()?))
+}
 
 /// Raises the process's soft limit of file descriptors to the hard one.
 pub fn raise_descriptors() {

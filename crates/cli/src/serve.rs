@@ -1,6 +1,7 @@
-//! `tidings serve`: everything in one process, put together, watched and taken down in order.
+//! `tidings serve`: what the roles say in one process, put together, watched and taken down in order.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -12,7 +13,7 @@ use crate::commands;
 use crate::config::Config;
 use crate::control::{Control, Running, Verbs};
 use crate::data::{DataFolder, Held};
-use crate::server::Server;
+use crate::server::{Keeping, Server};
 use crate::{output, process};
 
 /// How long a command, or a server that is going down, may hold the folder.
@@ -25,27 +26,63 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     process::raise_descriptors();
-    let content = commands::world::load(config.world().as_deref())?;
-    let folder = hold(&config)?;
+    let name = process::name(config.instance()).context("a name for this process")?;
+    // What keeps nothing opens nothing: neither the folder nor what is in it.
+    let held = if config.roles().keeps_storage() {
+        Some((commands::world::load(config.world().as_deref())?, hold(&config)?))
+    } else {
+        None
+    };
     let metrics = process::metrics().context("metrics")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("threads")?;
     runtime.block_on(async {
         // Heard from the first moment on: whoever sees the socket or the address may stop the server.
         let mut stops = Stops::new()?;
         let _upkeep = process::keep_up(metrics.clone());
-        let store = Store::sqlite(&folder.database()).await.context("the database")?;
-        let server = Server::start(&config, content, &folder, store.clone(), Some(metrics)).await?;
-        let running = Running { caller: server.caller(), config: config.report(), limits: server.limits() };
-        let verbs = Verbs::new(store.clone(), Some(running))?;
-        let control = Control::start(&folder, verbs).context("the control socket")?;
-        output::say(&format!("Tidings is running: http://{}", server.address()));
+        let keeping = match held {
+            Some((content, folder)) => {
+                let store = Store::sqlite(&folder.database()).await.context("the database")?;
+                Some(Keeping { content: Arc::new(content), folder, store })
+            }
+            None => None,
+        };
+        let server = Server::start(&config, &name, keeping.as_ref(), Some(metrics)).await?;
+        let control = keeping.as_ref().map(|keeping| control(&config, keeping, &server)).transpose()?;
+        tell(&config, &name, &server);
         stops.told(&server.shutdown_wanted()).await;
         output::say("Stopping; what is under way is finished first.");
         server.drain(config.drain()).await;
-        control.close(config.drain()).await;
-        store.close().await;
+        if let Some(control) = control {
+            control.close(config.drain()).await;
+        }
+        if let Some(keeping) = keeping {
+            keeping.store.close().await;
+        }
         Ok(())
     })
+}
+
+/// The control socket is where the storage is.
+fn control(config: &Config, keeping: &Keeping, server: &Server) -> anyhow::Result<Control> {
+    let running = Running { caller: server.caller(), config: config.report(), limits: server.limits() };
+    let verbs = Verbs::new(keeping.store.clone(), Some(running))?;
+    Control::start(&keeping.folder, verbs).context("the control socket")
+}
+
+/// What runs, and where.
+fn tell(config: &Config, name: &str, server: &Server) {
+    let (roles, address) = (config.roles(), server.address());
+    if roles.edge {
+        output::say(&format!("Tidings is running: http://{address}"));
+    } else {
+        output::say(&format!("Tidings is running; health and metrics: http://{address}"));
+    }
+    if let Some(messaging) = server.messaging() {
+        let data = config.data();
+        let keeps =
+            if roles.keeps_storage() { format!("; data in {}", data.display()) } else { String::new() };
+        output::say(&format!("{name}: {roles}; on {messaging}{keeps}"));
+    }
 }
 
 fn hold(config: &Config) -> anyhow::Result<DataFolder> {

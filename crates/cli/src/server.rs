@@ -1,20 +1,18 @@
-//! A whole server in one process: the embedded bus, SQLite, every zone, the services and an edge. The only place
-//! that picks backends.
+//! The parts of a process, by its roles: messaging, the services and zones around the storage, an edge. The only place
+//! that puts them together.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tidings_bus::embedded::{Embedded, EmbeddedConfig};
-use tidings_bus::{Bus, Retention};
-use tidings_edge::limits::Limits;
+use tidings_bus::Bus;
+use tidings_edge::http::{Http, Operation};
+use tidings_edge::limits::{Clock, Limits};
 use tidings_edge::{Edge, EdgeHandle, EdgeParts};
 use tidings_protocol::text::Catalogue;
-use tidings_service::subjects::registry;
-use tidings_service::{Caller, Health, declare};
+use tidings_service::{Caller, Health};
 use tidings_storage::Store;
 use tidings_world::Content;
 use tidings_world_service::clock::wall_clock;
@@ -23,6 +21,7 @@ use tidings_world_service::services::{self, Services};
 use tidings_world_service::{HostConfig, Hosts};
 use tokio_util::sync::CancellationToken;
 
+use crate::backend::{self, Messaging};
 use crate::config::Config;
 use crate::data::DataFolder;
 
@@ -32,28 +31,144 @@ const READY_WAIT: Duration = Duration::from_secs(15);
 /// How often that is looked at: a start takes tens of milliseconds.
 const READY_BEAT: Duration = Duration::from_millis(2);
 
+/// What a process has that keeps the world.
+pub struct Keeping {
+    /// The world.
+    pub content: Arc<Content>,
+    /// The data folder, held.
+    pub folder: DataFolder,
+    /// The storage in it.
+    pub store: Store,
+}
+
 /// A running server. Dropped without [`Server::drain`], it ends as if it had been killed.
 pub struct Server {
-    edge: EdgeHandle,
+    people: People,
+    keeper: Option<Keeper>,
+    messaging: Messaging,
+}
+
+/// Who listens: an edge, or only what operators ask.
+enum People {
+    Edge(EdgeHandle),
+    None(Operation),
+}
+
+/// What decides and keeps.
+struct Keeper {
     services: Services,
     hosts: Hosts,
-    bus: Bus,
 }
 
 impl Server {
-    /// Starts everything; it serves when this returns.
+    /// Starts what the roles say; it serves when this returns.
     pub async fn start(
         config: &Config,
-        content: Content,
-        folder: &DataFolder,
-        store: Store,
+        name: &str,
+        keeping: Option<&Keeping>,
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self> {
         // The port first: one that is taken is told before anything is opened.
         let listen = config.listen();
         let listener = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
-        let bus = bus(config, &folder.log()).context("the log in the data folder")?;
         let health = Health::new();
+        let log = keeping.map(|keeping| keeping.folder.log());
+        let messaging = backend::open(config, name, log.as_deref(), &health).await?;
+        let bus = &messaging.bus;
+        let keeper = match keeping {
+            Some(keeping) => Some(Keeper::start(config, name, keeping, bus, &health).await?),
+            None => None,
+        };
+        let people = People::start(config, name, bus, &health, metrics, listener)?;
+        wait_until_ready(&health).await;
+        Ok(Self { people, keeper, messaging })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        match &self.people {
+            People::Edge(edge) => edge.address(),
+            People::None(operation) => operation.address(),
+        }
+    }
+
+    /// What its messaging is, where it is not in the process.
+    pub fn messaging(&self) -> Option<&str> {
+        self.messaging.shown.as_deref()
+    }
+
+    /// The limits of its edge.
+    pub fn limits(&self) -> Option<Arc<Limits>> {
+        match &self.people {
+            People::Edge(edge) => Some(edge.limits()),
+            People::None(_) => None,
+        }
+    }
+
+    /// Calls to services.
+    pub fn caller(&self) -> Caller {
+        Caller::new(self.messaging.bus.clone())
+    }
+
+    /// Cancelled when staff shut the world down.
+    pub fn shutdown_wanted(&self) -> CancellationToken {
+        self.keeper.as_ref().map_or_else(CancellationToken::new, |keeper| keeper.hosts.shutdown_wanted())
+    }
+
+    /// Stops in order: people are told, commands finish, zones are kept, messages are on disk.
+    pub async fn drain(self, deadline: Duration) {
+        match self.people {
+            People::Edge(edge) => edge.drain(deadline).await,
+            People::None(operation) => operation.drain(),
+        }
+        if let Some(Keeper { services, hosts }) = self.keeper {
+            if !hosts.drain(deadline).await {
+                tracing::warn!("not every zone was kept in time; the log has the rest");
+            }
+            services.drain(deadline).await;
+        }
+        let report = self.messaging.bus.drain(deadline).await;
+        tracing::debug!(?report, "the bus has stopped");
+    }
+}
+
+impl People {
+    fn start(
+        config: &Config,
+        name: &str,
+        bus: &Bus,
+        health: &Health,
+        metrics: Option<PrometheusHandle>,
+        listener: TcpListener,
+    ) -> Result<Self> {
+        let (bus, health) = (bus.clone(), health.clone());
+        if !config.roles().edge {
+            let limits = Arc::new(Limits::new(&config.rates(), Clock::system()));
+            let http = Http::new(config.http(), limits, Caller::new(bus), health, metrics);
+            return Ok(Self::None(Operation::start(http, listener)?));
+        }
+        let parts = EdgeParts {
+            config: config.edge(name),
+            http: config.http(),
+            rates: config.rates(),
+            bus,
+            catalogue: Catalogue::builtin().clone(),
+            health,
+            metrics,
+        };
+        Ok(Self::Edge(Edge::start(parts, listener)?))
+    }
+}
+
+impl Keeper {
+    async fn start(
+        config: &Config,
+        name: &str,
+        keeping: &Keeping,
+        bus: &Bus,
+        health: &Health,
+    ) -> Result<Self> {
+        let (content, store) = (&keeping.content, &keeping.store);
         let start = content.world.as_ref().context("the world has no world.toml")?.start.zone();
         let zones = content.zones.keys().cloned().collect();
         let service_config = services::Config {
@@ -62,59 +177,17 @@ impl Server {
             chat: config.chat(),
         };
         let services =
-            Services::start(store.clone(), bus.clone(), wall_clock(), service_config, &health).await?;
+            Services::start(store.clone(), bus.clone(), wall_clock(), service_config, health).await?;
         let parts = Parts {
             bus: bus.clone(),
-            store,
-            content: Arc::new(content),
+            store: store.clone(),
+            content: Arc::clone(content),
             rules: config.rules(),
             catalogue: Arc::new(Catalogue::builtin().clone()),
             health: health.clone(),
         };
-        let hosts = Hosts::start(HostConfig::new("zones-1", seed()?), parts)?;
-        let parts = EdgeParts {
-            config: config.edge(),
-            http: config.http(),
-            rates: config.rates(),
-            bus: bus.clone(),
-            catalogue: Catalogue::builtin().clone(),
-            health: health.clone(),
-            metrics,
-        };
-        let edge = Edge::start(parts, listener)?;
-        wait_until_ready(&health).await;
-        Ok(Self { edge, services, hosts, bus })
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.edge.address()
-    }
-
-    /// The limits of its edge.
-    pub fn limits(&self) -> Arc<Limits> {
-        self.edge.limits()
-    }
-
-    /// Calls to its services.
-    pub fn caller(&self) -> Caller {
-        Caller::new(self.bus.clone())
-    }
-
-    /// Cancelled when staff shut the world down.
-    pub fn shutdown_wanted(&self) -> CancellationToken {
-        self.hosts.shutdown_wanted()
-    }
-
-    /// Stops in order: people are told, commands finish, zones are kept, messages are on disk.
-    pub async fn drain(self, deadline: Duration) {
-        self.edge.drain(deadline).await;
-        if !self.hosts.drain(deadline).await {
-            tracing::warn!("not every zone was kept in time; the log has the rest");
-        }
-        self.services.drain(deadline).await;
-        let report = self.bus.drain(deadline).await;
-        tracing::debug!(?report, "the bus has stopped");
+        let hosts = Hosts::start(HostConfig::new(name, seed()?), parts)?;
+        Ok(Self { services, hosts })
     }
 }
 
@@ -127,14 +200,6 @@ async fn wait_until_ready(health: &Health) {
     if tokio::time::timeout(READY_WAIT, ready).await.is_err() {
         tracing::warn!(states = ?health.states(), "not everything is ready");
     }
-}
-
-/// The embedded bus, with its log in the data folder.
-fn bus(config: &Config, log: &Path) -> Result<Bus> {
-    let retention = Retention { messages: Some(config.retention_messages()), age: Some(config.retention()) };
-    let embedded = EmbeddedConfig { data: Some(log.to_owned()), retention, ..EmbeddedConfig::default() };
-    let embedded = declare(embedded);
-    Ok(Bus::new(Embedded::open(embedded)?, Arc::new(registry(None)?)))
 }
 
 /// What happens by chance in the world starts from here.

@@ -41,4 +41,4 @@ pub use caller::Caller;
 pub use error::CallError;
 pub use health::{Dependency, DependencyState, Health};
 pub use server::{CallContext, Drained, Server, ServerHandle};
-pub use subjects::{Subjects, declare};
+pub use subjects::{Subjects, declare, declare_on_nats};

@@ -1,7 +1,8 @@
 //! Every subject of Tidings, in one table, and the typed way to each: nothing formats a subject by hand.
 
 use tidings_bus::{
-    Check, Class, EmbeddedConfig, Error, Keep, Pattern, Registry, Retention, SlowReader, Subject, TemplateDef,
+    BucketConfig, Check, Class, EmbeddedConfig, Error, Keep, NatsConfig, Pattern, Registry, Retention,
+    SlowReader, Subject, TemplateDef,
 };
 use tidings_protocol::form::{Form, form};
 use tidings_protocol::{Audience, RoomId, ZoneId};
@@ -121,12 +122,25 @@ impl Subjects<'_> {
 pub const BUCKETS: [(&str, bool); 5] =
     [("sessions", true), ("presence", false), ("leases", false), ("edges", false), ("tickets", false)];
 
-/// Declares to the embedded backend what the house keeps: the buckets, and of each log that is no audience's
-/// what its reader needs.
-pub fn declare(mut config: EmbeddedConfig) -> EmbeddedConfig {
-    for (name, durable) in BUCKETS {
-        config = config.bucket(name, if durable { Keep::Durable } else { Keep::Volatile });
-    }
-    // The owner is the last record; a zone's log is trimmed by its owner, to its checkpoint.
-    config.retain("zone.*.owner", Retention::LAST).retain("zone.*.log", Retention::UNTIL_TRIMMED)
+/// The buckets, as a backend is told of them.
+fn buckets() -> Vec<BucketConfig> {
+    let keep = |durable| if durable { Keep::Durable } else { Keep::Volatile };
+    BUCKETS.map(|(name, durable)| BucketConfig::new(name, keep(durable))).into()
+}
+
+/// Of each log that is no audience's, what its reader needs: the owner is the last record; a zone's log is trimmed by
+/// its owner, to its checkpoint.
+fn retention_rules() -> Vec<(String, Retention)> {
+    let rules = [("zone.*.owner", Retention::LAST), ("zone.*.log", Retention::UNTIL_TRIMMED)];
+    rules.map(|(pattern, retention)| (pattern.to_owned(), retention)).into()
+}
+
+/// Declares to the embedded backend what the house keeps.
+pub fn declare(config: EmbeddedConfig) -> EmbeddedConfig {
+    EmbeddedConfig { buckets: buckets(), retention_rules: retention_rules(), ..config }
+}
+
+/// Declares the same to the backend on NATS.
+pub fn declare_on_nats(config: NatsConfig) -> NatsConfig {
+    NatsConfig { buckets: buckets(), retention_rules: retention_rules(), ..config }
 }

@@ -83,6 +83,16 @@ impl NatsConfig {
         self
     }
 
+    /// The servers as they may be shown: without a user and a password that an address holds.
+    pub fn servers_shown(&self) -> String {
+        let shown = self.servers.iter().map(|server| {
+            let (scheme, rest) = server.split_once("://").unwrap_or(("nats", server));
+            let address = rest.rsplit_once('@').map_or(rest, |(_, address)| address);
+            format!("{scheme}://{address}")
+        });
+        shown.collect::<Vec<_>>().join(", ")
+    }
+
     /// What is kept of a log.
     pub(crate) fn retention_of(&self, registry: &Registry, subject: &str) -> Retention {
         let bare = subject.strip_prefix(registry.prefix()).unwrap_or(subject);

@@ -110,7 +110,7 @@ impl Connection {
                 changed.send_modify(|link| note(&event, link));
                 std::future::ready(())
             });
-        let servers = config.servers.join(", ");
+        let servers = config.servers_shown();
         let failed = |error: &dyn std::fmt::Display| {
             Error::new(ErrorKind::Connection, format!("no connection to NATS at {servers}: {error}"))
         };

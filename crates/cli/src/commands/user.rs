@@ -80,6 +80,11 @@ fn with(
         Ok(config) => config,
         Err(mistakes) => return Ok(wrong_use(&mistakes)),
     };
+    if !config.roles().keeps_storage() {
+        bail!(
+            "accounts are where the storage is, and this configuration is an edge's: run this where 'services' runs"
+        );
+    }
     let mut access = Access::open(&config.data(), create)?;
     run(&mut access)?;
     Ok(Outcome::Done)

@@ -56,8 +56,11 @@ keys! {
     "data" Kind::Text, "tidings-data", "The folder that everything is kept in";
     "world" Kind::Text, NOTHING, "The folder of the world; empty: the world that comes with Tidings";
     "profile" Kind::Choice(&["development", "production"]), "development", "production refuses what is not safe";
-    "roles" Kind::Text, "all", "What this process does; this version does all of it in one";
-    "nats" Kind::Text, NOTHING, "A NATS cluster to use; this version has its own messaging only";
+    "roles" Kind::Roles, ["all"], "What this process does: all; or, on NATS, edge, or zone and services";
+    "instance" Kind::Name, NOTHING, "What this process is called among the others; empty: as its machine. A random part follows";
+    "nats.servers" Kind::Servers, NO_LIST, "Servers of a NATS cluster to use, as in nats://10.0.0.1:4222; none: messaging in the process";
+    "nats.replicas" Kind::Number(1, 5), 1, "Copies that the cluster keeps of everything: 1, 3 or 5";
+    "subject_prefix" Kind::Text, NOTHING, "What goes before every name on NATS, so that several worlds share a cluster";
     "database" Kind::Text, NOTHING, "A database to use; this version keeps SQLite in the data folder";
     "locale" Kind::Choice(&["en", "de"]), "en", "The language of the server's voice";
     "guests" Kind::Flag, true, "Whether people may enter as guests, without an account";
@@ -71,6 +74,7 @@ keys! {
     "proxy.trusted" Kind::Networks, NO_LIST, "Proxies in front of this server, whose X-Forwarded-For is believed";
     "edge.shards" Kind::Number(0, 1024), 0, "Threads that serve connections; 0: one a core";
     "allow.plaintext_http" Kind::Flag, false, "In production: HTTP without TLS beyond this machine, without a proxy";
+    "allow.plaintext_nats" Kind::Flag, false, "In production: NATS without TLS beyond this machine";
     "allow.unlimited_registration" Kind::Flag, false, "In production: open registration or guests without a rate limit";
     "limits.frame_bytes" RATE, 10 * 1024, "Largest frame of a client; 0 turns a limit off";
     "limits.json_depth" RATE, 10, "Deepest nesting of a client's JSON";

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::Mistake;
 use super::keys::{KEYS, Key, find};
 use super::value::Value;
+use crate::roles::Roles;
 
 /// The file that is read where none is named and it is there.
 pub const USUAL_FILE: &str = "tidings.toml";
@@ -30,6 +31,8 @@ pub enum Origin {
     Default,
     /// The profile says so.
     Profile,
+    /// The roles say so.
+    Roles,
     /// A line of a file.
     File(PathBuf, usize),
     /// A variable of the environment.
@@ -43,6 +46,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::Profile => f.write_str("profile"),
+            Self::Roles => f.write_str("roles"),
             Self::File(path, line) => write!(f, "{}:{line}", path.display()),
             Self::Environment(name) => f.write_str(name),
             Self::Flag(flag) => f.write_str(flag),
@@ -93,6 +97,7 @@ impl Layers {
             layers.set(text);
         }
         layers.profile();
+        layers.roles();
         layers
     }
 
@@ -113,6 +118,16 @@ impl Layers {
         let cookies = self.settings.get_mut("http.secure_cookies").expect("a key");
         if production && cookies.origin == Origin::Default {
             *cookies = Setting { value: Value::Flag(true), origin: Origin::Profile };
+        }
+    }
+
+    /// What a process without people listens on where nobody says otherwise: not where an edge beside it does.
+    fn roles(&mut self) {
+        let Value::List(roles) = &self.settings["roles"].value else { return };
+        let people = Roles::of(roles).edge;
+        let listen = self.settings.get_mut("listen").expect("a key");
+        if !people && listen.origin == Origin::Default {
+            *listen = Setting { value: Value::from("127.0.0.1:0"), origin: Origin::Roles };
         }
     }
 

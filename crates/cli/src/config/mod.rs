@@ -3,6 +3,7 @@
 
 pub mod keys;
 mod layers;
+mod nats;
 mod parts;
 mod production;
 pub mod value;
@@ -57,7 +58,7 @@ impl Config {
     pub fn load(sources: &Sources) -> Result<Self, Vec<Mistake>> {
         let Layers { settings, mut mistakes } = Layers::read(sources);
         let config = Self { settings };
-        config.absent_backends(&mut mistakes);
+        nats::check(&config, &mut mistakes);
         config.times_fit(&mut mistakes);
         if config.profile() == Profile::Production {
             production::check(&config, &mut mistakes);
@@ -72,26 +73,13 @@ impl Config {
     pub fn read(sources: &Sources) -> Result<Self, Vec<Mistake>> {
         let Layers { settings, mut mistakes } = Layers::read(sources);
         let config = Self { settings };
-        config.absent_backends(&mut mistakes);
+        nats::check(&config, &mut mistakes);
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
     }
 
     /// What may not be meant, a sentence each: said at the start.
     pub fn warnings(&self) -> Vec<String> {
         if self.profile() == Profile::Production { production::warnings(self) } else { Vec::new() }
-    }
-
-    /// What this version does not have is refused, not left out in silence.
-    fn absent_backends(&self, mistakes: &mut Vec<Mistake>) {
-        let mut refuse = |key: &str, unless: &str, message: &str| {
-            let setting = &self.settings[key];
-            if setting.value != Value::from(unless) {
-                mistakes.push(Mistake { origin: setting.origin.clone(), message: message.to_owned() });
-            }
-        };
-        refuse("nats", "", "'nats': this version has its own messaging in the process, and no NATS backend");
-        refuse("database", "", "'database': this version keeps SQLite in the data folder ('data')");
-        refuse("roles", "all", "'roles': this version does everything in one process: 'all'");
     }
 
     fn times_fit(&self, mistakes: &mut Vec<Mistake>) {
@@ -170,7 +158,7 @@ impl Config {
     pub fn report(&self) -> serde_json::Value {
         let entry = |key: &keys::Key| {
             let Setting { value, origin } = &self.settings[key.name];
-            let value = if key.secret { json!("(hidden)") } else { json!(value) };
+            let value = if key.secret { json!("(hidden)") } else { json!(key.kind.shown(value)) };
             (key.name.to_owned(), json!({ "value": value, "from": origin.to_string(), "help": key.help }))
         };
         KEYS.iter().map(entry).collect::<serde_json::Map<_, _>>().into()

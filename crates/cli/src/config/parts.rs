@@ -15,7 +15,7 @@ impl Config {
         Duration::from_secs(self.number(key))
     }
 
-    fn size(&self, key: &str) -> usize {
+    pub(super) fn size(&self, key: &str) -> usize {
         usize::try_from(self.number(key)).unwrap_or(usize::MAX)
     }
 
@@ -27,9 +27,10 @@ impl Config {
         self.list(key).iter().map(|text| text.parse().expect("a network by its kind")).collect()
     }
 
-    /// How an edge is set up.
-    pub fn edge(&self) -> EdgeConfig {
+    /// How an edge of this name is set up.
+    pub fn edge(&self, name: &str) -> EdgeConfig {
         EdgeConfig {
+            edge: name.to_owned(),
             shards: self.size("edge.shards"),
             locale: self.text("locale").to_owned(),
             limits: FrameLimits {

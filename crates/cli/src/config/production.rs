@@ -1,22 +1,32 @@
 //! What the profile `production` refuses, each with the setting that would allow it. Secrets have no
 //! default to refuse: the key that signs tokens is made at the first start and kept in the data folder.
 
-use super::{Config, Mistake};
+use super::{Config, Mistake, nats};
 
 /// Adds what is refused.
 pub fn check(config: &Config, mistakes: &mut Vec<Mistake>) {
     plaintext_http(config, mistakes);
     registration_without_limits(config, mistakes);
     insecure_cookies(config, mistakes);
+    nats::check_production(config, mistakes);
 }
 
 /// What is allowed and may still not be meant.
 pub fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
     let undeclared = config.listen().ip().is_loopback() && config.list("proxy.trusted").is_empty();
-    let warning = "profile production: 'listen' is an address of this machine and 'proxy.trusted' is empty. Where people come \
-                   through a proxy on this machine, name it there (proxy.trusted = [\"127.0.0.1\"]): without that all of them \
-                   share one address, and the limits of one address";
-    undeclared.then(|| warning.to_owned()).into_iter().collect()
+    if undeclared && config.roles().edge {
+        let warning = "profile production: 'listen' is an address of this machine and 'proxy.trusted' is empty. Where people come \
+                       through a proxy on this machine, name it there (proxy.trusted = [\"127.0.0.1\"]): without that all of them \
+                       share one address, and the limits of one address";
+        warnings.push(warning.to_owned());
+    }
+    if config.uses_nats() && config.number("nats.replicas") == 1 {
+        let warning = "profile production: 'nats.replicas' is 1: what the one server that has a stream loses is lost. A cluster \
+                       of three or more keeps everything with nats.replicas = 3";
+        warnings.push(warning.to_owned());
+    }
+    warnings
 }
 
 fn refuse(config: &Config, mistakes: &mut Vec<Mistake>, key: &str, message: String) {

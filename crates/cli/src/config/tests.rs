@@ -19,8 +19,9 @@ fn without_a_word_it_is_the_defaults_of_the_crates() {
     assert_eq!(config.rates(), tidings_edge::limits::Rates::default());
     assert_eq!(config.rules().limits, tidings_world::limits::Limits::default());
     assert_eq!(config.rules().grace_ms, tidings_world::zone::GRACE_MS);
-    assert_eq!(config.rules().command_chars, config.edge().limits.command_chars, "one limit");
-    let (edge, default) = (config.edge(), tidings_edge::config::EdgeConfig::default());
+    assert_eq!(config.rules().command_chars, config.edge("e").limits.command_chars, "one limit");
+    let default = tidings_edge::config::EdgeConfig::default();
+    let edge = config.edge(&default.edge);
     assert_eq!(format!("{edge:?}"), format!("{default:?}"));
     assert!(!config.http().secure_cookies && config.http().guests);
     assert_eq!(config.listen().to_string(), "127.0.0.1:4000");
@@ -46,9 +47,9 @@ fn later_layers_win_and_say_who_they_are() {
         set: vec!["limits.json_depth=300".into(), "listen=127.0.0.1:2".into()],
     };
     let config = Config::load(&sources).expect("no mistake");
-    assert_eq!(config.edge().limits.burst, 1);
+    assert_eq!(config.edge("e").limits.burst, 1);
     assert_eq!(config.rules().limits.say_per_minute, 20);
-    assert_eq!(config.edge().limits.json_depth, 300);
+    assert_eq!(config.edge("e").limits.json_depth, 300);
     assert_eq!(config.listen().port(), 2);
     assert_eq!(config.origin("limits.burst").to_string(), format!("{}:3", file.display()));
     assert_eq!(config.origin("limits.say_per_minute").to_string(), "TIDINGS_LIMITS_SAY_PER_MINUTE");
@@ -103,11 +104,69 @@ fn a_file_that_cannot_be_read_is_a_mistake() {
 }
 
 #[test]
-fn what_this_version_does_not_have_is_refused() {
-    let found = mistakes(&set(&["nats=nats://x", "database=postgres://x", "roles=edge"]));
-    assert_eq!(found.len(), 3, "{found:?}");
-    assert!(found.iter().all(|mistake| mistake.contains("this version")));
+fn what_does_not_go_together_is_refused_by_name() {
+    let nats = "nats.servers=nats://127.0.0.1:4222";
+    for (settings, told) in [
+        (&["database=postgres://x"][..], "'database': this version"),
+        (&["roles=edge"], "'roles': edge alone needs"),
+        (&["roles=zone,services"], "'nats.servers' (--nats)"),
+        (&["roles=zone", nats], "'roles': zone and services keep one storage"),
+        (&["roles=edge,services", nats], "'roles': zone and services keep one storage"),
+        (&["roles=zones", nats], "'roles' takes all, or some of edge, zone and services, not 'zones'"),
+        (&["roles=", nats], "'roles' takes all"),
+        (&["nats.servers=10.0.0.1:4222"], "'nats.servers' takes addresses as in nats://"),
+        (&["nats.replicas=2", nats], "'nats.replicas': takes 1, 3 or 5"),
+        (&["nats.replicas=7", nats], "a whole number from 1 to 5"),
+        (&["subject_prefix=mine"], "'subject_prefix': is of names on NATS"),
+        (&["subject_prefix=no spaces", nats], "'subject_prefix': "),
+        (&["instance=Ann's"], "'instance' takes 1 to 24 lower-case letters"),
+        (&["nats.server=nats://127.0.0.1"], "did you mean 'nats.servers'?"),
+    ] {
+        let found = mistakes(&set(settings));
+        assert!(found.len() == 1 && found[0].contains(told), "{settings:?}: {found:?}");
+    }
+    for fine in [
+        &["roles=all", nats][..],
+        &["roles=edge", nats],
+        &["roles=services,zone", nats, "nats.replicas=3", "subject_prefix=mine", "instance=north-1"],
+        &["roles=edge,zone,services"],
+    ] {
+        assert_eq!(mistakes(&set(fine)), [""; 0], "{fine:?}");
+    }
     assert_eq!(mistakes(&set(&["session.stale_seconds=25", "log.level=tidings_edge=loud"])).len(), 2);
+}
+
+#[test]
+fn what_goes_to_the_bus_is_what_was_set_and_no_password_is_shown() {
+    let servers = "nats.servers=nats://ann:hidden@10.0.0.1:4222, tls://b";
+    let config =
+        Config::load(&set(&[servers, "nats.replicas=3", "retention.minutes=7", "roles=edge"])).expect("fine");
+    let nats = config.nats("north-1").expect("it is on NATS");
+    assert_eq!(nats.servers, ["nats://ann:hidden@10.0.0.1:4222", "tls://b"]);
+    assert_eq!((nats.name.as_str(), nats.replicas), ("north-1", 3));
+    assert_eq!(nats.retention, config.kept());
+    assert_eq!(nats.retention.age, Some(std::time::Duration::from_secs(7 * 60)));
+    assert!(!nats.buckets.is_empty() && !nats.retention_rules.is_empty());
+    assert_eq!(nats.servers_shown(), "nats://10.0.0.1:4222, tls://b");
+    let report = config.report();
+    assert_eq!(report["nats.servers"]["value"], json!(["nats://10.0.0.1:4222", "tls://b"]));
+    assert!(!report.to_string().contains("hidden"), "{report}");
+    let wrong = mistakes(&set(&["nats.servers=http://ann:hidden@10.0.0.1"]));
+    assert!(wrong.len() == 1 && !wrong[0].contains("hidden"), "{wrong:?}");
+    assert!(Config::load(&Sources::default()).expect("the defaults").nats("x").is_none());
+}
+
+#[test]
+fn who_serves_no_people_takes_no_edges_address() {
+    let listen = |settings: &[&str]| {
+        let config = Config::load(&set(settings)).expect("fine");
+        (config.listen().to_string(), config.origin("listen").to_string())
+    };
+    let world = ["roles=zone,services", "nats.servers=nats://127.0.0.1"];
+    assert_eq!(listen(&world), ("127.0.0.1:0".into(), "roles".into()));
+    let told = [&world[..], &["listen=127.0.0.1:9"]].concat();
+    assert_eq!(listen(&told), ("127.0.0.1:9".into(), "--set listen".into()));
+    assert_eq!(listen(&["roles=edge", world[1]]), ("127.0.0.1:4000".into(), "default".into()));
 }
 
 #[test]
@@ -132,6 +191,16 @@ fn production_refuses_what_is_not_safe_and_says_what_would_allow_it() {
     let closed = ["registration=false", "guests=false", "limits.accounts_per_minute_per_address=0"];
     assert_eq!(with(&[&[proxied], &closed[..]].concat()), [""; 0]);
     assert_eq!(with(&[proxied, "http.secure_cookies=false"]).len(), 1);
+    let open = "nats.servers=tls://a,nats://ann:hidden@10.0.0.1:4222";
+    let found = with(&[proxied, open]);
+    assert!(found.len() == 1 && found[0].contains("allow.plaintext_nats = true"), "{found:?}");
+    assert!(found[0].contains("nats://10.0.0.1:4222") && !found[0].contains("hidden"), "{found:?}");
+    for fine in
+        ["nats.servers=tls://10.0.0.1", "nats.servers=nats://127.0.0.1", "nats.servers=nats://[::1]:4222"]
+    {
+        assert_eq!(with(&[proxied, fine]), [""; 0], "{fine}");
+    }
+    assert_eq!(with(&[proxied, open, "allow.plaintext_nats=true"]), [""; 0]);
     let config = Config::load(&set(&["profile=production"])).expect("loopback");
     assert!(config.http().secure_cookies);
     assert_eq!(config.origin("http.secure_cookies"), &Origin::Profile);
@@ -148,6 +217,10 @@ fn production_on_this_machine_alone_warns_of_a_proxy_that_is_not_named() {
         [""; 0]
     );
     assert_eq!(warnings(&[]), [""; 0]);
+    let nats = ["profile=production", "proxy.trusted=127.0.0.1", "nats.servers=tls://a"];
+    let found = warnings(&nats);
+    assert!(found.len() == 1 && found[0].contains("nats.replicas = 3"), "{found:?}");
+    assert_eq!(warnings(&[&nats[..], &["nats.replicas=3"]].concat()), [""; 0]);
 }
 
 #[test]

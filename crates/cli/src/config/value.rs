@@ -7,6 +7,9 @@ use tidings_edge::limits::Network;
 use toml::de::DeValue;
 use tracing_subscriber::EnvFilter;
 
+use super::nats::NatsServer;
+use crate::roles::is_role;
+
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
@@ -88,16 +91,27 @@ pub enum Kind {
     List,
     /// A list of addresses or networks.
     Networks,
+    /// A list of what a process may do.
+    Roles,
+    /// A list of NATS servers. Their addresses may hold a password: no complaint quotes one.
+    Servers,
+    /// A name that can be part of others: lower-case letters, digits and dashes; or nothing.
+    Name,
 }
+
+/// Longest name of a process.
+const NAME_BYTES_MAX: usize = 24;
 
 impl Kind {
     /// The value that a text stands for, as it comes from the environment, a flag or `--set`.
     pub fn parse(self, text: &str) -> Result<Value, String> {
         let value = match self {
-            Self::Text | Self::Filter | Self::Choice(_) | Self::Address => Value::Text(text.to_owned()),
+            Self::Text | Self::Filter | Self::Choice(_) | Self::Address | Self::Name => {
+                Value::Text(text.to_owned())
+            }
             Self::Number(..) => Value::Number(text.trim().parse().map_err(|_| self.wanted(text))?),
             Self::Flag => Value::Flag(text.trim().parse().map_err(|_| self.wanted(text))?),
-            Self::List | Self::Networks => {
+            Self::List | Self::Networks | Self::Roles | Self::Servers => {
                 let items = text.trim().trim_start_matches('[').trim_end_matches(']').split(',');
                 let items = items.map(|item| item.trim().trim_matches('"').to_owned());
                 Value::List(items.filter(|item| !item.is_empty()).collect())
@@ -109,20 +123,22 @@ impl Kind {
     /// The value as it stands in a file.
     pub fn read(self, value: &DeValue<'_>) -> Result<Value, String> {
         let found = match (self, value) {
-            (Self::Text | Self::Filter | Self::Choice(_) | Self::Address, DeValue::String(text)) => {
-                Value::Text(text.to_string())
-            }
+            (
+                Self::Text | Self::Filter | Self::Choice(_) | Self::Address | Self::Name,
+                DeValue::String(text),
+            ) => Value::Text(text.to_string()),
             (Self::Flag, DeValue::Boolean(flag)) => Value::Flag(*flag),
             (Self::Number(..), DeValue::Integer(number)) => {
                 let parsed = u64::from_str_radix(number.as_str(), number.radix());
                 Value::Number(parsed.map_err(|_| self.wanted(number.as_str()))?)
             }
-            (Self::List | Self::Networks, DeValue::Array(items)) => {
+            (Self::List | Self::Networks | Self::Roles | Self::Servers, DeValue::Array(items)) => {
                 let texts = items.iter().map(|item| item.get_ref().as_str().map(str::to_owned));
                 Value::List(
                     texts.collect::<Option<_>>().ok_or_else(|| self.wanted("a list of something else"))?,
                 )
             }
+            (Self::Roles | Self::Servers, DeValue::String(text)) => return self.parse(text),
             (_, other) => return Err(self.wanted(other.type_str())),
         };
         self.check(found)
@@ -139,6 +155,11 @@ impl Kind {
             Self::Flag => format!("takes true or false, not '{got}'"),
             Self::List => format!("takes a list of texts, not '{got}'"),
             Self::Networks => format!("takes addresses or networks, as in 10.0.0.0/8, not '{got}'"),
+            Self::Roles => format!("takes all, or some of edge, zone and services, not '{got}'"),
+            Self::Servers => "takes addresses as in nats://10.0.0.1:4222 or tls://nats.example".to_owned(),
+            Self::Name => {
+                format!("takes 1 to {NAME_BYTES_MAX} lower-case letters, digits and dashes, not '{got}'")
+            }
         }
     }
 
@@ -161,9 +182,38 @@ impl Kind {
                     None => Ok(value),
                 }
             }
+            (Self::Roles, Value::List(list)) if list.is_empty() => Err(self.wanted("")),
+            (Self::Roles, Value::List(list)) => match list.iter().find(|text| !is_role(text)) {
+                Some(bad) => Err(self.wanted(bad)),
+                None => Ok(value),
+            },
+            (Self::Servers, Value::List(list))
+                if list.iter().any(|text| NatsServer::read(text).is_none()) =>
+            {
+                Err(self.wanted(""))
+            }
+            (Self::Name, Value::Text(text)) if !is_name(text) => Err(self.wanted(text)),
             _ => Ok(value),
         }
     }
+
+    /// A value as it may be shown to anybody who may see the configuration.
+    pub fn shown(self, value: &Value) -> Value {
+        match (self, value) {
+            (Self::Servers, Value::List(list)) => {
+                let shown = list
+                    .iter()
+                    .map(|text| NatsServer::read(text).map_or_else(String::new, |one| one.shown()));
+                Value::List(shown.collect())
+            }
+            _ => value.clone(),
+        }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    text.len() <= NAME_BYTES_MAX && text.bytes().all(plain)
 }
 
 /// Targets are names of modules; the parser does not take other texts than ASCII, and panics at some.

@@ -81,8 +81,8 @@ pub struct Running {
     pub caller: Caller,
     /// Its configuration's report.
     pub config: Value,
-    /// Its edge's limits.
-    pub limits: Arc<Limits>,
+    /// Its edge's limits, where it has one.
+    pub limits: Option<Arc<Limits>>,
 }
 
 impl Verbs {
@@ -139,7 +139,9 @@ impl Verbs {
     async fn violations(&self) -> Result<Value, CallError> {
         let mut names: HashMap<AccountId, Option<String>> = HashMap::new();
         let mut list = Vec::new();
-        for one in self.running()?.limits.violations().into_iter().take(VIOLATIONS_SHOWN_MAX) {
+        let limits = self.running()?.limits.as_ref();
+        let all = limits.map(|limits| limits.violations()).unwrap_or_default();
+        for one in all.into_iter().take(VIOLATIONS_SHOWN_MAX) {
             let mut entry = json!(one);
             if let Ok(id) = one.who.parse::<AccountId>() {
                 if let Entry::Vacant(unknown) = names.entry(id) {

@@ -28,18 +28,29 @@ fn wrong_use_is_told_and_ends_with_2() {
 #[test]
 fn mistakes_of_the_configuration_are_told_together_and_end_with_2() {
     let place = Place::new();
-    let args =
-        ["serve", "--listen", "nowhere", "--nats", "nats://x", "--set", "limits.brst=1", "--data", "data"];
+    let args = ["serve", "--listen", "nowhere", "--nats", "x", "--set", "limits.brst=1", "--data", "data"];
     let ran = place.run(&args).ends(2);
     assert_eq!(
         ran.err.lines().collect::<Vec<_>>(),
         [
             "tidings: --listen: 'listen' takes an address and a port, as in 127.0.0.1:4000, not 'nowhere'",
+            "tidings: --nats: 'nats.servers' takes addresses as in nats://10.0.0.1:4222 or tls://nats.example",
             "tidings: --set limits.brst: unknown key 'limits.brst': did you mean 'limits.burst'?",
-            "tidings: --nats: 'nats': this version has its own messaging in the process, and no NATS backend",
         ]
     );
     assert!(!place.data().exists(), "nothing is opened before the configuration is right");
+}
+
+#[test]
+fn an_edges_configuration_makes_no_data_folder() {
+    let place = Place::new();
+    place.write("tidings.toml", "roles = [\"edge\"]\nnats.servers = [\"nats://127.0.0.1:1\"]\n");
+    let ran = place.run(&["user", "add", "ann", "--data", "data"]).ends(1);
+    assert!(ran.err.contains("run this where 'services' runs"), "{ran:?}");
+    let ran = place.run(&["serve", "--listen", "127.0.0.1:0", "--data", "data"]).ends(1);
+    assert!(ran.err.contains("no connection to NATS at nats://127.0.0.1:1"), "{ran:?}");
+    assert!(ran.err.contains("'nats.servers' (--nats)"), "{ran:?}");
+    assert!(!place.data().exists(), "an edge keeps nothing");
 }
 
 #[test]

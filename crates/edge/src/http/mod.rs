@@ -19,6 +19,7 @@ mod problem;
 mod response;
 mod routes;
 mod serve;
+mod standalone;
 mod websocket;
 
 use std::net::IpAddr;
@@ -37,6 +38,7 @@ pub use openapi::document as openapi;
 pub use pending::PendingLimits;
 pub use problem::Problem;
 pub use serve::{Adopt, serve};
+pub use standalone::Operation;
 
 /// How HTTP is served.
 #[derive(Debug, Clone)]
@@ -84,6 +86,7 @@ pub struct Http {
     metrics: Option<PrometheusHandle>,
     page: Page,
     pending: Arc<Pending>,
+    operation_only: bool,
     draining: AtomicBool,
     undeclared_proxy: Once,
 }
@@ -107,9 +110,16 @@ impl Http {
             metrics,
             page,
             pending,
+            operation_only: false,
             draining: AtomicBool::new(false),
             undeclared_proxy: Once::new(),
         }
+    }
+
+    /// Nothing but what operators and their tools ask: of a process that serves no people.
+    #[must_use]
+    pub fn operation_only(self) -> Self {
+        Self { operation_only: true, ..self }
     }
 
     /// From now on `/ready` fails, no WebSocket is taken and no connection is kept alive.

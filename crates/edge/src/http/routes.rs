@@ -33,6 +33,13 @@ pub struct Route {
     handler: Handler,
 }
 
+impl Route {
+    /// Whether it is for operators and their tools.
+    fn is_operation(&self) -> bool {
+        matches!(self.path, "/health" | "/ready" | "/metrics")
+    }
+}
+
 macro_rules! routes {
     ($($method:ident $path:literal $name:literal => $handler:path;)*) => {
         /// The table.
@@ -139,7 +146,8 @@ async fn dispatch(call: &mut Call) -> (&'static str, Result<Answer, Problem>) {
     }
     let path = call.parts.uri.path().to_owned();
     let mut allowed = Vec::new();
-    for route in ROUTES {
+    let served = |route: &&Route| !call.http.operation_only || route.is_operation();
+    for route in ROUTES.iter().filter(served) {
         let Some(parameter) = matches(route.path, &path) else { continue };
         let has_head = route.method == Method::GET && route.path != "/ws";
         if route.method == *call.method() || (has_head && call.method() == Method::HEAD) {
@@ -184,7 +192,7 @@ fn matches(template: &str, path: &str) -> Option<Option<String>> {
 
 fn page(call: &Call, path: &str) -> (&'static str, Result<Answer, Problem>) {
     let missing = || Problem::new(ErrorCode::NotFound, "There is nothing at this address.");
-    if path.starts_with("/api/") {
+    if path.starts_with("/api/") || call.http.operation_only {
         return ("none", Err(missing()));
     }
     let Some(answer) = call.http.page.answer(path, call.headers()) else { return ("none", Err(missing())) };

@@ -1,0 +1,74 @@
+//! The messaging of a process: in the process, its log in the data folder, or on a NATS cluster. What is declared to
+//! one is declared to the other.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tidings_bus::backend::Backend;
+use tidings_bus::{Bus, Embedded, EmbeddedConfig, Error, ErrorKind, Nats};
+use tidings_service::subjects::registry;
+use tidings_service::{Dependency, Health, declare};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::Config;
+
+/// How often the connection is looked at for `/ready`.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The messaging of a process.
+pub struct Messaging {
+    /// The bus.
+    pub bus: Bus,
+    /// What and where it is, in words; nothing to say of messaging in the process.
+    pub shown: Option<String>,
+    _watch: Option<AbortOnDropHandle<()>>,
+}
+
+/// Opens what is configured. `log`: where the log of messaging in the process is.
+pub async fn open(config: &Config, name: &str, log: Option<&Path>, health: &Health) -> Result<Messaging> {
+    let registry = Arc::new(registry(config.subject_prefix())?);
+    let Some(nats) = config.nats(name) else {
+        let log = log.context("messaging in the process needs the data folder")?;
+        let embedded = EmbeddedConfig {
+            data: Some(log.to_owned()),
+            retention: config.kept(),
+            ..EmbeddedConfig::default()
+        };
+        let embedded = Embedded::open(declare(embedded)).context("the log in the data folder")?;
+        return Ok(Messaging { bus: Bus::new(embedded, registry), shown: None, _watch: None });
+    };
+    let servers = nats.servers_shown();
+    let backend = Nats::connect(nats, Arc::clone(&registry)).await.map_err(explained)?;
+    let shown = format!("NATS {} at {servers}", backend.server_version());
+    let watch = watch(Arc::clone(&backend), health.dependency("bus"));
+    let watch = Some(AbortOnDropHandle::new(tokio::spawn(watch)));
+    Ok(Messaging { bus: Bus::new(backend as Arc<dyn Backend>, registry), shown: Some(shown), _watch: watch })
+}
+
+/// An error with what to do about it, where that is known.
+fn explained(error: Error) -> anyhow::Error {
+    let hint = match error.kind() {
+        ErrorKind::Mismatch => {
+            "what is there belongs to another world, or to other settings: 'subject_prefix' gives this world names of \
+             its own, 'nats.replicas' has to be as it was when the streams were made"
+        }
+        ErrorKind::Connection => "the servers are set by 'nats.servers' (--nats)",
+        _ => return anyhow::Error::new(error).context("messaging on NATS"),
+    };
+    anyhow::Error::new(error).context(format!("messaging on NATS ({hint})"))
+}
+
+/// Keeps `/ready` true.
+async fn watch(backend: Arc<Nats>, bus: Dependency) {
+    let mut beat = tokio::time::interval(LOOK_EVERY);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        beat.tick().await;
+        match backend.check_up() {
+            Ok(()) => bus.ready(),
+            Err(error) => bus.failed(error.to_string()),
+        }
+    }
+}
