@@ -12,12 +12,13 @@ use bytes::Bytes;
 use crate::clock::now_ms;
 use crate::embedded::buckets::Bucket;
 use crate::embedded::config::EmbeddedConfig;
+use crate::embedded::disk::active::Active;
 use crate::embedded::disk::codec::{Kind, Record};
 use crate::embedded::disk::files::FileLayer;
 use crate::embedded::disk::inbox::Inbox;
 use crate::embedded::disk::recover::{Lost, Mark, Recovered, RecoveryReport, Replay, recover};
 use crate::embedded::disk::segment::read_all;
-use crate::embedded::disk::writer::{Active, Writer, random};
+use crate::embedded::disk::writer::{Writer, random};
 use crate::embedded::shared::{Shared, key_of};
 use crate::embedded::view::{Entry, Place, View};
 use crate::error::{Error, ErrorKind};
@@ -196,8 +197,7 @@ fn start(
     mark: Arc<dyn crate::embedded::disk::files::LogFile>,
 ) -> io::Result<JoinHandle<()>> {
     let newest = recovered.segments.last().cloned();
-    let active =
-        newest.zip(recovered.append_at).map(|(segment, len)| Active { segment, len, spoiled: false });
+    let active = newest.zip(recovered.append_at).map(|(segment, len)| Active::new(segment, len));
     let writer = Writer {
         inbox: inbox.clone(),
         shared: shared.clone(),
@@ -208,6 +208,7 @@ fn start(
         last_seq: recovered.last_seq,
         group: recovered.last_group,
         synced: recovered.last_group,
+        crowded: false,
         mark: Some(mark),
         last_time_ms: shared.view.read().last_time_ms(),
         maintained: Instant::now(),

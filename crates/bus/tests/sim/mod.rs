@@ -1,5 +1,5 @@
-//! A disk that loses power: everything after the last sync may be gone, there, or there in part; it fills up; its
-//! bits flip. Seeded, so that a failure replays.
+//! A disk that loses power: everything after the last sync may be gone, there, or there in part, sector by sector in
+//! any order, over whatever stood there before; it fills up; its bits flip. Seeded, so that a failure replays.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,6 +12,8 @@ use tidings_bus::embedded::files::{FileLayer, LogFile};
 
 /// What a disk writes whole.
 const SECTOR: usize = 512;
+/// Bytes made ready ahead, unless a test says otherwise: several times a segment, and less than some commits.
+const AHEAD: u64 = 1_500;
 
 #[derive(Clone)]
 enum Op {
@@ -54,6 +56,8 @@ struct State {
     ops: u64,
     /// Bytes there is room for.
     room: Option<usize>,
+    /// Bytes that the log makes ready ahead.
+    ahead: u64,
     /// Operations of kind sync that fail from now on.
     failing_syncs: usize,
 }
@@ -67,7 +71,7 @@ pub struct Disk(Arc<Mutex<State>>);
 pub enum Loss {
     /// Everything after the last sync is gone.
     All,
-    /// Of what came after the last sync, some is there, some not, some in part, in any order.
+    /// Of what came after the last sync, some sectors are there and some not.
     Torn,
     /// The process is killed, the disk stays: everything written is there.
     None,
@@ -107,6 +111,7 @@ impl Disk {
             dark: false,
             ops: 0,
             room: None,
+            ahead: AHEAD,
             failing_syncs: 0,
         })))
     }
@@ -128,6 +133,10 @@ impl Disk {
         self.0.lock().room = room;
     }
 
+    pub fn set_ahead(&self, ahead: u64) {
+        self.0.lock().ahead = ahead;
+    }
+
     pub fn fail_syncs(&self, count: usize) {
         self.0.lock().failing_syncs = count;
     }
@@ -144,6 +153,7 @@ impl Disk {
     pub fn after(&self, loss: Loss, seed: u64) -> Disk {
         let mut random = StdRng::seed_from_u64(seed);
         let state = self.0.lock();
+        let ahead = state.ahead;
         let names = match loss {
             Loss::All => &state.synced_names,
             Loss::Torn if random.random_bool(0.5) => &state.synced_names,
@@ -164,6 +174,7 @@ impl Disk {
             let mut state = disk.0.lock();
             state.synced_names = found.clone();
             state.names = found;
+            state.ahead = ahead;
         }
         disk
     }
@@ -176,6 +187,15 @@ impl Disk {
         file.synced = file.now.clone();
     }
 
+    /// Zeros after a file's end.
+    pub fn grow(&self, name: &str, by: usize) {
+        let file = self.0.lock().names[name].clone();
+        let mut file = file.lock();
+        let len = file.now.len() + by;
+        file.now.resize(len, 0);
+        file.synced = file.now.clone();
+    }
+
     pub fn len(&self, name: &str) -> usize {
         self.0.lock().names[name].lock().now.len()
     }
@@ -185,33 +205,66 @@ fn what_is_left(file: &FileState, loss: Loss, random: &mut StdRng) -> Vec<u8> {
     match loss {
         Loss::All => file.synced.clone(),
         Loss::None => file.now.clone(),
-        Loss::Torn => {
-            let mut data = file.synced.clone();
-            for op in &file.since {
-                match random.random_range(0..3) {
-                    0 => {}
-                    1 => apply(&mut data, op),
-                    _ => tear(&mut data, op, random),
-                }
-            }
-            data
-        }
+        Loss::Torn => torn(file, random),
     }
 }
 
-/// Some sectors of a write are there.
-fn tear(data: &mut Vec<u8>, op: &Op, random: &mut StdRng) {
-    let Op::Write(at, bytes) = op else { return apply(data, op) };
-    let keep = random.random_range(0..=bytes.len());
-    let prefix_only = random.random_bool(0.5);
-    for (place, sector) in bytes.chunks(SECTOR).enumerate() {
-        let start = place * SECTOR;
-        let there = if prefix_only { start < keep } else { random.random_bool(0.5) };
-        if there {
-            let end = if prefix_only { keep.min(start + sector.len()) } else { start + sector.len() };
-            apply(data, &Op::Write(at + start as u64, bytes[start..end].to_vec()));
-        }
+/// Which of the sectors that were written since the last sync reached the disk.
+enum Tear {
+    /// Each or not, in any order; of one that was written more than once, any of its writes.
+    Scattered,
+    /// The first, as a process writes them.
+    First(usize),
+    /// The last: what was written first is missing.
+    Last(usize),
+    /// All but one.
+    AllBut(usize),
+}
+
+/// Each sector as it was at some moment since the last sync. The length is another such thing, so that what lies
+/// below it may never have been written: it is zeros then.
+fn torn(file: &FileState, random: &mut StdRng) -> Vec<u8> {
+    let mut moments = vec![file.synced.clone()];
+    for op in &file.since {
+        let mut next = moments[moments.len() - 1].clone();
+        apply(&mut next, op);
+        moments.push(next);
     }
+    let sector = |moment: usize, place: usize| {
+        let data: &[u8] = &moments[moment];
+        let start = (place * SECTOR).min(data.len());
+        let mut bytes = [0; SECTOR];
+        let found = &data[start..data.len().min(start + SECTOR)];
+        bytes[..found.len()].copy_from_slice(found);
+        bytes
+    };
+    let (old, new) = (0, moments.len() - 1);
+    let sectors = moments.iter().map(Vec::len).max().unwrap_or(0).div_ceil(SECTOR);
+    let changed: Vec<usize> = (0..sectors)
+        .filter(|place| (1..=new).any(|moment| sector(moment, *place) != sector(old, *place)))
+        .collect();
+    let tear = match random.random_range(0..6) {
+        0 => Tear::First(random.random_range(0..=changed.len())),
+        1 => Tear::Last(random.random_range(0..=changed.len())),
+        2 => Tear::AllBut(random.random_range(0..changed.len().max(1))),
+        _ => Tear::Scattered,
+    };
+    let len = moments[if random.random_bool(0.5) { new } else { random.random_range(0..=new) }].len();
+    let mut data = Vec::new();
+    for place in 0..len.div_ceil(SECTOR) {
+        let nth = changed.iter().position(|other| *other == place).unwrap_or(0);
+        let there = match tear {
+            Tear::Scattered => None,
+            Tear::First(count) => Some(nth < count),
+            Tear::Last(count) => Some(nth + count >= changed.len()),
+            Tear::AllBut(lost) => Some(nth != lost),
+        };
+        let moment =
+            there.map_or_else(|| random.random_range(0..=new), |there| if there { new } else { old });
+        data.extend_from_slice(&sector(moment, place));
+    }
+    data.truncate(len);
+    data
 }
 
 impl FileLayer for Disk {
@@ -251,6 +304,10 @@ impl FileLayer for Disk {
 
     fn reads_block(&self) -> bool {
         false
+    }
+
+    fn ahead(&self) -> u64 {
+        self.0.lock().ahead
     }
 
     fn place(&self) -> String {

@@ -9,6 +9,8 @@
 //!          subject, payload
 //! ```
 //!
+//! After the last frame of the newest segment may stand zeros, made ready for the next.
+//!
 //! A frame is one commit: its checksum makes it whole or absent. `group` numbers the writes: one write, one fsync,
 //! and the next begins only after it, so a frame of a later group proves that the earlier ones were on disk.
 //! Every checksum but the head's starts from the segment's random seed, so that bytes in a payload never pass for a

@@ -9,6 +9,10 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
+/// Bytes kept ready on a disk, half of them made at a time: a millisecond's work once in two thousand lines. With a
+/// quarter of it a busy log makes room four times as often, and gained a twentieth where it gained a third.
+const AHEAD_BYTES: u64 = 1024 * 1024;
+
 /// A folder of files. Names are plain file names.
 pub trait FileLayer: Send + Sync + 'static {
     /// The names of all files.
@@ -23,6 +27,9 @@ pub trait FileLayer: Send + Sync + 'static {
     fn sync_folder(&self) -> io::Result<()>;
     /// Whether reads may wait for a disk.
     fn reads_block(&self) -> bool;
+    /// Bytes kept ready beyond the end of the newest segment, as zeros that are on disk; 0 where writing over them is
+    /// no cheaper to sync than making the file longer.
+    fn ahead(&self) -> u64;
     /// Where it is, for people.
     fn place(&self) -> String;
 }
@@ -88,6 +95,10 @@ impl FileLayer for Folder {
         true
     }
 
+    fn ahead(&self) -> u64 {
+        AHEAD_BYTES
+    }
+
     fn place(&self) -> String {
         self.path.display().to_string()
     }
@@ -147,6 +158,10 @@ impl FileLayer for MemoryFiles {
 
     fn reads_block(&self) -> bool {
         false
+    }
+
+    fn ahead(&self) -> u64 {
+        0
     }
 
     fn place(&self) -> String {

@@ -1,5 +1,6 @@
 //! The durable log: segments on disk, one writer with group commit, recovery, compaction.
 
+pub(crate) mod active;
 pub(crate) mod codec;
 mod compact;
 pub mod files;

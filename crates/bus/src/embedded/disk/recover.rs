@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::embedded::disk::codec::{Record, SEGMENT_HEAD, SegmentHead};
 use crate::embedded::disk::files::FileLayer;
 use crate::embedded::disk::segment::{
-    Met, Scan, Segment, Standing, Stretch, each_record, name_of, number_of, read_all, salvage, scan,
+    Met, Scan, Segment, Standing, Stretch, each_record, name_of, number_of, read_all, salvage, scan, written,
 };
 use crate::embedded::view::Place;
 
@@ -115,8 +115,10 @@ fn open_all(
         }
         let file = files.open(&name)?;
         let data = read_all(file.as_ref())?;
-        // The newest, made and not yet on disk when the end came: nothing was written to it.
-        if place + 1 == numbers.len() && data.len() < SEGMENT_HEAD {
+        // The newest, made and not yet on disk when the end came: nothing was written to it. Its length may be there
+        // before its head is.
+        let begun = data.len() < SEGMENT_HEAD || (data.len() == SEGMENT_HEAD && written(&data) == 0);
+        if place + 1 == numbers.len() && begun {
             files.remove(&name)?;
             continue;
         }
@@ -155,6 +157,11 @@ pub(crate) fn recover(files: &dyn FileLayer, marked: Mark, replay: &mut dyn Repl
             let behind = marked.seq > reader.last_seq;
             append_at = Some(cut_off(segment, data, &scan, behind, &mut reader.report)?);
         }
+        if let Standing::Sealed { len } = standing
+            && data.len() as u64 > len
+        {
+            segment.file.set_len(len)?;
+        }
     }
     reader.report.behind = marked.seq > reader.last_seq;
     reader.last_seq = reader.last_seq.max(marked.seq);
@@ -164,7 +171,8 @@ pub(crate) fn recover(files: &dyn FileLayer, marked: Mark, replay: &mut dyn Repl
     Ok(Recovered { segments, append_at, last_seq, last_group, age_floor, next_number, report })
 }
 
-/// Cuts off what was torn, and brings what is kept to the disk: it may never have been synced.
+/// Cuts off what was torn and the zeros after it, so that nothing stands where the next write begins, and brings what
+/// is kept to the disk: it may never have been synced.
 fn cut_off(
     segment: &Segment,
     data: &[u8],
@@ -172,8 +180,8 @@ fn cut_off(
     behind: bool,
     report: &mut RecoveryReport,
 ) -> io::Result<u64> {
-    let torn = (data.len() - scan.end) as u64;
-    if torn > 0 {
+    let torn = written(&data[scan.end..]) as u64;
+    if data.len() > scan.end {
         segment.file.set_len(scan.end as u64)?;
     }
     if behind {

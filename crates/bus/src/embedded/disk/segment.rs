@@ -56,6 +56,16 @@ pub(crate) fn read_all(file: &dyn LogFile) -> io::Result<Vec<u8>> {
     Ok(data)
 }
 
+/// How much of it was written: what was made ready and not written is zeros.
+pub(crate) fn written(data: &[u8]) -> usize {
+    const STEP: usize = 512;
+    let mut end = data.len();
+    while end >= STEP && data[end - STEP..end] == [0; STEP] {
+        end -= STEP;
+    }
+    data[..end].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
 /// A stretch of a segment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stretch {
@@ -147,9 +157,12 @@ impl Scan {
 /// At a place where no sound frame stands: the damaged stretch to step over, or `None` where what follows was
 /// never acknowledged.
 fn after_break(data: &[u8], seed: u32, standing: Standing, scan: &Scan, at: usize) -> Option<(usize, usize)> {
+    let newest = matches!(standing, Standing::Newest { .. });
+    if newest && written(&data[at..]) == 0 {
+        return None;
+    }
     let Some((next, frame)) = next_frame(data, seed, standing, scan.last_group, at) else {
-        let torn = matches!(standing, Standing::Newest { .. });
-        return (!torn).then_some((at, data.len()));
+        return (!newest).then_some((at, data.len()));
     };
     let proven = match standing {
         Standing::Newest { marked } => frame.group <= marked || later_group(data, seed, next, frame.group),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::now_ms;
 use crate::embedded::config::EmbeddedConfig;
+use crate::embedded::disk::active::Active;
 use crate::embedded::disk::codec::{SEGMENT_HEAD, SegmentHead};
 use crate::embedded::disk::compact::{self, Compacted, Done};
 use crate::embedded::disk::files::{FileLayer, LogFile};
@@ -35,6 +36,8 @@ pub(crate) struct Writer {
     /// The last group that was tried, and the last that is on disk.
     pub(crate) group: u64,
     pub(crate) synced: u64,
+    /// Room could not be made ready: not tried again before the next maintenance.
+    pub(crate) crowded: bool,
     pub(crate) mark: Option<Arc<dyn LogFile>>,
     pub(crate) last_time_ms: i64,
     pub(crate) maintained: Instant,
@@ -42,14 +45,6 @@ pub(crate) struct Writer {
     pub(crate) forget_from: Instant,
     pub(crate) maintain_every: Duration,
     pub(crate) compacting: Option<JoinHandle<()>>,
-}
-
-/// The segment that is written.
-pub(crate) struct Active {
-    pub(crate) segment: Arc<Segment>,
-    pub(crate) len: u64,
-    /// A sync of it failed: what is in it after `len` is unknown, so it is not written any more.
-    pub(crate) spoiled: bool,
 }
 
 impl Writer {
@@ -80,6 +75,9 @@ impl Writer {
                 self.finish_compaction(done);
             }
         }
+        if let Some(active) = &mut self.active {
+            active.trim();
+        }
         if let Some(mark) = &self.mark {
             let _ = mark.sync();
         }
@@ -108,6 +106,7 @@ impl Writer {
                 }
             }
             self.store(group);
+            self.prepare();
         }
     }
 
@@ -137,24 +136,22 @@ impl Writer {
         }
     }
 
-    /// Writes and syncs; on an error the file is as it was, or is not written any more.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let active = self.active.as_mut().expect("rolled before the write");
-        let file = &active.segment.file;
-        if let Err(error) = file.write_at(bytes, active.len) {
-            // Where even this fails, the next write goes over what is left, with a later group's number.
-            let _ = file.set_len(active.len);
-            return Err(error);
-        }
-        let begun = Instant::now();
-        if let Err(error) = file.sync() {
-            let _ = file.set_len(active.len);
-            active.spoiled = true;
-            return Err(error);
-        }
-        self.shared.metrics.sync_seconds.record(begun.elapsed().as_secs_f64());
+        let synced = self.active.as_mut().expect("rolled before the write").write(bytes)?;
+        self.shared.metrics.sync_seconds.record(synced.as_secs_f64());
         self.synced = self.group;
         Ok(())
+    }
+
+    /// Makes room ready for what comes, when nobody waits for what was written. Where that fails, a commit may still
+    /// be stored: it makes the file longer as it goes.
+    fn prepare(&mut self) {
+        let (ahead, until) = (self.files.ahead(), self.segment_bytes);
+        let Some(active) = self.active.as_mut().filter(|_| ahead > 0 && !self.crowded) else { return };
+        if let Err(error) = active.prepare(ahead, until) {
+            tracing::warn!(%error, "no room was made ready in the log: syncs take longer");
+            self.crowded = true;
+        }
     }
 
     fn fail(&self, txns: Vec<Txn>, error: &io::Error) {
@@ -221,12 +218,13 @@ impl Writer {
 
     /// Makes a new segment where there is none to write to, or the next write would not fit.
     fn roll_if_needed(&mut self, next_bytes: usize) -> io::Result<u32> {
-        if let Some(active) = &self.active {
+        if let Some(active) = &mut self.active {
             let full =
                 active.len > SEGMENT_HEAD as u64 && active.len + next_bytes as u64 > self.segment_bytes;
             if !full && !active.spoiled {
                 return Ok(active.segment.head.checksum_seed());
             }
+            active.trim();
         }
         let head = SegmentHead {
             number: self.next_number,
@@ -243,12 +241,13 @@ impl Writer {
         let segment = Arc::new(Segment::create(self.files.as_ref(), head)?);
         self.next_number += 1;
         self.shared.view.write().segments.insert(segment.head.number, segment.clone());
-        self.active = Some(Active { segment, len: SEGMENT_HEAD as u64, spoiled: false });
+        self.active = Some(Active::new(segment, SEGMENT_HEAD as u64));
         Ok(seed)
     }
 
     fn maintain(&mut self) {
         self.maintained = Instant::now();
+        self.crowded = false;
         if self.maintained >= self.forget_from {
             self.shared.view.write().expire(now_ms());
         }
