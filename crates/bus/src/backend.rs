@@ -10,7 +10,7 @@ use crate::drain::DrainReport;
 use crate::error::Error;
 use crate::kv::KvBackend;
 use crate::log::{Append, Committed, Fence, FollowSetBackend, LogMessage};
-use crate::message::{Headers, Subscription};
+use crate::message::{Asked, Headers, Subscription};
 use crate::subject::{Pattern, Subject};
 use crate::work::{WorkBackend, WorkConfig};
 
@@ -51,6 +51,21 @@ pub trait Backend: Send + Sync + 'static {
         headers: Headers,
         deadline: Duration,
     ) -> BoxFuture<'_, Result<Bytes, Error>>;
+    /// As `request`, for an asker who is told. A backend that knows no better way waits in a task of its own.
+    fn ask(
+        self: Arc<Self>,
+        subject: &Subject,
+        payload: Bytes,
+        headers: Headers,
+        deadline: Duration,
+        asked: Asked,
+    ) {
+        let subject = subject.clone();
+        tokio::spawn(async move {
+            let answer = self.request(&subject, payload, headers, deadline).await;
+            asked.tell(answer);
+        });
+    }
     /// All or nothing, in order, while every fence holds.
     fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Committed, Error>>;
     /// Stored messages of the logs after a sequence, merged in the order of the stream, at most `limit`.

@@ -12,7 +12,7 @@ use crate::drain::DrainReport;
 use crate::error::{Error, ErrorKind};
 use crate::kv::Kv;
 use crate::log::{Append, Committed, Fence, FollowSet, From, LogMessage};
-use crate::message::{Headers, Subscription};
+use crate::message::{Asked, Asker, Headers, Subscription};
 use crate::registry::{Class, Registry};
 use crate::subject::{Pattern, Subject};
 use crate::work::{Work, WorkConfig};
@@ -31,7 +31,6 @@ struct Counters {
     published_bytes: Counter,
     requests: Counter,
     commits: Counter,
-    errors: Counter,
 }
 
 impl Counters {
@@ -41,7 +40,6 @@ impl Counters {
             published_bytes: metrics::counter!("tidings_bus_published_bytes_total"),
             requests: metrics::counter!("tidings_bus_requests_total"),
             commits: metrics::counter!("tidings_bus_commits_total"),
-            errors: metrics::counter!("tidings_bus_errors_total"),
         }
     }
 }
@@ -65,9 +63,7 @@ impl Bus {
 
     fn counted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         if let Err(error) = &result {
-            self.counters.errors.increment(1);
-            metrics::counter!("tidings_bus_errors_by_kind_total", "kind" => error.kind().as_str())
-                .increment(1);
+            count_error(error);
         }
         result
     }
@@ -124,6 +120,28 @@ impl Bus {
         Checks::class(subject.class(), &[Class::Request], subject.as_str())?;
         self.checks.outbound(subject, &payload)?;
         self.counted(self.backend.request(subject, payload, headers, deadline).await)
+    }
+
+    /// As `request`, for an asker who has many requests under way and is told of each answer by its number, once: no
+    /// task waits for it. The deadline travels with the request, but who asks so keeps the time: an answer may come
+    /// after the deadline, or never where the request was lost.
+    pub fn ask(
+        &self,
+        subject: &Subject,
+        payload: Bytes,
+        headers: Headers,
+        deadline: Duration,
+        asker: Arc<dyn Asker>,
+        number: u64,
+    ) {
+        self.counters.requests.increment(1);
+        let asked = Asked::new(asker, number);
+        let checked = Checks::class(subject.class(), &[Class::Request], subject.as_str())
+            .and_then(|()| self.checks.outbound(subject, &payload));
+        match checked {
+            Ok(()) => Arc::clone(&self.backend).ask(subject, payload, headers, deadline, asked),
+            Err(error) => asked.tell(Err(error)),
+        }
     }
 
     /// Appends to several logs atomically, in order, or not at all, while every fence holds. Stored when it
@@ -231,6 +249,12 @@ impl Bus {
     pub async fn drain(&self, deadline: Duration) -> DrainReport {
         self.backend.drain(deadline).await
     }
+}
+
+/// Counts what a caller is told failed.
+pub(crate) fn count_error(error: &Error) {
+    metrics::counter!("tidings_bus_errors_total").increment(1);
+    metrics::counter!("tidings_bus_errors_by_kind_total", "kind" => error.kind().as_str()).increment(1);
 }
 
 /// Most messages of one commit: what a NATS atomic batch takes.

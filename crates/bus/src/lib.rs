@@ -30,7 +30,7 @@ pub use embedded::{Damage, Embedded, EmbeddedConfig, RecoveryReport};
 pub use error::{Error, ErrorKind};
 pub use kv::{Kv, KvEntry, KvEvent, KvWatch};
 pub use log::{Append, Committed, Fence, FollowSet, Followed, From, LogMessage};
-pub use message::{Headers, Message, Subscription};
+pub use message::{Asked, Asker, Headers, Message, Subscription};
 pub use nats::{Nats, NatsConfig};
 pub use registry::{Check, Class, Registry, SlowReader, TemplateDef};
 pub use settings::{BucketConfig, Keep, Retention};

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::bus::count_error;
 use crate::checks::Checks;
 use crate::error::{Error, ErrorKind};
 use crate::queue::Queue;
@@ -29,10 +31,58 @@ pub struct Message {
     pub(crate) deadline: Option<Instant>,
 }
 
+/// Who is told of the answers to what it asked ([`Bus::ask`](crate::Bus::ask)), by the numbers it asked with. Called
+/// wherever an answer comes up: it must not wait.
+pub trait Asker: Send + Sync + 'static {
+    /// The answer to the request of this number, or why there is none.
+    fn answered(&self, number: u64, answer: Result<Bytes, Error>);
+}
+
+/// One request of an asker, which is told once.
+pub struct Asked {
+    asker: Option<Arc<dyn Asker>>,
+    number: u64,
+    under_way: Option<UnderWay>,
+}
+
+impl Asked {
+    pub(crate) fn new(asker: Arc<dyn Asker>, number: u64) -> Self {
+        Self { asker: Some(asker), number, under_way: None }
+    }
+
+    /// Counted as under way until it is told.
+    pub(crate) fn counted(mut self, count: &Arc<AtomicUsize>) -> Self {
+        self.under_way = Some(UnderWay::count(count));
+        self
+    }
+
+    /// Tells the asker.
+    pub fn tell(mut self, answer: Result<Bytes, Error>) {
+        self.tell_once(|| answer);
+    }
+
+    fn tell_once(&mut self, answer: impl FnOnce() -> Result<Bytes, Error>) {
+        if let Some(asker) = self.asker.take() {
+            drop(self.under_way.take());
+            asker.answered(self.number, answer().inspect_err(count_error));
+        }
+    }
+}
+
+impl Drop for Asked {
+    /// Let go without an answer.
+    fn drop(&mut self) {
+        let why = "the request was taken and let go without an answer";
+        self.tell_once(|| Err(Error::new(ErrorKind::Timeout, why)));
+    }
+}
+
 /// The answer on its way back.
 pub(crate) enum Answer {
-    /// To an asker in this process.
+    /// To an asker in this process who waits for it.
     Here(oneshot::Sender<Result<Bytes, Error>>),
+    /// To one in this process who is told.
+    Told(Asked),
     /// To an asker elsewhere.
     Away(Box<dyn FnOnce(Result<Bytes, Error>) + Send>),
 }
@@ -40,6 +90,22 @@ pub(crate) enum Answer {
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Answer")
+    }
+}
+
+/// A request under way, counted while it lives.
+pub(crate) struct UnderWay(Arc<AtomicUsize>);
+
+impl UnderWay {
+    pub(crate) fn count(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -57,6 +123,7 @@ impl Reply {
         let waiting = self.0.lock().take();
         match waiting {
             Some(Answer::Here(asker)) => drop(asker.send(answer)),
+            Some(Answer::Told(asked)) => asked.tell(answer),
             Some(Answer::Away(send)) => send(answer),
             None => {}
         }

@@ -8,8 +8,8 @@ pub fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// `2026-11-20T10:00:00.000Z`; the calendar after Howard Hinnant's `civil_from_days`.
-pub fn iso8601(unix_ms: i64) -> String {
+/// `2026-11-20T10:00:00.000Z`, of a year of four digits; the calendar after Howard Hinnant's `civil_from_days`.
+pub fn iso8601(unix_ms: i64) -> [u8; 24] {
     let (days, ms) = (unix_ms.div_euclid(86_400_000), unix_ms.rem_euclid(86_400_000));
     let shifted = days + 719_468;
     let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
@@ -19,8 +19,23 @@ pub fn iso8601(unix_ms: i64) -> String {
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1_000)
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let parts = [
+        (0..4, year),
+        (5..7, month),
+        (8..10, day),
+        (11..13, ms / 3_600_000),
+        (14..16, ms / 60_000 % 60),
+        (17..19, ms / 1_000 % 60),
+        (20..23, ms % 1_000),
+    ];
+    for (places, mut number) in parts {
+        for digit in text[places].iter_mut().rev() {
+            *digit += number.rem_euclid(10) as u8;
+            number = number.div_euclid(10);
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -35,7 +50,7 @@ mod tests {
             (1_795_255_199_999, "2026-11-21T09:59:59.999Z"),
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
-            assert_eq!(iso8601(ms), text);
+            assert_eq!(std::str::from_utf8(&iso8601(ms)), Ok(text));
         }
     }
 }

@@ -176,6 +176,46 @@ fn take<'a>(left: &mut &'a [u8], bytes: usize) -> Result<&'a [u8], FormError> {
     Ok(taken)
 }
 
+/// What a field of a message holds, where it lies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Value<'a> {
+    Number(u64),
+    Delimited(&'a [u8]),
+    /// Of a kind that no message of ours has.
+    Other,
+}
+
+impl<'a> Value<'a> {
+    pub(crate) fn number(self) -> Result<u64, FormError> {
+        if let Self::Number(number) = self { Ok(number) } else { Err(FormError::Wire) }
+    }
+
+    pub(crate) fn bytes(self) -> Result<&'a [u8], FormError> {
+        if let Self::Delimited(bytes) = self { Ok(bytes) } else { Err(FormError::Wire) }
+    }
+
+    pub(crate) fn text(self) -> Result<&'a str, FormError> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| FormError::Utf8)
+    }
+}
+
+/// The next field of a message, with its number; `None` at the end.
+pub(crate) fn field<'a>(left: &mut &'a [u8]) -> Result<Option<(u32, Value<'a>)>, FormError> {
+    if left.is_empty() {
+        return Ok(None);
+    }
+    let (number, wire) = key(left)?;
+    let value = match wire {
+        Wire::Varint => Value::Number(varint(left)?),
+        Wire::Delimited => Value::Delimited(delimited(left)?),
+        other => {
+            skip(number, other, left, DEPTH_MAX)?;
+            Value::Other
+        }
+    };
+    Ok(Some((number, value)))
+}
+
 /// A field that is not known.
 fn skip(field: u32, wire: Wire, left: &mut &[u8], depth: u32) -> Result<(), FormError> {
     if depth == 0 {

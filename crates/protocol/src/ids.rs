@@ -58,7 +58,7 @@ fn half(digits: &[u8]) -> Option<u64> {
 
 /// The 32 digits of an id: an event carries five ids, which the standard formatter takes a microsecond to write.
 #[derive(Clone, Copy)]
-struct Digits([u8; 32]);
+pub struct Digits([u8; 32]);
 
 impl Digits {
     fn of(bits: u128) -> Self {
@@ -72,6 +72,14 @@ impl Digits {
 
     fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("digits are ASCII")
+    }
+}
+
+impl std::ops::Deref for Digits {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
     }
 }
 
@@ -96,6 +104,11 @@ macro_rules! uuid_id {
             /// The id's 128 bits.
             pub fn as_u128(self) -> u128 {
                 self.0
+            }
+
+            /// The id as text, without a string of its own.
+            pub fn digits(self) -> Digits {
+                Digits::of(self.0)
             }
 
             /// The id with exactly these bits, for stores that keep ids as bytes.

@@ -6,6 +6,7 @@
 
 pub mod audience;
 pub mod codes;
+pub mod event;
 pub mod form;
 pub mod frames;
 pub mod ids;
@@ -14,9 +15,12 @@ pub mod proto;
 pub mod read;
 pub mod text;
 mod wire;
+pub mod writer;
 
 pub use audience::Audience;
 pub use codes::{CloseCode, ErrorCode};
+pub use event::EventRef;
 pub use ids::{AccountId, AreaId, CharacterId, PartyId, RoomId, SessionId, WorldId, ZoneId};
 pub use position::Position;
 pub use text::{Catalogue, Text};
+pub use writer::MessageWriter;

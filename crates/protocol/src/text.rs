@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 mod args;
 pub mod catalogue;
+mod words;
 
 pub use args::{Args, Name};
 pub use catalogue::{Catalogue, CatalogueError, DEFAULT_LOCALE};
+pub use words::{LinesRef, TextRef, Word, Words};
 
 /// A message key with its arguments. What a person typed is always an argument, never a key or a template.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message;
-use tidings_bus::{Bus, Subject};
+use tidings_bus::{Asker, Bus, Subject};
 use tidings_protocol::proto::world::v1::{ZoneReply, ZoneRequest, zone_reply};
 use tidings_protocol::{ErrorCode, ZoneId};
 
@@ -64,16 +64,39 @@ impl Caller {
         request: &ZoneRequest,
         deadline: Duration,
     ) -> Result<zone_reply::Answer, CallError> {
-        let Inner { bus, zones, .. } = &*self.inner;
-        let subject = zones.get(zone.clone(), |zone| Subjects(bus.registry()).zone_commands(zone))?;
         let payload = Bytes::from(request.encode_to_vec());
-        let answer = bus.request(&subject, payload, Vec::new(), deadline).await?;
-        let malformed = || CallError::new(ErrorCode::Internal, "The zone's answer cannot be read.");
-        match ZoneReply::decode(answer).map_err(|_| malformed())?.answer {
-            Some(zone_reply::Answer::Refusal(refusal)) => Err(refusal.into()),
-            Some(answer) => Ok(answer),
-            None => Err(malformed()),
-        }
+        let subject = self.zone_subject(zone)?;
+        zone_answer(self.inner.bus.request(&subject, payload, Vec::new(), deadline).await)
+    }
+
+    /// As [`zone`](Self::zone), for an asker who is told ([`Bus::ask`]): [`zone_answer`] reads what it is told.
+    pub fn ask_zone(
+        &self,
+        zone: &ZoneId,
+        request: &ZoneRequest,
+        deadline: Duration,
+        asker: Arc<dyn Asker>,
+        number: u64,
+    ) -> Result<(), CallError> {
+        let payload = Bytes::from(request.encode_to_vec());
+        let subject = self.zone_subject(zone)?;
+        self.inner.bus.ask(&subject, payload, Vec::new(), deadline, asker, number);
+        Ok(())
+    }
+
+    fn zone_subject(&self, zone: &ZoneId) -> Result<Subject, CallError> {
+        let Inner { bus, zones, .. } = &*self.inner;
+        zones.get(zone.clone(), |zone| Subjects(bus.registry()).zone_commands(zone))
+    }
+}
+
+/// The answer of a zone's owner, or why there is none.
+pub fn zone_answer(answer: Result<Bytes, tidings_bus::Error>) -> Result<zone_reply::Answer, CallError> {
+    let malformed = || CallError::new(ErrorCode::Internal, "The zone's answer cannot be read.");
+    match ZoneReply::decode(answer?).map_err(|_| malformed())?.answer {
+        Some(zone_reply::Answer::Refusal(refusal)) => Err(refusal.into()),
+        Some(answer) => Ok(answer),
+        None => Err(malformed()),
     }
 }
 

@@ -37,7 +37,7 @@ pub mod server;
 pub mod subjects;
 mod wire;
 
-pub use caller::Caller;
+pub use caller::{Caller, zone_answer};
 pub use error::CallError;
 pub use health::{Dependency, DependencyState, Health};
 pub use server::{CallContext, Drained, Server, ServerHandle};

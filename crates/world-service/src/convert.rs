@@ -1,43 +1,78 @@
 //! Between the rules' words and the wire: the one place of world-service that knows both.
 
 use bytes::Bytes;
-use prost::Message as _;
 use serde_json::Value;
 use tidings_protocol::proto::services::v1 as services;
 use tidings_protocol::proto::world::v1 as wire;
-use tidings_protocol::{AccountId, Audience, ErrorCode};
+use tidings_protocol::{AccountId, Audience, ErrorCode, MessageWriter};
 use tidings_service::CallError;
 use tidings_storage as storage;
 use tidings_world::input::{Arrival, Millis, Origin, Present, Role, Traveller};
 use tidings_world::output::{Actor, Event, MuteChange, Persist};
 
-/// An event as it is logged.
-pub fn encode_event(event: Event, time: Millis) -> Bytes {
-    wire_event(event, time).encode_to_vec().into()
+/// An event as it is logged: `tidings.world.v1.Event`, its fields from the last to the first.
+pub fn encode_event(writer: &mut MessageWriter, event: &Event, time: Millis) -> Bytes {
+    writer.write(|w| {
+        if let Some((code, reason)) = &event.bye {
+            w.message(18, |w| {
+                w.text(2, reason);
+                w.number(1, (*code).into());
+            });
+        }
+        event.except.iter().rev().for_each(|id| w.member(16, &id.digits()));
+        w.text(15, &event.channel);
+        w.flag(14, event.always);
+        if let Some(mute) = &event.mute {
+            w.nested(13, &wire_mute(mute.clone()));
+        }
+        if let Some(patch) = &event.patch {
+            w.text(11, &patch.to_string());
+        }
+        if let Some((before, after)) = &event.audiences {
+            w.message(10, |w| {
+                after.iter().rev().for_each(|audience| w.member(2, &audience.to_string()));
+                before.iter().rev().for_each(|audience| w.member(1, &audience.to_string()));
+            });
+        }
+        if let Some(subject) = event.subject {
+            w.text(9, &subject.digits());
+        }
+        event.only.iter().rev().for_each(|id| w.member(8, &id.digits()));
+        w.text(7, &json_object(&event.data));
+        if let Some(own) = &event.own {
+            w.words(6, own);
+        }
+        if let Some(text) = &event.text {
+            w.words(5, text);
+        }
+        if let Some(origin) = &event.origin {
+            w.message(4, |w| {
+                w.text(2, &origin.id);
+                w.text(1, &origin.session.digits());
+            });
+        }
+        if let Some(from) = &event.from {
+            w.message(3, |w| write_actor(w, from));
+        }
+        w.number(2, time.cast_unsigned());
+        w.text(1, &event.kind);
+    })
 }
 
-fn wire_event(event: Event, time: Millis) -> wire::Event {
-    wire::Event {
-        kind: event.kind,
-        time_ms: time,
-        from: event.from.map(wire_actor),
-        origin: event.origin.as_ref().map(wire_origin),
-        text: event.text.map(Into::into),
-        own: event.own.map(Into::into),
-        data: json_object(&event.data),
-        only: event.only.iter().map(ToString::to_string).collect(),
-        subject: event.subject.map(|id| id.to_string()).unwrap_or_default(),
-        audiences: event.audiences.map(|(before, after)| wire::Audiences {
-            before: audience_names(&before),
-            after: audience_names(&after),
-        }),
-        patch: event.patch.map(|patch| patch.to_string()).unwrap_or_default(),
-        mute: event.mute.map(wire_mute),
-        always: event.always,
-        channel: event.channel,
-        except: event.except.iter().map(ToString::to_string).collect(),
-        bye: event.bye.map(|(code, reason)| wire::Bye { code: code.into(), reason }),
-        ..wire::Event::default()
+fn write_actor(w: &mut MessageWriter, actor: &Actor) {
+    let kind = match (actor.id, actor.npc) {
+        (None, _) => wire::actor::Kind::System,
+        (_, true) => wire::actor::Kind::Npc,
+        _ => wire::actor::Kind::Player,
+    };
+    w.flag(5, actor.staff);
+    w.number(4, kind as u64);
+    if let Some(account) = actor.account {
+        w.text(3, &account.digits());
+    }
+    w.text(2, &actor.name);
+    if let Some(id) = actor.id {
+        w.text(1, &id.digits());
     }
 }
 
@@ -46,21 +81,6 @@ fn json_object(data: &Value) -> String {
     match data {
         Value::Object(members) if !members.is_empty() => data.to_string(),
         _ => String::new(),
-    }
-}
-
-fn wire_actor(actor: Actor) -> wire::Actor {
-    let kind = match (actor.id, actor.npc) {
-        (None, _) => wire::actor::Kind::System,
-        (_, true) => wire::actor::Kind::Npc,
-        _ => wire::actor::Kind::Player,
-    };
-    wire::Actor {
-        id: actor.id.map(|id| id.to_string()).unwrap_or_default(),
-        name: actor.name,
-        account: actor.account.map(|id| id.to_string()).unwrap_or_default(),
-        kind: kind.into(),
-        staff: actor.staff,
     }
 }
 
@@ -246,4 +266,87 @@ pub fn mute_mark(mark: &storage::MuteMark, epoch: &str) -> wire::MuteChange {
 /// A ban as storage keeps it.
 pub fn ban_record((account, until_ms, reason): (AccountId, Option<Millis>, String)) -> storage::Record {
     storage::Record::Ban(account, Some(storage::Ban { until_ms, reason }))
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use tidings_protocol::{CharacterId, SessionId, Text};
+
+    use super::*;
+
+    fn id(n: u128) -> CharacterId {
+        CharacterId::from_u128(n)
+    }
+
+    #[test]
+    fn an_event_is_logged_with_everything_it_has() {
+        let room: Audience = "room.town_hall".parse().expect("an audience");
+        let event = Event {
+            audience: Some(room.clone()),
+            kind: "chat.say".into(),
+            from: Some(Actor {
+                id: Some(id(1)),
+                name: "Ann".into(),
+                account: Some(AccountId::from_u128(2)),
+                npc: false,
+                staff: true,
+            }),
+            origin: Some(Origin { session: SessionId::from_u128(3), id: "c1".into() }),
+            text: Some(Text::new("chat.say").with("name", "Ann").with("text", "")),
+            own: Some(
+                Text::new("chat.say.self").with("inner", Text::new("x")).with("lines", vec![Text::new("y")]),
+            ),
+            data: serde_json::json!({ "message": "hi" }),
+            only: vec![id(4), id(5)],
+            except: vec![id(6)],
+            subject: Some(id(1)),
+            audiences: Some((vec![], vec![Audience::Player(id(1)), room])),
+            patch: Some(serde_json::json!({ "weather": null })),
+            mute: Some(MuteChange {
+                account: AccountId::from_u128(2),
+                target: None,
+                name: "Ben".into(),
+                channel: "say".into(),
+                until: Some(7),
+                reason: String::new(),
+                removed: true,
+            }),
+            always: true,
+            channel: "say".into(),
+            bye: Some((4001, "Gone.".into())),
+        };
+        let expected = wire::Event {
+            kind: "chat.say".into(),
+            time_ms: -5,
+            from: Some(wire::Actor {
+                id: id(1).to_string(),
+                name: "Ann".into(),
+                account: id(2).to_string(),
+                kind: wire::actor::Kind::Player.into(),
+                staff: true,
+            }),
+            origin: Some(wire::Origin { session: id(3).to_string(), id: "c1".into() }),
+            text: event.text.clone().map(Into::into),
+            own: event.own.clone().map(Into::into),
+            data: r#"{"message":"hi"}"#.into(),
+            only: vec![id(4).to_string(), id(5).to_string()],
+            subject: id(1).to_string(),
+            audiences: Some(wire::Audiences {
+                before: vec![],
+                after: vec![format!("player.{}", id(1)), "room.town_hall".into()],
+            }),
+            patch: r#"{"weather":null}"#.into(),
+            mute: event.mute.clone().map(wire_mute),
+            always: true,
+            channel: "say".into(),
+            except: vec![id(6).to_string()],
+            bye: Some(wire::Bye { code: 4001, reason: "Gone.".into() }),
+            ..wire::Event::default()
+        };
+        let mut writer = MessageWriter::default();
+        assert_eq!(wire::Event::decode(encode_event(&mut writer, &event, -5)), Ok(expected));
+        let nothing = encode_event(&mut writer, &Event::default(), 0);
+        assert_eq!(nothing.len(), 0, "nothing is written of what is not there");
+    }
 }

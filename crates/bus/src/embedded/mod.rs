@@ -41,7 +41,7 @@ use crate::embedded::worker::EmbeddedWork;
 use crate::error::{Error, ErrorKind};
 use crate::kv::KvBackend;
 use crate::log::{Append, Committed, Fence, FollowSetBackend, LogMessage};
-use crate::message::{Headers, Subscription};
+use crate::message::{Asked, Headers, Subscription};
 use crate::subject::{Pattern, Subject};
 use crate::work::{WorkBackend, WorkConfig};
 
@@ -203,6 +203,17 @@ impl Backend for Embedded {
     ) -> BoxFuture<'_, Result<Bytes, Error>> {
         let subject = subject.clone();
         Box::pin(async move { self.router.request(&subject, payload, headers, deadline).await })
+    }
+
+    fn ask(
+        self: Arc<Self>,
+        subject: &Subject,
+        payload: Bytes,
+        headers: Headers,
+        deadline: Duration,
+        asked: Asked,
+    ) {
+        self.router.ask(subject, payload, headers, deadline, asked);
     }
 
     fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Committed, Error>> {

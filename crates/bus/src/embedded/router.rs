@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind};
-use crate::message::{Answer, Headers, Message, Reply, Subscription, no_responders};
+use crate::message::{Answer, Asked, Headers, Message, Reply, Subscription, UnderWay, no_responders};
 use crate::queue::{Losses, Pushed, Queue};
 use crate::registry::SlowReader;
 use crate::subject::{KeyMap, Pattern, Subject};
@@ -26,7 +26,7 @@ pub(crate) struct Router {
     table: RwLock<Table>,
     routes: RwLock<KeyMap<Subject, Route>>,
     closed: AtomicBool,
-    asking: AtomicUsize,
+    asking: Arc<AtomicUsize>,
     losses: Losses,
     unheard: Counter,
 }
@@ -70,7 +70,7 @@ impl Router {
             table: RwLock::default(),
             routes: RwLock::default(),
             closed: AtomicBool::new(false),
-            asking: AtomicUsize::new(0),
+            asking: Arc::default(),
             losses: Losses::new(),
             unheard: metrics::counter!("tidings_bus_unheard_total"),
         })
@@ -153,18 +153,8 @@ impl Router {
             return Err(Error::closed());
         }
         let (answer, answered) = oneshot::channel();
-        let message = Message {
-            subject: subject.clone(),
-            payload,
-            headers,
-            reply: Some(Reply::new(Answer::Here(answer))),
-            deadline: Some(Instant::now() + deadline),
-        };
-        let outcome = self.with_route(subject, |route| self.deliver(route, message));
-        if outcome.taken == 0 {
-            return Err(if outcome.full > 0 { overloaded(subject) } else { no_responders(subject) });
-        }
-        let _asking = Asking::new(&self.asking);
+        self.send(subject, payload, headers, deadline, Reply::new(Answer::Here(answer)))?;
+        let _asking = UnderWay::count(&self.asking);
         match tokio::time::timeout(deadline, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Error::new(
@@ -174,6 +164,43 @@ impl Router {
             Err(_) => {
                 Err(Error::new(ErrorKind::Timeout, format!("no answer from '{subject}' within {deadline:?}")))
             }
+        }
+    }
+
+    /// As `request`, for an asker who is told.
+    pub(crate) fn ask(
+        &self,
+        subject: &Subject,
+        payload: Bytes,
+        headers: Headers,
+        deadline: Duration,
+        asked: Asked,
+    ) {
+        if self.closed.load(Ordering::Acquire) {
+            return asked.tell(Err(Error::closed()));
+        }
+        let reply = Reply::new(Answer::Told(asked.counted(&self.asking)));
+        if let Err(error) = self.send(subject, payload, headers, deadline, reply.clone()) {
+            reply.send(Err(error));
+        }
+    }
+
+    /// A request to whom it concerns.
+    fn send(
+        &self,
+        subject: &Subject,
+        payload: Bytes,
+        headers: Headers,
+        deadline: Duration,
+        reply: Reply,
+    ) -> Result<(), Error> {
+        let deadline = Some(Instant::now() + deadline);
+        let message = Message { subject: subject.clone(), payload, headers, reply: Some(reply), deadline };
+        let outcome = self.with_route(subject, |route| self.deliver(route, message));
+        match outcome {
+            Outcome { taken: 0, full: 0 } => Err(no_responders(subject)),
+            Outcome { taken: 0, .. } => Err(overloaded(subject)),
+            _ => Ok(()),
         }
     }
 
@@ -287,21 +314,5 @@ impl Group {
             }
         }
         if full { Pushed::Full(message) } else { Pushed::Closed(message) }
-    }
-}
-
-/// A request under way, counted while it lives.
-struct Asking<'a>(&'a AtomicUsize);
-
-impl<'a> Asking<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(count)
-    }
-}
-
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }

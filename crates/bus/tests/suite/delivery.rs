@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidings_bus::{Append, ErrorKind, Pattern};
+use tidings_bus::{Append, Asker, ErrorKind, Pattern, Subject};
 
 use super::{Fixture, soon, subject, text};
 
@@ -113,6 +113,69 @@ pub async fn a_request_is_answered(fixture: Fixture) {
         assert_eq!(text(&answer.unwrap()), format!("{number}!"));
     }
     serving.abort();
+}
+
+/// Keeps what it is told.
+#[derive(Default)]
+struct Told {
+    answers: std::sync::Mutex<Vec<(u64, Result<String, ErrorKind>)>>,
+    more: tokio::sync::Notify,
+}
+
+impl Asker for Told {
+    fn answered(&self, number: u64, answer: Result<Bytes, tidings_bus::Error>) {
+        let answer = answer.map(|payload| text(&payload).to_owned()).map_err(|error| error.kind());
+        self.answers.lock().unwrap().push((number, answer));
+        self.more.notify_one();
+    }
+}
+
+impl Told {
+    /// What it was told once it is so much, by number.
+    async fn all(&self, count: usize) -> Vec<(u64, Result<String, ErrorKind>)> {
+        while self.answers.lock().unwrap().len() < count {
+            soon(self.more.notified()).await;
+        }
+        let mut answers = self.answers.lock().unwrap().clone();
+        answers.sort_by_key(|(number, _)| *number);
+        answers
+    }
+}
+
+pub async fn an_asker_is_told_once(fixture: Fixture) {
+    let bus = fixture.bus.clone();
+    let (ask, nobody) = (subject(&bus, "ask", "told"), subject(&bus, "ask", "nobody"));
+    let mut server = bus.queue_subscribe(&Pattern::from(&ask), "g", 16).await.unwrap();
+    let told = std::sync::Arc::new(Told::default());
+    let put = |subject: &Subject, payload: &str, number| {
+        let payload = Bytes::from(payload.to_owned());
+        bus.ask(subject, payload, Vec::new(), Duration::from_millis(500), told.clone(), number);
+    };
+    put(&nobody, "x", 1);
+    put(&ask, "bad", 2);
+    for number in 3..6 {
+        put(&ask, &number.to_string(), number);
+    }
+    for _ in 3..6 {
+        let message = soon(server.next()).await.unwrap();
+        assert!(message.wants_answer());
+        // One is let go without an answer.
+        if message.payload != "4" {
+            let answer = format!("{}!", text(&message.payload));
+            message.respond(Bytes::from(answer)).unwrap();
+        }
+    }
+    let expected = [
+        (1, Err(ErrorKind::NoResponders)),
+        (2, Err(ErrorKind::Schema)),
+        (3, Ok("3!".to_owned())),
+        (4, Err(ErrorKind::Timeout)),
+        (5, Ok("5!".to_owned())),
+    ];
+    assert_eq!(told.all(5).await, expected);
+    drop(server);
+    assert_eq!(bus.drain(Duration::from_secs(1)).await.requests, 0, "nothing is left under way");
+    assert_eq!(told.all(5).await.len(), 5);
 }
 
 pub async fn nobody_serves(fixture: Fixture) {

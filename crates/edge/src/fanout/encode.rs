@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use prost::Message as _;
 use serde::Serialize;
 use tidings_bus::LogMessage;
 use tidings_protocol::proto::world::v1 as wire;
-use tidings_protocol::text::Catalogue;
-use tidings_protocol::{AccountId, Audience, CharacterId, SessionId, Text};
+use tidings_protocol::text::{Catalogue, Words};
+use tidings_protocol::{AccountId, Audience, CharacterId, EventRef, SessionId};
 
 use super::interner::{AudienceInfo, Interner};
 use super::mute::Mute;
@@ -162,7 +161,7 @@ pub struct Encoder {
 impl Encoder {
     /// A record of an audience's log; `None` where it cannot be decoded: it is counted and skipped.
     pub fn encode(&self, audience: &Arc<AudienceInfo>, message: &LogMessage) -> Option<Encoded> {
-        let mut event = match wire::Event::decode(message.payload.clone()) {
+        let event = match EventRef::read(&message.payload) {
             Ok(event) => event,
             Err(error) => {
                 metrics::counter!("tidings_edge_events_undecodable_total").increment(1);
@@ -170,40 +169,33 @@ impl Encoder {
                 return None;
             }
         };
-        let frame = self.shared_frame(audience, &mut event, message.seq);
-        Some(self.encoded(audience, event, frame, message.seq))
+        let frame = self.shared_frame(audience, &event, message.seq);
+        Some(self.encoded(audience, &event, frame, message.seq))
     }
 
     /// What may be missed: an event without a place in the flow. `None` where it cannot be decoded or shows nothing.
-    pub fn hint(&self, audience: &Arc<AudienceInfo>, payload: Bytes) -> Option<Encoded> {
-        let mut event = wire::Event::decode(payload).ok()?;
-        let text = event.text.take()?;
-        let frame = self.event_frame(audience, &event, text, 0);
-        Some(self.encoded(audience, event, frame, 0))
+    pub fn hint(&self, audience: &Arc<AudienceInfo>, payload: &[u8]) -> Option<Encoded> {
+        let event = EventRef::read(payload).ok()?;
+        let frame = self.event_frame(audience, &event, event.text?, 0);
+        Some(self.encoded(audience, &event, frame, 0))
     }
 
-    fn encoded(
-        &self,
-        audience: &Arc<AudienceInfo>,
-        mut event: wire::Event,
-        frame: Bytes,
-        seq: u64,
-    ) -> Encoded {
+    fn encoded(&self, audience: &Arc<AudienceInfo>, event: &EventRef<'_>, frame: Bytes, seq: u64) -> Encoded {
         Encoded {
             seq,
             audience: Arc::clone(audience),
             frame,
-            author: author(&event),
-            channel: event.channel.as_str().into(),
+            author: author(event),
+            channel: event.channel.into(),
             always: event.always,
             is_patch: !event.patch.is_empty(),
-            special: self.special(audience, &mut event, seq),
+            special: self.special(audience, event, seq),
         }
     }
 
     /// A text in the server's voice.
-    pub fn render(&self, text: wire::Text) -> String {
-        self.catalogue.render(&Text::from(text), &self.locale)
+    pub fn render<'a>(&self, text: impl Words<'a>) -> String {
+        self.catalogue.render(text, &self.locale)
     }
 
     /// `{"epoch":...,"seq":...}`
@@ -211,17 +203,17 @@ impl Encoder {
         PositionText { epoch: &self.epoch, seq }
     }
 
-    fn shared_frame(&self, audience: &AudienceInfo, event: &mut wire::Event, seq: u64) -> Bytes {
+    fn shared_frame(&self, audience: &AudienceInfo, event: &EventRef<'_>, seq: u64) -> Bytes {
         if !event.patch.is_empty() {
             return self.patch_frame(event, seq);
         }
-        match event.text.take() {
+        match event.text {
             Some(text) => self.event_frame(audience, event, text, seq),
             None => Bytes::new(),
         }
     }
 
-    fn patch_frame(&self, event: &wire::Event, seq: u64) -> Bytes {
+    fn patch_frame(&self, event: &EventRef<'_>, seq: u64) -> Bytes {
         ws::text_with(event.patch.len() + 128, |out| {
             out.extend_from_slice(br#"{"type":"patch","target":"room","position":"#);
             self.position(seq).write(out);
@@ -231,11 +223,17 @@ impl Encoder {
         })
     }
 
-    fn event_frame(&self, audience: &AudienceInfo, event: &wire::Event, text: wire::Text, seq: u64) -> Bytes {
+    fn event_frame<'a>(
+        &self,
+        audience: &AudienceInfo,
+        event: &EventRef<'_>,
+        text: impl Words<'a>,
+        seq: u64,
+    ) -> Bytes {
         let text = self.render(text);
         ws::text_with(320 + text.len() + event.data.len(), |out| {
             out.extend_from_slice(br#"{"type":"event","kind":"#);
-            json_string(out, &event.kind);
+            json_string(out, event.kind);
             out.extend_from_slice(br#","audience":""#);
             out.extend_from_slice(audience.audience.scope().as_bytes());
             out.push(b'"');
@@ -246,44 +244,43 @@ impl Encoder {
                 self.position(seq).write(out);
             }
             out.extend_from_slice(br#","time":""#);
-            out.extend_from_slice(iso8601(event.time_ms).as_bytes());
+            out.extend_from_slice(&iso8601(event.time_ms));
             out.push(b'"');
-            if let Some(from) = event.from.as_ref().filter(|from| !from.id.is_empty()) {
+            if let Some(from) = event.from.filter(|from| !from.id.is_empty()) {
                 out.extend_from_slice(br#","from":{"id":"#);
-                json_string(out, &from.id);
+                json_string(out, from.id);
                 out.extend_from_slice(br#","name":"#);
-                json_string(out, &from.name);
+                json_string(out, from.name);
                 out.push(b'}');
             }
             out.extend_from_slice(br#","text":"#);
             json_string(out, &text);
             out.extend_from_slice(br#","data":"#);
-            let data = if event.data.is_empty() { "{}" } else { &event.data };
+            let data = if event.data.is_empty() { "{}" } else { event.data };
             out.extend_from_slice(data.as_bytes());
             out.push(b'}');
         })
     }
 
     /// A `reply` frame at a place in the flow.
-    pub fn reply_frame(&self, id: &str, ok: bool, text: wire::Text, seq: u64) -> Bytes {
-        let key = text.key.clone();
-        let text = self.render(text);
+    pub fn reply_frame<'a>(&self, id: &str, ok: bool, text: impl Words<'a>, seq: u64) -> Bytes {
+        let (key, text) = (text.key(), self.render(text));
         ws::text_with(160 + text.len() + id.len() + key.len(), |out| {
             out.extend_from_slice(br#"{"type":"reply","id":"#);
             json_string(out, id);
             out.extend_from_slice(if ok { br#","ok":true,"text":"# } else { br#","ok":false,"text":"# });
             json_string(out, &text);
             out.extend_from_slice(br#","key":"#);
-            json_string(out, &key);
+            json_string(out, key);
             out.extend_from_slice(br#","position":"#);
             self.position(seq).write(out);
             out.push(b'}');
         })
     }
 
-    fn own_frame(&self, audience: &AudienceInfo, event: &mut wire::Event, seq: u64) -> Option<Bytes> {
-        let own = event.own.take()?;
-        let id = event.origin.as_ref().map_or("", |origin| origin.id.as_str());
+    fn own_frame(&self, audience: &AudienceInfo, event: &EventRef<'_>, seq: u64) -> Option<Bytes> {
+        let own = event.own?;
+        let id = event.origin.map_or("", |origin| origin.id);
         Some(if id.is_empty() {
             self.event_frame(audience, event, own, seq)
         } else {
@@ -291,12 +288,12 @@ impl Encoder {
         })
     }
 
-    fn special(&self, audience: &AudienceInfo, event: &mut wire::Event, seq: u64) -> Option<Box<Special>> {
-        let origin = event.origin.as_ref().and_then(|origin| origin.session.parse().ok());
-        let ids = |texts: &[String]| texts.iter().filter_map(|id| id.parse().ok()).collect();
+    fn special(&self, audience: &AudienceInfo, event: &EventRef<'_>, seq: u64) -> Option<Box<Special>> {
+        let origin = event.origin.and_then(|origin| origin.session.parse().ok());
+        let ids = |texts: &[&str]| texts.iter().filter_map(|id| id.parse().ok()).collect();
         let special = Special {
             origin,
-            command: event.origin.as_ref().map_or("", |origin| origin.id.as_str()).into(),
+            command: event.origin.map_or("", |origin| origin.id).into(),
             own: self.own_frame(audience, event, seq),
             only: ids(&event.only),
             except: ids(&event.except),
@@ -328,14 +325,17 @@ impl Encoder {
 
 /// The account a mute silences. A mute is of what somebody says and asks; who is where, and how the room is, is told
 /// of everybody.
-fn author(event: &wire::Event) -> u128 {
+fn author(event: &EventRef<'_>) -> u128 {
     let is_line = !event.channel.is_empty() || event.kind == "event.party_invitation";
-    event.from.as_ref().filter(|_| is_line).map_or(0, |from| hex(&from.account))
+    event.from.filter(|_| is_line).map_or(0, |from| hex(from.account))
 }
 
-fn border(event: &wire::Event) -> Option<(CharacterId, Border)> {
+fn border(event: &EventRef<'_>) -> Option<(CharacterId, Border)> {
+    if event.subject.is_empty() {
+        return None;
+    }
     let subject = event.subject.parse().ok()?;
-    match event.kind.as_str() {
+    match event.kind {
         "event.entered" | "event.joined_world" => Some((subject, Border::Entered)),
         "event.left" | "event.left_world" => Some((subject, Border::Left)),
         _ => None,

@@ -69,7 +69,7 @@ impl Hearing {
         let mut messages = self.bus.subscribe(&Pattern::from(&subject), HINTS_A_ROOM_MAX).await?;
         let mut missed = vec![0; self.shards.len()];
         while let Some(message) = messages.next().await {
-            let Some(hint) = self.encoder.hint(&self.info, message.payload.clone()) else { continue };
+            let Some(hint) = self.encoder.hint(&self.info, &message.payload) else { continue };
             let hint = Arc::new(hint);
             for (shard, missed) in self.shards.iter().zip(&mut missed) {
                 // A shard with a full queue has what may not be missed to do.

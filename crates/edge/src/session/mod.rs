@@ -3,7 +3,6 @@
 //! Each is a short task of the shard. It holds no lock and no borrow while it waits, and finds its connection by a
 //! number that is never used again: one that is gone meanwhile is simply not found.
 
-mod commands;
 mod ended;
 pub mod frames;
 mod identity;
@@ -11,6 +10,7 @@ mod join;
 mod mutes;
 mod recent_mutes;
 mod renew;
+mod reread;
 mod resume;
 mod retry;
 mod views;
@@ -19,13 +19,13 @@ use std::time::Duration;
 
 use tidings_protocol::frames::{Resume, What};
 
-pub use commands::{Answered, command, reread};
 pub use ended::tell_ends;
 pub use join::join;
 pub use mutes::load_mutes;
 pub use recent_mutes::RecentMutes;
 pub use renew::{Sessions, renew};
-pub use retry::Pauses;
+pub use reread::reread;
+pub use retry::{Pauses, pause};
 pub use views::state;
 
 /// How long one call of a service may take before it is tried again or given up.

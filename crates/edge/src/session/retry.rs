@@ -17,22 +17,22 @@ fn jittered(most: Duration) -> Duration {
     most.mul_f64(0.5 + part / 2.0)
 }
 
-/// The pauses between attempts: each longer than the one before.
-#[derive(Debug)]
-pub struct Pauses(Duration);
-
-impl Default for Pauses {
-    fn default() -> Self {
-        Self(PAUSE_FIRST)
-    }
+/// How long to wait after an error before trying again, where so many tries failed before.
+pub fn pause(tries: u8, error: &CallError) -> Duration {
+    metrics::counter!("tidings_edge_call_retries_total").increment(1);
+    let grown = PAUSE_FIRST.saturating_mul(1 << tries.min(16));
+    jittered(error.retry_after.unwrap_or(grown).min(PAUSE_MOST))
 }
+
+/// The pauses between attempts: each longer than the one before.
+#[derive(Debug, Default)]
+pub struct Pauses(u8);
 
 impl Pauses {
     /// How long to wait after this error before trying again.
     pub fn after(&mut self, error: &CallError) -> Duration {
-        metrics::counter!("tidings_edge_call_retries_total").increment(1);
-        let wait = jittered(error.retry_after.unwrap_or(self.0).min(PAUSE_MOST));
-        self.0 = (self.0 * 2).min(PAUSE_MOST);
+        let wait = pause(self.0, error);
+        self.0 = self.0.saturating_add(1);
         wait
     }
 }

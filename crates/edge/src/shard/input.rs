@@ -9,8 +9,8 @@ use tidings_protocol::{CloseCode, ErrorCode};
 
 use super::conn::{At, Phase};
 use super::end::{Bye, End};
-use super::table::Queued;
-use super::{Inner, TICK, Todo};
+use super::table::{Inflight, Queued};
+use super::{Inner, TICK, Todo, ticks};
 use crate::config::COMMAND_BYTES;
 use crate::limits::Verdict;
 use crate::session::{Hello, StateAsk, frames};
@@ -162,8 +162,8 @@ impl Inner {
         let burst = self.shared.config.limits.burst;
         self.figures.commands.increment(1);
         let Some(session) = self.session(at) else { return };
-        let known = session.queue.iter().chain(&session.inflight).any(|queued| *queued.id == *id);
-        if known {
+        let known = session.inflight.as_ref().is_some_and(|inflight| *inflight.id == *id);
+        if known || session.queue.iter().any(|queued| *queued.id == *id) {
             return self.refuse(
                 at,
                 Some(&id),
@@ -175,21 +175,19 @@ impl Inner {
             let message = "Too many commands wait already.";
             return self.tell(at, Some(&id), ErrorCode::RateLimited, message, Some(1_000));
         }
-        session.queue.push_back(Queued { id: id.into(), text: text.into(), logged: 0 });
+        session.queue.push_back(Queued { id: id.into(), text: text.into() });
         self.next_command(at);
     }
 
     /// Sends the next command where none is in flight and nothing missed has to be told first.
     pub(crate) fn next_command(&mut self, at: At) {
+        let until = self.tick.wrapping_add(ticks(self.shared.config.session.command));
         let Some(session) = self.session(at) else { return };
         if session.inflight.is_some() || session.replay.is_some() {
             return;
         }
-        let Some(next) = session.queue.pop_front() else { return };
-        if session.queue.is_empty() {
-            session.queue.shrink_to_fit();
-        }
-        session.inflight = Some(next);
+        let Some(Queued { id, text }) = session.queue.pop_front() else { return };
+        session.inflight = Some(Inflight { id, text, logged: 0, asked: 0, late: None, until, tries: 0 });
         self.todo.push(Todo::Command(at));
     }
 

@@ -4,6 +4,7 @@
 //! [`Shard::settle`] starts after flushing what was queued. So an event that comes with a hundred others is written
 //! with them, and one that comes alone is written at once, without waking anything.
 
+mod commands;
 mod conn;
 mod deliver;
 mod end;
@@ -76,6 +77,8 @@ pub struct Shard {
     pub joins: Semaphore,
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
+    /// What zones answered to commands.
+    answers: Arc<commands::Answers>,
     scratch: RefCell<Vec<u8>>,
 }
 
@@ -120,6 +123,8 @@ pub struct Inner {
     draining: bool,
     next_id: u64,
     next_ticket: u64,
+    /// Of the commands that are asked.
+    next_number: u32,
 }
 
 /// What is counted, looked up once.
@@ -140,6 +145,8 @@ pub enum Todo {
     Join(At, Box<crate::session::Hello>),
     /// The next command of a session is to be sent.
     Command(At),
+    /// The command in flight, last asked with this number, is to be sent again after a pause.
+    Again(At, u64, Duration),
     /// A view is asked for.
     State(At, crate::session::StateAsk),
     /// A reply said to be in the log did not come by it: it is read.
@@ -164,6 +171,7 @@ impl Shard {
             joins: Semaphore::new(JOINS_MAX),
             tasks: TaskTracker::new(),
             cancel,
+            answers: Arc::default(),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES]),
         })
     }
@@ -182,6 +190,7 @@ impl Shard {
                     self.inner.borrow_mut().sweep();
                     self.settle();
                 }
+                () = self.answers.filled() => self.take_answers(),
                 () = pace.due() => {
                     self.turn(&mut messages, &mut pace);
                     tokio::task::yield_now().await;
@@ -298,6 +307,7 @@ impl Inner {
             draining: false,
             next_id: 0,
             next_ticket: 0,
+            next_number: 0,
         }
     }
 

@@ -1,27 +1,28 @@
 //! Replies and views on their way into the flow.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use tidings_protocol::proto::world::v1::StateView;
+use tidings_protocol::Text;
+use tidings_protocol::proto::world::v1::{CommandDone, StateView};
 use tidings_service::CallError;
 
 use super::conn::At;
 use super::table::WaitingReply;
 use super::{Inner, Todo};
-use crate::session::{Answered, frames};
+use crate::session::frames;
 
 impl Inner {
-    /// A command's outcome is known: its reply goes in its place, after everything up to its sequence.
-    pub(crate) fn command_done(&mut self, at: At, id: &str, answered: Answered) {
-        if !self.is_inflight(at, id) {
-            return;
-        }
-        let seq = answered.seq;
-        let Some(reply) = answered.frame else { return self.reply_in_log(at, seq) };
-        let waiting = WaitingReply { at, id: id.into(), seq, reply };
+    /// The outcome of the command in flight is known: its reply goes in its place, after everything up to its sequence.
+    pub(crate) fn command_done(&mut self, at: At, done: CommandDone) {
+        let Some(inflight) = self.session(at).and_then(|session| session.inflight.as_mut()) else { return };
+        inflight.late = None;
+        let (asked, CommandDone { ok, reply, seq, in_log }) = (inflight.asked, done);
+        let Some(text) = reply.filter(|_| !in_log) else { return self.reply_in_log(at, seq) };
+        let waiting = WaitingReply { at, asked, seq, ok, text: Text::from(text) };
         if seq <= self.through {
-            return self.reply_due(waiting);
+            return self.reply_due(&waiting);
         }
         self.todo.push(Todo::Need(seq));
         self.waiting.push(waiting);
@@ -38,19 +39,19 @@ impl Inner {
     }
 
     /// Everything up to a reply's sequence was delivered.
-    pub(crate) fn reply_due(&mut self, waiting: WaitingReply) {
-        let WaitingReply { at, id, seq, reply } = waiting;
-        if self.is_inflight(at, &id) {
-            let place = self.conn(at).map_or(seq, |conn| conn.seq.max(seq));
-            self.reply_now(at, &id, reply(place));
-        }
+    pub(crate) fn reply_due(&mut self, waiting: &WaitingReply) {
+        let WaitingReply { at, asked, seq, ok, text } = waiting;
+        let encoder = Arc::clone(&self.shared.encoder);
+        let Some(conn) = self.conn(*at) else { return };
+        let place = conn.seq.max(*seq);
+        let inflight = conn.session().and_then(|session| session.inflight.as_ref());
+        let Some(inflight) = inflight.filter(|inflight| inflight.asked == *asked) else { return };
+        let frame = encoder.reply_frame(&inflight.id, *ok, text, place);
+        self.reply_now(*at, frame);
     }
 
     /// The reply of the command in flight; then the next command goes.
-    pub(crate) fn reply_now(&mut self, at: At, id: &str, frame: Bytes) {
-        if !self.is_inflight(at, id) {
-            return;
-        }
+    pub(crate) fn reply_now(&mut self, at: At, frame: Bytes) {
         self.push_frame(at.key, Rc::new(frame), None);
         if let Some(session) = self.session(at) {
             session.inflight = None;
@@ -58,18 +59,17 @@ impl Inner {
         self.next_command(at);
     }
 
-    /// A command that the zone did not answer.
-    pub(crate) fn command_failed(&mut self, at: At, id: &str, error: &CallError) {
-        if !self.is_inflight(at, id) {
-            return;
-        }
+    /// The command in flight, that the zone did not answer.
+    pub(crate) fn command_failed(&mut self, at: At, error: &CallError) {
         metrics::counter!("tidings_edge_commands_failed_total", "code" => error.code.as_str()).increment(1);
         let wait = error.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        let frame = frames::error(Some(id), error.code, &error.message, wait);
-        self.reply_now(at, id, frame);
+        let Some(inflight) = self.session(at).and_then(|session| session.inflight.as_ref()) else { return };
+        let frame = frames::error(Some(&inflight.id), error.code, &error.message, wait);
+        self.reply_now(at, frame);
     }
 
-    fn is_inflight(&mut self, at: At, id: &str) -> bool {
+    /// Whether the command of this id is in flight.
+    pub(crate) fn is_inflight(&mut self, at: At, id: &str) -> bool {
         let session = self.session(at);
         session.is_some_and(|session| session.inflight.as_ref().is_some_and(|known| *known.id == *id))
     }

@@ -55,7 +55,8 @@ impl Shard {
         let shard = Rc::clone(self);
         match todo {
             Todo::Join(at, hello) => self.spawn(Work::Of(at), session::join(shard, at, hello)),
-            Todo::Command(at) => self.spawn(Work::Of(at), session::command(shard, at)),
+            Todo::Command(at) => self.ask_zone(at),
+            Todo::Again(at, number, wait) => self.spawn(Work::Of(at), again(shard, at, number, wait)),
             Todo::State(at, ask) => self.spawn(Work::Of(at), session::state(shard, at, ask)),
             Todo::Reread(at, seq) => self.spawn(Work::Of(at), session::reread(shard, at, seq)),
             Todo::TellEnds => self.spawn(Work::Ends, session::tell_ends(shard)),
@@ -89,6 +90,14 @@ impl Shard {
                 let _ = queue.send(message).await;
             });
         }
+    }
+}
+
+/// Asks for a command again after a pause, unless it was answered meanwhile.
+async fn again(shard: Rc<Shard>, at: At, number: u64, wait: Duration) {
+    tokio::time::sleep(wait).await;
+    if shard.inner.borrow_mut().asked(at) == Some(number) {
+        shard.ask_zone(at);
     }
 }
 

@@ -43,6 +43,7 @@ impl Inner {
             }
         }
         self.sweep_mutes();
+        self.sweep_commands();
         self.sweep_replies();
     }
 
@@ -76,7 +77,7 @@ impl Inner {
         self.waiting = later;
         let due: Vec<super::table::WaitingReply> = due;
         for waiting in due {
-            self.reply_due(waiting);
+            self.reply_due(&waiting);
         }
     }
 }

@@ -5,8 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use tidings_protocol::{AccountId, CharacterId, SessionId, ZoneId};
+use tidings_protocol::{AccountId, CharacterId, SessionId, Text, ZoneId};
 
 use super::conn::At;
 use super::hints::Hints;
@@ -70,10 +69,24 @@ pub struct Inflight {
     pub text: Box<str>,
     /// The sequence at which the log brings its reply, once the zone has said so; 0: not known.
     pub logged: u64,
+    /// The number it was last asked with; 0: not yet.
+    pub asked: u64,
+    /// The tick at which that is given up, while an answer is waited for.
+    pub late: Option<u32>,
+    /// The tick at which it is not asked again.
+    pub until: u32,
+    /// How often it failed.
+    pub tries: u8,
 }
 
 /// A command that waits.
-pub type Queued = Inflight;
+#[derive(Debug)]
+pub struct Queued {
+    /// The client's id.
+    pub id: Box<str>,
+    /// What was typed.
+    pub text: Box<str>,
+}
 
 /// What waits in order until something is known.
 #[derive(Debug, Default)]
@@ -93,15 +106,18 @@ pub struct Gate {
 }
 
 /// A reply that waits until everything up to a sequence was delivered.
+#[derive(Debug)]
 pub struct WaitingReply {
     /// Whose.
     pub at: At,
-    /// The command.
-    pub id: Box<str>,
+    /// The number its command was asked with.
+    pub asked: u64,
     /// Until then.
     pub seq: u64,
-    /// The frame, by the position it is given at.
-    pub reply: Box<dyn Fn(u64) -> Bytes>,
+    /// Whether it was done.
+    pub ok: bool,
+    /// What is read.
+    pub text: Text,
 }
 
 impl Session {

@@ -35,6 +35,11 @@ impl Args {
     }
 
     /// The arguments, in the order of their names.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &Arg)> {
+        self.0.iter().map(|(name, arg)| (name.as_ref(), arg))
+    }
+
+    /// The arguments without their names.
     pub fn values(&self) -> impl Iterator<Item = &Arg> {
         self.0.iter().map(|(_, arg)| arg)
     }

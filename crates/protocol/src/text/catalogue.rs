@@ -6,12 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
-use super::{Arg, Text};
+use super::{Word, Words};
 
 /// The language that is spoken where another is not known.
 pub const DEFAULT_LOCALE: &str = "en";
 /// Deepest nesting of texts in arguments that is rendered: the world's lists nest ten deep, more is a fault.
 const DEPTH_MAX: usize = 24;
+/// Bytes made ready for a line that is rendered: most are shorter.
+const RENDERED_BYTES: usize = 192;
 /// The files, by locale.
 const BUILTIN: [(&str, &str); 2] =
     [("en", include_str!("../../catalogue/en.toml")), ("de", include_str!("../../catalogue/de.toml"))];
@@ -100,8 +102,8 @@ impl Catalogue {
 
     /// The text as one reads it. A locale that is not known is served in its language (`de-AT` in `de`),
     /// else in English.
-    pub fn render(&self, text: &Text, locale: &str) -> String {
-        let mut out = String::with_capacity(96);
+    pub fn render<'a>(&self, text: impl Words<'a>, locale: &str) -> String {
+        let mut out = String::with_capacity(RENDERED_BYTES);
         self.write(&mut out, text, self.templates(locale), 0);
         out
     }
@@ -113,10 +115,10 @@ impl Catalogue {
             .or_else(|| self.locales.get(DEFAULT_LOCALE))
     }
 
-    fn write(
+    fn write<'a>(
         &self,
         out: &mut String,
-        text: &Text,
+        text: impl Words<'a>,
         templates: Option<&HashMap<String, Template>>,
         depth: usize,
     ) {
@@ -124,9 +126,10 @@ impl Catalogue {
             out.push('…');
             return;
         }
+        let key = text.key();
         let template = templates
-            .and_then(|templates| templates.get(text.key.as_ref()))
-            .or_else(|| self.locales.get(DEFAULT_LOCALE).and_then(|english| english.get(text.key.as_ref())));
+            .and_then(|templates| templates.get(key))
+            .or_else(|| self.locales.get(DEFAULT_LOCALE).and_then(|english| english.get(key)));
         let Some(template) = template else {
             return self.write_unknown(out, text, templates, depth);
         };
@@ -134,11 +137,11 @@ impl Catalogue {
             match part {
                 Part::Literal(literal) => out.push_str(literal),
                 Part::Form(name, one, other) => {
-                    let is_one = matches!(text.args.get(name.as_ref()), Some(Arg::Plain(n)) if n == "1");
+                    let is_one = matches!(text.arg(name), Some(Word::Plain("1")));
                     out.push_str(if is_one { one } else { other });
                 }
-                Part::Argument(name) => match text.args.get(name.as_ref()) {
-                    Some(arg) => self.write_arg(out, arg, templates, depth),
+                Part::Argument(name) => match text.arg(name) {
+                    Some(word) => self.write_word(out, word, templates, depth),
                     None => {
                         let _ = write!(out, "({name})");
                     }
@@ -147,18 +150,18 @@ impl Catalogue {
         }
     }
 
-    fn write_arg(
+    fn write_word<'a, T: Words<'a>>(
         &self,
         out: &mut String,
-        arg: &Arg,
+        word: Word<'a, T>,
         templates: Option<&HashMap<String, Template>>,
         depth: usize,
     ) {
-        match arg {
-            Arg::Plain(plain) => out.push_str(plain),
-            Arg::Text(text) => self.write(out, text, templates, depth + 1),
-            Arg::Lines(lines) => {
-                for (at, line) in lines.iter().enumerate() {
+        match word {
+            Word::Plain(plain) => out.push_str(plain),
+            Word::Text(text) => self.write(out, text, templates, depth + 1),
+            Word::Lines(lines) => {
+                for (at, line) in lines.enumerate() {
                     if at > 0 {
                         out.push('\n');
                     }
@@ -169,17 +172,17 @@ impl Catalogue {
     }
 
     /// A message of a newer version: its arguments are all that can be shown.
-    fn write_unknown(
+    fn write_unknown<'a>(
         &self,
         out: &mut String,
-        text: &Text,
+        text: impl Words<'a>,
         templates: Option<&HashMap<String, Template>>,
         depth: usize,
     ) {
-        let _ = write!(out, "[{}]", text.key);
-        for arg in text.args.values() {
+        let _ = write!(out, "[{}]", text.key());
+        for (_, word) in text.args() {
             out.push(' ');
-            self.write_arg(out, arg, templates, depth);
+            self.write_word(out, word, templates, depth);
         }
     }
 }
@@ -252,6 +255,7 @@ fn parse_place(place: &str) -> Option<Part> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::Text;
     use proptest::prelude::*;
 
     #[test]

@@ -7,10 +7,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use prost::Message as _;
 use tidings_bus::{ErrorKind, FollowSet, Followed, From, KvEvent, LogMessage};
-use tidings_protocol::proto::world::v1::Event;
-use tidings_protocol::{Audience, CharacterId};
+use tidings_protocol::{Audience, CharacterId, EventRef};
 use tidings_service::{CallError, Subjects};
 use tidings_storage::{ChatLine, PAGE_MAX};
 use tokio::time::{Instant, sleep_until};
@@ -200,7 +198,7 @@ impl Reader<'_> {
 
     fn message(&mut self, message: &LogMessage) -> Result<(), CallError> {
         let Some(audience) = audience_of(message) else { return Ok(()) };
-        match Event::decode(message.payload.clone()) {
+        match EventRef::read(&message.payload) {
             Ok(event) => {
                 for name in event.audiences.iter().flat_map(|audiences| &audiences.after) {
                     if let Ok(joined) = name.parse() {

@@ -2,10 +2,9 @@
 //!
 //! Who may ask is the zone's affair: it knows in which room the asker is and what they may listen to.
 
-use prost::Message as _;
 use tidings_protocol::proto::services::v1::{HistoryReply, HistoryRequest};
-use tidings_protocol::proto::world::v1::{Event, MuteChange};
-use tidings_protocol::{AccountId, Audience, CharacterId, ErrorCode};
+use tidings_protocol::proto::world::v1::MuteChange;
+use tidings_protocol::{AccountId, Audience, CharacterId, ErrorCode, EventRef};
 use tidings_service::{CallError, Subjects};
 use tidings_storage::{ChatLine, ChatQuery, Mute, Stamp};
 
@@ -71,7 +70,7 @@ impl ChatService {
             let Some(last) = page.last() else { break };
             after = last.seq;
             lines.extend(page.iter().filter_map(|message| {
-                let event = Event::decode(message.payload.clone()).ok()?;
+                let event = EventRef::read(&message.payload).ok()?;
                 line::of(audience, message, &event)
             }));
             // Only the newest can be part of the answer.

@@ -2,31 +2,31 @@
 
 use prost::Message as _;
 use tidings_bus::LogMessage;
-use tidings_protocol::Audience;
 use tidings_protocol::proto::services::v1::HistoryLine;
-use tidings_protocol::proto::world::v1::{Event, Text};
+use tidings_protocol::proto::world::v1::Text;
+use tidings_protocol::{Audience, EventRef};
 use tidings_storage::ChatLine;
 
 /// The line of an event that is speech; `None` for everything else. What only some of a room perceived is no part of
 /// the room's history.
-pub(super) fn of(audience: &Audience, message: &LogMessage, event: &Event) -> Option<ChatLine> {
+pub(super) fn of(audience: &Audience, message: &LogMessage, event: &EventRef<'_>) -> Option<ChatLine> {
     let shared = !matches!(audience, Audience::Player(_));
     if event.channel.is_empty() || event.refused || (shared && !event.only.is_empty()) {
         return None;
     }
     // What the speaker of a whisper keeps of it has no text but their own.
-    let text = event.text.as_ref().or(event.own.as_ref())?;
-    let from = event.from.clone().unwrap_or_default();
+    let text = event.text.or(event.own)?;
+    let from = event.from.unwrap_or_default();
     Some(ChatLine {
         seq: message.seq,
         audience: audience.clone(),
-        channel: event.channel.clone(),
+        channel: event.channel.to_owned(),
         time_ms: event.time_ms,
-        from_id: from.id,
-        from_name: from.name,
-        from_account: from.account,
+        from_id: from.id.to_owned(),
+        from_name: from.name.to_owned(),
+        from_account: from.account.to_owned(),
         always: event.always,
-        body: text.encode_to_vec(),
+        body: text.as_bytes().to_vec(),
     })
 }
 

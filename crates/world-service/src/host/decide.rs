@@ -317,30 +317,29 @@ impl OwnedZone {
         seen
     }
 
-    fn event(&mut self, mut event: Event, batch: &mut Batch, seen: &mut Seen) {
-        let Some(audience) = event.audience.take() else {
+    fn event(&mut self, event: Event, batch: &mut Batch, seen: &mut Seen) {
+        let Some(audience) = &event.audience else {
             tracing::error!(kind = event.kind, "an event without an audience is left out");
             return;
         };
-        let subject = match self.log_of(&audience) {
+        let subject = match self.log_of(audience) {
             Ok(subject) => subject,
             Err(error) => {
                 tracing::error!(%audience, %error, "an event for a log that cannot be is left out");
                 return;
             }
         };
-        let (origin, answers) = (event.origin.clone(), event.own.is_some());
-        let (audiences, place) = (event.audiences.clone(), batch.events.len());
-        let payload = convert::encode_event(event, self.now);
+        let place = batch.events.len();
+        let payload = convert::encode_event(&mut self.pen, &event, self.now);
         if payload.len() > LOG_PAYLOAD_MAX {
-            return self.left_out(origin, &subject, payload.len());
+            return self.left_out(event.origin, &subject, payload.len());
         }
-        if let Some((_, after)) = &audiences {
+        if let Some((_, after)) = &event.audiences {
             seen.audiences = Some((place, convert::audience_names(after)));
         }
-        if answers {
+        if event.own.is_some() {
             seen.own = Some(place);
-            self.outcome_at(origin, place, batch);
+            self.outcome_at(event.origin, place, batch);
         }
         batch.events.push(Append { subject, payload });
     }

@@ -12,7 +12,7 @@ use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rand::rngs::StdRng;
 use tidings_bus::{Fence, Message, Subject, Subscription};
-use tidings_protocol::{Audience, CharacterId, ErrorCode, ZoneId};
+use tidings_protocol::{Audience, CharacterId, ErrorCode, MessageWriter, ZoneId};
 use tidings_service::{CallError, Subjects};
 use tidings_world::Zone;
 use tidings_world::input::{Fact, Millis, Origin, Traveller};
@@ -97,6 +97,8 @@ pub struct OwnedZone {
     pub(super) commits: u64,
     pub(super) figures: Figures,
     subjects: HashMap<Audience, Subject>,
+    /// Writes the events.
+    pub(super) pen: MessageWriter,
 }
 
 impl OwnedZone {
@@ -132,6 +134,7 @@ impl OwnedZone {
             commits: 0,
             figures,
             subjects: HashMap::new(),
+            pen: MessageWriter::default(),
             shared,
         }
     }
