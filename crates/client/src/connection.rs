@@ -180,8 +180,14 @@ impl Connection {
     /// Asks for a view and waits for it.
     pub async fn state(&mut self, what: What, page: Option<String>) -> Result<State, Error> {
         self.send(&ClientFrame::State { what, page }).await?;
-        match self.find(|frame| matches!(frame, ServerFrame::State(s) if s.what == what), REPLY_WAIT).await? {
+        let wanted = |frame: &ServerFrame| match frame {
+            ServerFrame::State(state) => state.what == what,
+            ServerFrame::Bye(_) => true,
+            _ => false,
+        };
+        match self.find(wanted, REPLY_WAIT).await? {
             ServerFrame::State(state) => Ok(state),
+            ServerFrame::Bye(bye) => Err(Error::Bye(Box::new(bye))),
             _ => Err(Error::Closed),
         }
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tidings_client::Error;
 use tidings_edge::EdgeConfig;
+use tidings_protocol::frames::What;
 use tidings_test_support::Player;
 
 use crate::harness::{House, Setup};
@@ -39,9 +40,12 @@ async fn a_session_ends_and_can_be_gone_on_with() {
     settles(&house, 1).await;
     Player::enter(&house.api, session, None).await.unwrap();
     settles(&house, 1).await;
-    // In a command: its client comes back.
+    // Where a command is brought to the zone: it is brought again.
     house.between.panic("cmd.zone.town");
-    let refused = ann.connection.command("say lost").await;
+    assert_eq!(ann.does("say found").await.unwrap(), "You say: found");
+    // In a view: its client comes back.
+    house.between.panic("cmd.zone.town");
+    let refused = ann.connection.state(What::Map, None).await;
     assert!(matches!(&refused, Err(Error::Bye(bye)) if bye.code == 4504 && bye.reconnect), "{refused:?}");
     let mut ann = ann.reconnect().await.unwrap();
     assert_eq!(ann.does("say hi").await.unwrap(), "You say: hi");
