@@ -13,7 +13,7 @@ use crate::post;
 use crate::state::{Lost, Outcome, Person};
 use crate::text::{t, t1};
 use crate::turn::{Turn, happened_to};
-use crate::zone::BEAT_MS;
+use crate::zone::{BEAT_MS, Zone};
 
 /// A character enters, or its session is opened anew while it is still there.
 pub(crate) fn enter(turn: &mut Turn<'_>, origin: &Origin, arrival: Arrival) {
@@ -60,6 +60,8 @@ fn enter_anew(turn: &mut Turn<'_>, origin: &Origin, arrival: Arrival) {
         reads: Default::default(),
     };
     let (id, name) = (person.id, person.name.clone());
+    // Who comes back to where it was is in storage as it is.
+    let is_kept = arrival.room.as_ref() == Some(&room) && arrival.state == Zone::kept_of(&person);
     let after = turn.zone.audiences_of(&person);
     turn.apply(Change::Enter(Box::new(person)));
     turn.emit(audiences_event(id, "event.audiences", Vec::new(), after));
@@ -77,7 +79,9 @@ fn enter_anew(turn: &mut Turn<'_>, origin: &Origin, arrival: Arrival) {
     };
     turn.emit(event);
     turn.present(id);
-    turn.keep(id);
+    if !is_kept {
+        turn.keep(id);
+    }
     npc::begin_beat(turn);
     npc::greet(turn, id);
 }

@@ -295,10 +295,8 @@ impl Dispatcher {
     async fn command(&mut self, command: ToDispatcher) {
         match command {
             ToDispatcher::Open { shard, asks } => {
-                for ask in asks {
-                    let opened = self.open(shard, ask);
-                    self.send(shard, ToShard::Opened(opened)).await;
-                }
+                let opened = asks.into_iter().map(|ask| self.open(shard, ask)).collect();
+                self.send(shard, ToShard::Opened(opened)).await;
             }
             ToDispatcher::Release { shard, audience, holds } => {
                 if let Some(open) = self.open.get_mut(&audience.id) {

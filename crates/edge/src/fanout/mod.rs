@@ -80,8 +80,8 @@ pub enum ToShard {
         /// Up to here.
         through: u64,
     },
-    /// What was asked for by `Open` is held from here on.
-    Opened(Opened),
+    /// What was asked for by `Open` is held from here on, for each who asked.
+    Opened(Vec<Opened>),
     /// Messages of an audience are no longer retained: its members have to come anew.
     Hole(AudienceId),
     /// What may be missed, for those who hear its room; and how many before it were.

@@ -151,13 +151,16 @@ impl Joining<'_> {
             Some(conn) => (*conn.info).clone(),
             None => return Ok(()),
         };
+        let mut place = self.shard.waves.join().await;
         let since = self.shard.inner.borrow().controls_heard;
         let opened = identity::open(shared, &info, hello, self.deadline).await?;
         let who = who(shared, &opened).ok_or_else(malformed)?;
         let mut opening = Opening::new(self.shard, &who, opened.generation);
+        place.go_on().await;
         // Before the zone looks them up: what changes from now on is not missed.
         let mut mutes = Muting::new(self.shard, self.at, who.account);
         let entered = self.enter(&opened, &who, hello.resume.is_some()).await.map_err(Refused::of)?;
+        place.arrive().await;
         let plan = Plan::make(shared, hello.resume.as_ref(), &entered, &who.own).await?;
         mutes.loaded(entered.mutes.as_ref());
         if let Err((end, bye)) = self.attach(&opened, &who, &entered, &plan, &mut mutes, since) {

@@ -14,6 +14,7 @@ mod reread;
 mod resume;
 mod retry;
 mod views;
+mod wave;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub use renew::{Sessions, renew};
 pub use reread::reread;
 pub use retry::{Pauses, pause};
 pub use views::state;
+pub use wave::Waves;
 
 /// How long one call of a service may take before it is tried again or given up.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);

@@ -42,6 +42,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::fanout::{Ask, AudienceId, Counts, Opened, ToDispatcher, ToShard};
 use crate::http::{Adopt, ConnInfo};
+use crate::session::Waves;
 use crate::shared::Shared;
 use crate::ws::deflate::Deflater;
 
@@ -75,6 +76,8 @@ pub struct Shard {
     pub inner: RefCell<Inner>,
     /// People who join take a permit.
     pub joins: Semaphore,
+    /// And go together.
+    pub waves: Waves,
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
     /// What zones answered to commands.
@@ -169,6 +172,7 @@ impl Shard {
             inner: RefCell::new(Inner::new(Arc::clone(&shared))),
             shared,
             joins: Semaphore::new(JOINS_MAX),
+            waves: Waves::default(),
             tasks: TaskTracker::new(),
             cancel,
             answers: Arc::default(),
@@ -227,7 +231,7 @@ impl Shard {
         let mut inner = self.inner.borrow_mut();
         match message {
             ToShard::Batch { events, through } => inner.batch(&events, through),
-            ToShard::Opened(opened) => inner.opened(opened),
+            ToShard::Opened(opened) => opened.into_iter().for_each(|one| inner.opened(one)),
             ToShard::Hole(audience) => inner.hole(audience),
             ToShard::Hint(hint, missed) => inner.hint(&hint, missed),
             ToShard::Sessions(control) => inner.control(&control),

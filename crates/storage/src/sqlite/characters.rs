@@ -11,13 +11,12 @@ use crate::backend::{Answer, Characters, PAGE_MAX};
 use crate::error::{Error, ErrorKind};
 use crate::types::{Character, NewCharacter};
 
-/// The columns of a character `c`; they may stand beside those of its account.
+/// The columns of a character `c`.
 macro_rules! columns {
     () => {
         "c.id AS character, c.account, c.name, c.room, c.state, c.created_ms AS character_created_ms"
     };
 }
-pub(super) use columns;
 
 /// The characters of a list of ids.
 pub(super) const EACH: &str = concat!(

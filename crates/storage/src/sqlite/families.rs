@@ -1,15 +1,19 @@
 //! Sign-ins and refresh tokens in SQLite.
 
+use std::str::FromStr;
+
+use serde::Deserialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 use tidings_protocol::AccountId;
 
 use super::reads::{OpeningBy, SignInBy, Standing};
-use super::{Sqlite, accounts, characters, parsed, unreadable};
+use super::{Sqlite, accounts, parsed, unreadable, until};
 use crate::Result;
 use crate::backend::{Answer, Families};
+use crate::error::Error;
 use crate::secret::Secret;
-use crate::types::{Character, Family, NewFamily, Rotate, Rotated, SignIn};
+use crate::types::{Account, Ban, Character, Family, NewFamily, Rotate, Rotated, SignIn};
 
 fn read(row: &SqliteRow) -> Result<Family> {
     Ok(Family {
@@ -28,22 +32,72 @@ pub(super) const SIGN_INS: &str = concat!(
     accounts::sanctions!()
 );
 
-/// The same, with the character of the account that is its only one.
+/// The same, with the character of the account that is its only one. All of them are one text in one row: a row goes from
+/// thread to thread by itself, which costs more than to write and read it so.
 pub(super) const OPENINGS: &str = concat!(
-    "SELECT each.key AS place, f.id AS family, f.expires_ms, f.revoked_ms, ",
-    accounts::columns!(),
-    ", ",
-    characters::columns!(),
-    " FROM json_each(?) each CROSS JOIN families f ON f.id = each.value JOIN accounts a ON a.id = f.account",
+    "SELECT json_group_array(json_array(each.key, f.id, f.expires_ms, f.revoked_ms, \
+     a.id, a.username, a.role, a.guest, a.created_ms, b.until_ms, b.reason, s.until_ms, \
+     c.id, c.name, c.room, c.state, c.created_ms)) \
+     FROM json_each(?) each CROSS JOIN families f ON f.id = each.value JOIN accounts a ON a.id = f.account",
     accounts::sanctions!(),
     "LEFT JOIN characters c ON c.account = a.id \
      AND NOT EXISTS (SELECT 1 FROM characters o WHERE o.account = c.account AND o.id <> c.id)"
 );
 
-pub(super) fn read_opening(row: &SqliteRow) -> Result<(SignIn, Option<Character>)> {
-    let sign_in = read_sign_in(row)?;
-    let only: Option<&str> = row.try_get("character")?;
-    Ok((sign_in, only.map(|_| characters::read(row)).transpose()?))
+/// One of them, in the order of its columns.
+#[derive(Deserialize)]
+pub(super) struct Opening {
+    pub(super) place: usize,
+    family: String,
+    expires_ms: i64,
+    revoked_ms: Option<i64>,
+    account: String,
+    username: String,
+    role: String,
+    guest: i64,
+    account_created_ms: i64,
+    ban_until_ms: Option<i64>,
+    ban_reason: Option<String>,
+    silence_until_ms: Option<i64>,
+    character: Option<String>,
+    name: Option<String>,
+    room: Option<String>,
+    state: Option<String>,
+    character_created_ms: Option<i64>,
+}
+
+fn stands_for<T: FromStr>(text: &str, column: &str) -> Result<T> {
+    text.parse().map_err(|_| unreadable(column))
+}
+
+impl Opening {
+    pub(super) fn read(self) -> Result<(SignIn, Option<Character>)> {
+        let account: AccountId = stands_for(&self.account, "account")?;
+        let ban = self.ban_until_ms.zip(self.ban_reason);
+        let only = self.character.map(|character| {
+            let room = self.room.filter(|room| !room.is_empty());
+            Ok::<_, Error>(Character {
+                id: stands_for(&character, "character")?,
+                account,
+                name: self.name.unwrap_or_default(),
+                room: room.map(|room| stands_for(&room, "room")).transpose()?,
+                state: self.state.unwrap_or_default(),
+                created_ms: self.character_created_ms.unwrap_or_default(),
+            })
+        });
+        let family =
+            Family { id: self.family, account, expires_ms: self.expires_ms, revoked_ms: self.revoked_ms };
+        let account = Account {
+            id: account,
+            username: self.username,
+            role: stands_for(&self.role, "role")?,
+            guest: self.guest != 0,
+            created_ms: self.account_created_ms,
+            ban: ban.map(|(ms, reason)| Ban { until_ms: until(ms), reason }),
+            silenced_until_ms: self.silence_until_ms,
+        };
+        Ok((SignIn { family, account }, only.transpose()?))
+    }
 }
 
 /// Which of a list of families stand no more at a time: they were revoked, or their accounts are banned. Those that do

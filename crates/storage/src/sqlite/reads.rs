@@ -10,8 +10,9 @@ use sqlx::{Connection as _, Row as _, SqliteConnection};
 use tidings_protocol::{AccountId, CharacterId};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::families::Opening;
 use super::together::{Call, Together};
-use super::{Sqlite, accounts, characters, families, list, moderation, page};
+use super::{Sqlite, accounts, characters, families, list, moderation, page, unreadable};
 use crate::Result;
 use crate::backend::{ENDED_MUTES_MAX, PAGE_MAX};
 use crate::types::{Account, Brought, Character, Mute, SignIn};
@@ -159,7 +160,32 @@ macro_rules! one_each {
 one_each!(SignInBy => SignIn, families::SIGN_INS, families::read_sign_in);
 one_each!(AccountBy => Account, accounts::EACH, accounts::read);
 one_each!(CharacterBy => Character, characters::EACH, characters::read);
-one_each!(OpeningBy => (SignIn, Option<Character>), families::OPENINGS, families::read_opening);
+
+impl Call for OpeningBy {
+    type Answer = Option<(SignIn, Option<Character>)>;
+    type With = Reader;
+    const TOGETHER_MAX: usize = TOGETHER_MAX;
+    const READS: bool = true;
+
+    async fn begin(db: &Sqlite) -> Result<Self::With> {
+        Reader::of(db).await
+    }
+
+    async fn all(mut reader: Self::With, calls: &[Self]) -> Result<Vec<Result<Self::Answer>>> {
+        let asked = list(calls.iter().map(|call| &call.0));
+        let rows = reader.rows(sqlx::query(families::OPENINGS).bind(asked)).await?;
+        let text: &str = rows.first().map_or(Ok("[]"), |row| row.try_get(0))?;
+        let openings: Vec<Opening> =
+            serde_json::from_str(text).map_err(|error| unreadable("opening").because(error))?;
+        let mut answers: Vec<Result<Self::Answer>> = calls.iter().map(|_| Ok(None)).collect();
+        for opening in openings {
+            if let Some(answer) = answers.get_mut(opening.place) {
+                *answer = opening.read().map(Some);
+            }
+        }
+        Ok(answers)
+    }
+}
 
 impl Call for Standing {
     type Answer = bool;

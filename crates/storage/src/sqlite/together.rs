@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -14,6 +15,11 @@ use crate::error::{Error, ErrorKind};
 
 /// Calls of one kind that wait: half a minute's worth on a slow disk; beyond it the caller is told `Overloaded`.
 const WAITING_MAX: usize = 4_096;
+
+/// As many done at once are a crowd: more of it is on its way.
+const CROWD: usize = 4;
+/// Who does it for a crowd waits so long for the rest of it: a fraction of what it takes to do it in parts.
+const CROWD_WAIT: Duration = Duration::from_millis(1);
 
 /// A call that can be done together with others of its kind.
 pub(super) trait Call: Clone + Send + Sync + 'static {
@@ -40,6 +46,8 @@ pub(super) struct Together<C: Call>(Arc<Mutex<State<C>>>);
 struct State<C: Call> {
     /// Whether somebody has the turn.
     led: bool,
+    /// How many were done at once the last time.
+    last: usize,
     waiting: VecDeque<Waiting<C>>,
 }
 
@@ -82,7 +90,7 @@ enum Comes<C: Call> {
 
 impl<C: Call> Default for Together<C> {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(State { led: false, waiting: VecDeque::new() })))
+        Self(Arc::new(Mutex::new(State { led: false, last: 0, waiting: VecDeque::new() })))
     }
 }
 
@@ -91,12 +99,13 @@ impl<C: Call> Together<C> {
     pub(super) async fn call(&self, db: &Sqlite, call: C) -> Result<C::Answer> {
         loop {
             let told = match self.come(&call)? {
-                Comes::Leads(turn) => return self.lead(db, turn, call).await,
+                // Boxed: most wait, and are no larger than that.
+                Comes::Leads(turn) => return Box::pin(self.lead(db, turn, call)).await,
                 Comes::Waits(told) => told.await,
             };
             match told {
                 Ok(Told::Answer(answer)) => return answer,
-                Ok(Told::Lead(turn)) => return self.lead(db, turn, call).await,
+                Ok(Told::Lead(turn)) => return Box::pin(self.lead(db, turn, call)).await,
                 // Who had it among theirs gave up half way: nothing was made.
                 Err(_) if C::READS => {}
                 Err(_) => return Err(Error::new(ErrorKind::Overloaded, "the database is busy")),
@@ -124,9 +133,13 @@ impl<C: Call> Together<C> {
     /// Whoever waits when it begins, this one first. Those that are ready to ask, ask before: where a crowd is, one comes
     /// behind the other.
     async fn lead(&self, db: &Sqlite, turn: Turn<C>, call: C) -> Result<C::Answer> {
+        if self.0.lock().last >= CROWD {
+            tokio::time::sleep(CROWD_WAIT).await;
+        }
         let with = C::begin(db).await;
         tokio::task::yield_now().await;
         let (others, mut calls) = (self.take(), vec![call]);
+        self.0.lock().last = 1 + others.len();
         let (asked, told): (Vec<C>, Vec<_>) =
             others.into_iter().map(|waiting| (waiting.call, waiting.told)).unzip();
         calls.extend(asked);

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use prost::Message as _;
-use tidings_bus::{Committed, Error as BusError, ErrorKind, Message};
+use tidings_bus::{Committed, Error as BusError, ErrorKind};
 use tidings_protocol::{CharacterId, ZoneId};
 use tidings_service::CallError;
 use tidings_storage::{Checkpoint, Record, Stamp};
@@ -127,26 +128,33 @@ impl OwnedZone {
         if !records.is_empty() {
             self.writer.write(Write::Records(stamp, records)).await;
         }
-        for (message, due) in batch.due {
-            self.reply(message, due, committed).await;
+        // Made first and sent in one go: an edge that waits for many is woken once.
+        let answers: Vec<_> = batch
+            .due
+            .into_iter()
+            .map(|(message, due)| {
+                // Whoever enters again is read from storage: the answer comes once that is so.
+                let after_writes = matches!(due, Due::Left(..));
+                (message, self.answer(due, committed), after_writes)
+            })
+            .collect();
+        for (message, answer, after_writes) in answers {
+            if after_writes {
+                self.writer.write(Write::Answer(message, answer)).await;
+            } else {
+                drop(message.respond(answer));
+            }
         }
     }
 
-    async fn reply(&mut self, message: Message, due: Due, committed: Committed) {
-        // Whoever enters again is read from storage: the answer comes once that is so.
-        let after_writes = matches!(due, Due::Left(..));
+    fn answer(&self, due: Due, committed: Committed) -> Bytes {
         let room = match &due {
             Due::Entered { character, along, .. } if !along.view_locale.is_empty() => {
                 self.room_of(*character, &along.view_locale)
             }
             _ => None,
         };
-        let answer = answer(due, self.id.as_str(), committed, room);
-        if after_writes {
-            self.writer.write(Write::Answer(message, answer)).await;
-        } else {
-            drop(message.respond(answer));
-        }
+        answer(due, self.id.as_str(), committed, room)
     }
 
     fn ask_service(&mut self, number: u64, query: Query) {

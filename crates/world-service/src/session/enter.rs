@@ -50,7 +50,7 @@ impl SessionService {
         };
         let identity = Identity { role: account.role.to_string(), ..identity };
         let now = self.now();
-        self.keep_edge(&request.edge).await?;
+        self.edge_asks(&request.edge).await?;
         let key = character.id.to_string();
         let session = SessionId::new(id_time(now), random_bits()?).to_string();
         let (secret, hash) = secret::fresh(&key)?;
@@ -108,7 +108,7 @@ impl SessionService {
             tokio::join!(self.account_of(&identity), self.inner.store.character(character));
         let (account, character) = (account?, character.map_err(stored)?.ok_or_else(refused)?);
         let zone = self.whereabouts(&character).await?;
-        self.keep_edge(&request.edge).await?;
+        self.edge_asks(&request.edge).await?;
         let (secret, hash) = secret::fresh(&key)?;
         let (now, retention) = (self.now(), super::lease::millis(self.config().retention));
         let taken = self.inner.records.change(&key, |before| {

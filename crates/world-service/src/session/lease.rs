@@ -24,6 +24,10 @@ const ZONE_DEADLINE: Duration = Duration::from_secs(3);
 /// Sessions this young that are not known yet may have been opened by another process a moment ago; as long a
 /// session counts as lost before an edge that still renews it is told to let it go.
 const SETTLE_MS: i64 = 5_000;
+/// For this part of a lease an edge that was just kept alive is not kept alive again by who joins there.
+const KEPT_PART: u32 = 20;
+/// Edges of which it is known when they were kept alive last; beyond it all are written again.
+const EDGES_MAX: usize = 1024;
 /// Sweeps a lease: a dead edge is seen within a lease and a third.
 const SWEEPS: u32 = 3;
 
@@ -49,12 +53,24 @@ impl SessionService {
         Ok(RenewReply { ended: ended.collect() })
     }
 
+    /// The edge lives, since it asks: a crowd that joins there says so a few times a second, not each.
+    pub(super) async fn edge_asks(&self, edge: &str) -> Result<(), CallError> {
+        let (now, part) = (self.now(), millis(self.config().lease / KEPT_PART));
+        let known = self.inner.edges_kept.lock().get(edge).is_some_and(|at| (0..part).contains(&(now - at)));
+        if known { Ok(()) } else { self.keep_edge(edge).await }
+    }
+
     /// The edge lives. Kept twice as long as the lease, so that only the time in it decides.
-    pub(super) async fn keep_edge(&self, edge: &str) -> Result<(), CallError> {
-        let lease = self.config().lease;
-        let until = self.now() + millis(lease);
+    async fn keep_edge(&self, edge: &str) -> Result<(), CallError> {
+        let (lease, now) = (self.config().lease, self.now());
+        let until = now + millis(lease);
         let value = Bytes::copy_from_slice(&until.to_be_bytes());
         self.inner.edges.put(edge, value, Some(lease * 2)).await?;
+        let mut kept = self.inner.edges_kept.lock();
+        if kept.len() >= EDGES_MAX {
+            kept.clear();
+        }
+        kept.insert(edge.to_owned(), now);
         Ok(())
     }
 

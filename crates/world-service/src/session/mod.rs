@@ -14,6 +14,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +79,8 @@ struct Inner {
     caller: Caller,
     records: Records,
     edges: Kv,
+    /// When they were kept alive last.
+    edges_kept: Mutex<HashMap<String, i64>>,
     presence: Kv,
     tickets: Kv,
     clock: Clock,
@@ -92,6 +95,7 @@ impl SessionService {
         let inner = Inner {
             records: Records::new(bus.kv(BUCKET)?),
             edges: bus.kv(EDGES_BUCKET)?,
+            edges_kept: Mutex::default(),
             presence: bus.kv(crate::presence::BUCKET)?,
             tickets: bus.kv(crate::account::TICKETS_BUCKET)?,
             caller: Caller::new(bus),
