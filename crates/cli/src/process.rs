@@ -8,6 +8,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Descriptors below which a busy evening ends in refused connections: each player takes one.
 const DESCRIPTORS_WANTED: u64 = 4096;
+/// Descriptors the system keeps places for from the start: 128 KB of its memory.
+const DESCRIPTORS_READY: u64 = 16_384;
 /// How often the samples of histograms are taken together; until then each is kept.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -26,7 +28,9 @@ pub fn name(told: Option<&str>) -> Result<String, getrandom::Error> {
     Ok(format!("{}-{:08x}", told.unwrap_or(machine), getrandom::u32()?))
 }
 
-/// Raises the process's soft limit of file descriptors to the hard one.
+/// Raises the process's soft limit of file descriptors to the hard one, and has places made for many of them. To be
+/// called before there are other threads: the table grows at once then, where with them each doubling of it holds up
+/// whoever accepts a connection, and all of its shard, for some 15 ms.
 pub fn raise_descriptors() {
     let limits = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limits.maximum, maximum: limits.maximum };
@@ -36,6 +40,10 @@ pub fn raise_descriptors() {
     let current = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if current < DESCRIPTORS_WANTED {
         tracing::warn!(current, "few file descriptors: each connection takes one (ulimit -n)");
+    }
+    let highest = i32::try_from(current.min(DESCRIPTORS_READY)).unwrap_or(1) - 1;
+    if let Err(error) = rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), highest) {
+        tracing::debug!(%error, "the table of file descriptors grows as connections come");
     }
 }
 
