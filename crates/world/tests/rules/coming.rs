@@ -153,6 +153,7 @@ fn what_is_kept_comes_back() {
     table.new_session("Ann");
     let back = Arrival { room: Some(room), state, ..arrival(1, "Ann", Role::Player) };
     assert_eq!(table.enter_as("Ann", back), ["Ann> Welcome, Ann."]);
+    assert_eq!(table.persisted().count(), 0, "storage has it so");
     assert_eq!(table.types("Ann", "hi"), ["Ann> You say: hello"]);
     assert_eq!(table.types("Ann", "look"), ["Ann> Yard\nThis is the Yard.\nExits: north, west, in, out"]);
     assert_eq!(table.types("Ann", "look me"), ["Ann> Ann is here: dozing"]);
@@ -165,6 +166,7 @@ fn what_is_kept_comes_back() {
         ..arrival(1, "Ann", Role::Player)
     };
     assert_eq!(table.enter_as("Ann", odd), ["Ann> Welcome, Ann."]);
+    assert_eq!(table.persisted().count(), 1, "it is elsewhere now");
     assert_eq!(table.types("Ann", "channel who say"), ["Ann> On say: Ann"]);
 }
 
