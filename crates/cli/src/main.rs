@@ -9,11 +9,13 @@ mod commands;
 mod config;
 mod control;
 mod data;
+mod edges;
 mod output;
 mod process;
 mod roles;
 mod serve;
 mod server;
+mod sole;
 
 use std::process::ExitCode;
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tidings_storage::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use crate::commands;
 use crate::config::Config;
@@ -49,7 +48,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         let server = Server::start(&config, &name, keeping.as_ref(), Some(metrics)).await?;
         let control = keeping.as_ref().map(|keeping| control(&config, keeping, &server)).transpose()?;
         tell(&config, &name, &server);
-        stops.told(&server.shutdown_wanted()).await;
+        let why = stops.told(&server).await;
         output::say("Stopping; what is under way is finished first.");
         server.drain(config.drain()).await;
         if let Some(control) = control {
@@ -58,13 +57,13 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         if let Some(keeping) = keeping {
             keeping.store.close().await;
         }
-        Ok(())
+        why
     })
 }
 
 /// The control socket is where the storage is.
 fn control(config: &Config, keeping: &Keeping, server: &Server) -> anyhow::Result<Control> {
-    let running = Running { caller: server.caller(), config: config.report(), limits: server.limits() };
+    let running = Running { caller: server.caller(), config: config.report() };
     let verbs = Verbs::new(keeping.store.clone(), Some(running))?;
     Control::start(&keeping.folder, verbs).context("the control socket")
 }
@@ -120,11 +119,11 @@ impl Stops {
         Ok(Self { terminate: hear(SignalKind::terminate())?, interrupt: hear(SignalKind::interrupt())? })
     }
 
-    async fn told(&mut self, shutdown: &CancellationToken) {
+    async fn told(&mut self, server: &Server) -> anyhow::Result<()> {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            () = shutdown.cancelled() => {}
+            _ = self.terminate.recv() => Ok(()),
+            _ = self.interrupt.recv() => Ok(()),
+            why = server.stop_wanted() => why,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tidings_bus::Bus;
 use tidings_edge::http::{Http, Operation};
@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::{self, Messaging};
 use crate::config::Config;
 use crate::data::DataFolder;
+use crate::edges;
+use crate::sole::SoleKeeper;
 
 /// How long zones and services may take to be ready before the address is printed all the same: `/ready` says
 /// what is missing.
@@ -43,6 +45,7 @@ pub struct Keeping {
 
 /// A running server. Dropped without [`Server::drain`], it ends as if it had been killed.
 pub struct Server {
+    name: String,
     people: People,
     keeper: Option<Keeper>,
     messaging: Messaging,
@@ -58,6 +61,8 @@ enum People {
 struct Keeper {
     services: Services,
     hosts: Hosts,
+    /// On a cluster.
+    sole: Option<SoleKeeper>,
 }
 
 impl Server {
@@ -81,7 +86,7 @@ impl Server {
         };
         let people = People::start(config, name, bus, &health, metrics, listener)?;
         wait_until_ready(&health).await;
-        Ok(Self { people, keeper, messaging })
+        Ok(Self { name: name.to_owned(), people, keeper, messaging })
     }
 
     /// Where it listens.
@@ -97,35 +102,54 @@ impl Server {
         self.messaging.shown.as_deref()
     }
 
-    /// The limits of its edge.
-    pub fn limits(&self) -> Option<Arc<Limits>> {
-        match &self.people {
-            People::Edge(edge) => Some(edge.limits()),
-            People::None(_) => None,
-        }
-    }
-
     /// Calls to services.
     pub fn caller(&self) -> Caller {
         Caller::new(self.messaging.bus.clone())
     }
 
-    /// Cancelled when staff shut the world down.
-    pub fn shutdown_wanted(&self) -> CancellationToken {
-        self.keeper.as_ref().map_or_else(CancellationToken::new, |keeper| keeper.hosts.shutdown_wanted())
+    /// Waits until staff shut the world down, or the world goes and this edge with it. An error: this process must not
+    /// go on.
+    pub async fn stop_wanted(&self) -> Result<()> {
+        let sole = self.keeper.as_ref().and_then(|keeper| keeper.sole.as_ref());
+        let lost = sole.map(|sole| sole.lost().clone()).unwrap_or_default();
+        let world = self.keeper.as_ref().map(|keeper| keeper.hosts.shutdown_wanted()).unwrap_or_default();
+        let edge = match &self.people {
+            People::Edge(edge) => edge.stop_wanted(),
+            People::None(_) => CancellationToken::new(),
+        };
+        tokio::select! {
+            () = world.cancelled() => {}
+            () = edge.cancelled() => {}
+            () = lost.cancelled() => bail!("another process keeps the storage of this world"),
+        }
+        Ok(())
     }
 
-    /// Stops in order: people are told, commands finish, zones are kept, messages are on disk.
+    /// Stops in order: people are told, commands finish, zones are kept, messages are on disk. Where the whole world
+    /// stops, the people of all its edges are told.
     pub async fn drain(self, deadline: Duration) {
-        match self.people {
-            People::Edge(edge) => edge.drain(deadline).await,
-            People::None(operation) => operation.drain(),
-        }
-        if let Some(Keeper { services, hosts }) = self.keeper {
+        let caller = self.caller();
+        let world_stops = |keeper: &Keeper| keeper.hosts.shutdown_wanted().is_cancelled();
+        let dismissed = async {
+            if self.keeper.as_ref().is_some_and(world_stops) {
+                edges::dismiss(&caller, &self.name, deadline).await;
+            }
+        };
+        let own = async {
+            match self.people {
+                People::Edge(edge) => edge.drain(deadline).await,
+                People::None(operation) => operation.drain(),
+            }
+        };
+        tokio::join!(dismissed, own);
+        if let Some(Keeper { services, hosts, sole }) = self.keeper {
             if !hosts.drain(deadline).await {
                 tracing::warn!("not every zone was kept in time; the log has the rest");
             }
             services.drain(deadline).await;
+            if let Some(sole) = sole {
+                sole.release().await;
+            }
         }
         let report = self.messaging.bus.drain(deadline).await;
         tracing::debug!(?report, "the bus has stopped");
@@ -169,6 +193,7 @@ impl Keeper {
         health: &Health,
     ) -> Result<Self> {
         let (content, store) = (&keeping.content, &keeping.store);
+        let sole = if config.uses_nats() { Some(SoleKeeper::take(bus, name).await?) } else { None };
         let start = content.world.as_ref().context("the world has no world.toml")?.start.zone();
         let zones = content.zones.keys().cloned().collect();
         let service_config = services::Config {
@@ -187,7 +212,7 @@ impl Keeper {
             health: health.clone(),
         };
         let hosts = Hosts::start(HostConfig::new(name, seed()?), parts)?;
-        Ok(Self { services, hosts })
+        Ok(Self { services, hosts, sole })
     }
 }
 

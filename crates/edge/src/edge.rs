@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use socket2::SockRef;
 use tidings_bus::Bus;
 use tidings_protocol::text::Catalogue;
-use tidings_service::{Caller, Health};
+use tidings_service::{Caller, Dependency, Health};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,8 @@ use crate::fanout::{
 };
 use crate::http::{Http, HttpConfig, serve};
 use crate::limits::{Clock, Limits, Rates};
-use crate::session::{RecentMutes, Sessions, renew};
+use crate::service;
+use crate::session::{RecentMutes, Sessions, give_up_lease, renew};
 use crate::shard::{Adopter, Shard};
 use crate::shared::{Shared, limits_shown};
 
@@ -74,6 +75,7 @@ pub struct EdgeHandle {
     http: Arc<Http>,
     accepting: CancellationToken,
     stop: CancellationToken,
+    stop_wanted: CancellationToken,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -116,6 +118,7 @@ impl Edge {
             config,
             bus,
         });
+        let lease = health.dependency("sessions");
         let http = Arc::new(Http::new(http, limits, caller, health, metrics));
         let mut handle = EdgeHandle {
             address,
@@ -123,9 +126,10 @@ impl Edge {
             http,
             accepting: CancellationToken::new(),
             stop: CancellationToken::new(),
+            stop_wanted: CancellationToken::new(),
             threads: Vec::with_capacity(count + 1),
         };
-        handle.start_dispatcher(commands)?;
+        handle.start_dispatcher(commands, lease)?;
         for (index, inbox) in inboxes.into_iter().enumerate() {
             handle.start_shard(index, inbox, listener.try_clone()?)?;
         }
@@ -153,6 +157,11 @@ impl EdgeHandle {
     /// Its limits, and who went over them.
     pub fn limits(&self) -> Arc<Limits> {
         Arc::clone(&self.shared.limits)
+    }
+
+    /// Cancelled when the edge is asked to go: the world does.
+    pub fn stop_wanted(&self) -> CancellationToken {
+        self.stop_wanted.clone()
     }
 
     /// The sessions that are open here.
@@ -194,10 +203,16 @@ impl EdgeHandle {
         if tokio::time::timeout(left, joined).await.is_err() {
             tracing::warn!("the edge's threads did not end in time");
         }
+        give_up_lease(&self.shared).await;
     }
 
-    fn start_dispatcher(&mut self, commands: mpsc::Receiver<ToDispatcher>) -> Result<(), EdgeError> {
+    fn start_dispatcher(
+        &mut self,
+        commands: mpsc::Receiver<ToDispatcher>,
+        lease: Dependency,
+    ) -> Result<(), EdgeError> {
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
+        let stop_wanted = self.stop_wanted.clone();
         self.spawn("edge-dispatch", move || async move {
             let dispatcher = Dispatcher::new(
                 shared.bus.clone(),
@@ -208,7 +223,8 @@ impl EdgeHandle {
             tokio::join!(
                 dispatcher.run(commands, stop.clone()),
                 control::run(Arc::clone(&shared), stop.clone()),
-                renew(shared, stop)
+                service::serve(Arc::clone(&shared), stop_wanted, stop.clone()),
+                renew(shared, lease, stop)
             );
         })
     }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ use tidings_client::Api;
 const START_WAIT: Duration = Duration::from_secs(30);
 /// How long a drain may take.
 const STOP_WAIT: Duration = Duration::from_secs(30);
+/// How often an end is looked for.
+const END_LOOK: Duration = Duration::from_millis(20);
 
 /// How a server is started.
 pub struct ServerBuilder {
@@ -156,14 +158,22 @@ impl Server {
     pub fn stop(&mut self) -> Result<()> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).context("stopping the server")?;
-        let until = Instant::now() + STOP_WAIT;
-        while Instant::now() < until {
+        let status = self.ended(STOP_WAIT)?;
+        if status.success() { Ok(()) } else { bail!("the server ended with {status}") }
+    }
+
+    /// Waits until it ends by itself.
+    pub fn ended(&mut self, wait: Duration) -> Result<ExitStatus> {
+        let until = Instant::now() + wait;
+        loop {
             if let Some(status) = self.child.try_wait()? {
-                return if status.success() { Ok(()) } else { bail!("the server ended with {status}") };
+                return Ok(status);
             }
-            std::thread::sleep(Duration::from_millis(20));
+            if Instant::now() >= until {
+                bail!("the server did not end within {wait:?}");
+            }
+            std::thread::sleep(END_LOOK);
         }
-        bail!("the server did not end within {STOP_WAIT:?}")
     }
 
     /// Starts it again, at the same address, with the same data.

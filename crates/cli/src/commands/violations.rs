@@ -27,6 +27,9 @@ pub fn run(folder: &FolderArgs) -> anyhow::Result<Outcome> {
         Some(list) if !list.is_empty() => list.iter().for_each(|one| output::say(&line(one))),
         _ => output::say("Nobody has gone over a limit since the server started."),
     }
+    for edge in report["silent"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        output::complain(&format!("tidings: the edge {edge} does not answer: what it saw is not listed"));
+    }
     Ok(Outcome::Done)
 }
 

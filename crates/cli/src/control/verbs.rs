@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tidings_edge::limits::Limits;
 use tidings_protocol::proto::services::v1::AccountInfo;
 use tidings_protocol::{AccountId, ErrorCode};
 use tidings_service::{CallError, Caller};
@@ -15,6 +13,7 @@ use tidings_world_service::account::admin::Admin;
 use tidings_world_service::clock::wall_clock;
 
 use crate::args::Role;
+use crate::edges;
 
 /// Violations of one answer: a few screens, the newest.
 const VIOLATIONS_SHOWN_MAX: usize = 200;
@@ -81,8 +80,6 @@ pub struct Running {
     pub caller: Caller,
     /// Its configuration's report.
     pub config: Value,
-    /// Its edge's limits, where it has one.
-    pub limits: Option<Arc<Limits>>,
 }
 
 impl Verbs {
@@ -135,14 +132,16 @@ impl Verbs {
         self.server.as_deref().ok_or_else(none)
     }
 
-    /// The newest violations; accounts by their names.
+    /// The newest violations at all edges; accounts by their names.
     async fn violations(&self) -> Result<Value, CallError> {
+        let edges::Seen { violations, silent } = edges::violations(&self.running()?.caller).await?;
         let mut names: HashMap<AccountId, Option<String>> = HashMap::new();
         let mut list = Vec::new();
-        let limits = self.running()?.limits.as_ref();
-        let all = limits.map(|limits| limits.violations()).unwrap_or_default();
-        for one in all.into_iter().take(VIOLATIONS_SHOWN_MAX) {
-            let mut entry = json!(one);
+        for (edge, one) in violations.into_iter().take(VIOLATIONS_SHOWN_MAX) {
+            let mut entry = json!({
+                "edge": edge, "at_ms": one.at_ms, "limit": one.limit, "who": one.who, "outcome": one.outcome,
+                "count": one.count,
+            });
             if let Ok(id) = one.who.parse::<AccountId>() {
                 if let Entry::Vacant(unknown) = names.entry(id) {
                     let account = self
@@ -156,7 +155,7 @@ impl Verbs {
             }
             list.push(entry);
         }
-        Ok(json!({ "violations": list }))
+        Ok(json!({ "violations": list, "silent": silent }))
     }
 }
 

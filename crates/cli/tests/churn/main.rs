@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, dead_code)]
 
+#[path = "../edge/embedded.rs"]
+mod backend;
 #[path = "../edge/between.rs"]
 mod between;
 #[path = "../edge/harness.rs"]
@@ -169,11 +171,11 @@ async fn ten_thousand_connections_leave_nothing_behind() {
     }
     let until = Instant::now() + Duration::from_secs(20);
     loop {
-        let counts = house.edge().counts().await;
-        if counts == Counts::default() && house.edge().sessions() == 0 {
+        let counts = house.counts().await;
+        if counts == Counts::default() && house.sessions() == 0 {
             break;
         }
-        assert!(Instant::now() < until, "left behind: {counts:?}, {} sessions", house.edge().sessions());
+        assert!(Instant::now() < until, "left behind: {counts:?}, {} sessions", house.sessions());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let before = descriptors();

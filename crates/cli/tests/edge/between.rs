@@ -13,15 +13,15 @@ use tidings_bus::backend::{Backend, Outcome};
 use tidings_bus::kv::KvBackend;
 use tidings_bus::log::FollowSetBackend;
 use tidings_bus::{
-    Append, Committed, DrainReport, Embedded, Error, ErrorKind, Fence, Followed, From, Headers, LogMessage,
-    Pattern, Subject, Subscription,
+    Append, Committed, DrainReport, Error, ErrorKind, Fence, Followed, From, Headers, LogMessage, Pattern,
+    Subject, Subscription,
 };
 use tidings_protocol::proto::world::v1::{ZoneRequest, zone_request};
 use tokio::sync::Notify;
 
 /// What the edge's messaging goes through.
 pub struct Between {
-    inner: Arc<Embedded>,
+    inner: Arc<dyn Backend>,
     state: Arc<State>,
 }
 
@@ -37,8 +37,13 @@ struct State {
 }
 
 impl Between {
-    pub fn new(inner: Arc<Embedded>) -> Arc<Self> {
+    pub fn new(inner: Arc<dyn Backend>) -> Arc<Self> {
         Arc::new(Self { inner, state: Arc::default() })
+    }
+
+    /// Between another edge and its way to the same world: it counts and keeps for both.
+    pub fn beside(&self, inner: Arc<dyn Backend>) -> Arc<Self> {
+        Arc::new(Self { inner, state: Arc::clone(&self.state) })
     }
 
     /// How often the edge asked for each thing since the last time: requests by their subject, and `read`, `follow`, `kv`.

@@ -15,7 +15,7 @@ use crate::harness::{House, Setup};
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_sent_away_comes_back_on_another_edge_and_has_missed_nothing() {
     let mut house = House::new().await;
-    let (other, api) = house.another_edge("edge-2");
+    let (other, api) = house.another_edge("edge-2").await;
     let ann = house.player("Ann").await;
     let session = house.api.sign_in("ann-account", "correct horse Ann").await.unwrap();
     house.api.create_character(&session, "Ben").await.unwrap();

@@ -30,7 +30,7 @@ async fn a_crowd_that_is_lost_is_told_a_few_at_a_time() {
     let names: Vec<String> = crowd.iter().map(|player| player.name.clone()).collect();
     drop(crowd);
     let until = Instant::now() + Duration::from_secs(10);
-    while house.edge().sessions() > 1 {
+    while house.sessions() > 1 {
         assert!(Instant::now() < until, "the edge does not see that they are gone");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -44,7 +44,7 @@ async fn a_crowd_that_is_lost_is_told_a_few_at_a_time() {
     }
     let until = Instant::now() + Duration::from_secs(10);
     loop {
-        let counts = house.edge().counts().await;
+        let counts = house.counts().await;
         if counts.waiting == 0 && counts.connections == 1 {
             return;
         }
@@ -63,7 +63,7 @@ async fn nobody_is_let_in_whose_end_would_have_no_place() {
     let names = crowd.each_ref().map(|player| player.name.clone());
     drop(crowd);
     let until = Instant::now() + Duration::from_secs(10);
-    while house.edge().counts().await.connections > 1 {
+    while house.counts().await.connections > 1 {
         assert!(Instant::now() < until, "the edge does not see that they are gone");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -79,7 +79,7 @@ async fn nobody_is_let_in_whose_end_would_have_no_place() {
         ann.hears(&format!("{name}'s connection is lost.")).await.unwrap();
     }
     let until = Instant::now() + Duration::from_secs(10);
-    while house.edge().counts().await.waiting > 0 {
+    while house.counts().await.waiting > 0 {
         assert!(Instant::now() < until, "they are not told");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -1,19 +1,22 @@
-//! A whole world in this process: bus and storage in memory, services, zones, and edges on loopback.
+//! A whole world in this process: storage in memory, services, zones, and edges on loopback, on the messaging that the
+//! binary's `backend` is.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use prost::Message as _;
-use tidings_bus::{Bus, Embedded, EmbeddedConfig, Subject};
+use tidings_bus::backend::Backend;
+use tidings_bus::{Bus, Subject};
 use tidings_client::Api;
 use tidings_edge::http::HttpConfig;
 use tidings_edge::limits::Rates;
-use tidings_edge::{Edge, EdgeConfig, EdgeHandle, EdgeParts};
+use tidings_edge::{Counts, Edge, EdgeConfig, EdgeHandle, EdgeParts};
 use tidings_protocol::AccountId;
 use tidings_protocol::proto::services::v1::MutesChanged;
 use tidings_protocol::text::Catalogue;
-use tidings_service::{Health, Subjects, declare, subjects};
+use tidings_service::{Health, Subjects, subjects};
 use tidings_storage::Store;
 use tidings_test_support::{Player, small_world};
 use tidings_world::{Config as Rules, Content, Limits};
@@ -26,6 +29,7 @@ use tidings_world_service::services::{self, Services};
 use tidings_world_service::session;
 use tidings_world_service::{HostConfig, Hosts};
 
+use crate::backend::{EDGES, Messaging};
 use crate::between::Between;
 
 /// A whole world.
@@ -35,14 +39,23 @@ pub struct House {
     /// What stands between the edges and that.
     pub between: Arc<Between>,
     pub store: Store,
+    /// The first edge.
     pub edge: Option<EdgeHandle>,
+    /// Its HTTP.
     pub api: Api,
+    /// More edges that players are spread over.
+    others: Vec<(EdgeHandle, Api)>,
+    /// Players so far.
+    players: AtomicUsize,
     _services: Services,
     _hosts: Hosts,
+    messaging: Messaging,
 }
 
 /// What a test wants otherwise.
 pub struct Setup {
+    /// Edges that players are spread over.
+    pub edges: usize,
     pub config: EdgeConfig,
     pub rates: Rates,
     pub grace: Duration,
@@ -58,7 +71,7 @@ impl Default for Setup {
             ..Rates::default()
         };
         let config = EdgeConfig { shards: 2, ..EdgeConfig::default() };
-        Self { config, rates: off, grace: Duration::from_secs(30) }
+        Self { edges: EDGES, config, rates: off, grace: Duration::from_secs(30) }
     }
 }
 
@@ -67,12 +80,15 @@ impl House {
         Self::with(Setup::default()).await
     }
 
+    /// With one edge alone, for what is told of an edge by itself.
+    pub async fn at_one_edge() -> Self {
+        Self::with(Setup { edges: 1, ..Setup::default() }).await
+    }
+
     pub async fn with(setup: Setup) -> Self {
-        let config = declare(EmbeddedConfig::default());
-        let registry = Arc::new(subjects::registry(None).unwrap());
-        let backend = Embedded::open(config).unwrap();
-        let between = Between::new(Arc::clone(&backend));
-        let bus = Bus::new(backend, Arc::clone(&registry));
+        let messaging = Messaging::start().await;
+        let between = Between::new(messaging.connect().await);
+        let bus = bus(messaging.connect().await);
         let store = Store::memory().await.unwrap();
         let health = Health::new();
         let content = Arc::new(Content::load(&small_world()).expect("the test's world has no mistake"));
@@ -97,26 +113,73 @@ impl House {
         let config = services::Config { account, session, chat: chat::Config::default() };
         let services =
             Services::start(store.clone(), bus.clone(), clock::wall_clock(), config, &health).await.unwrap();
-        let edge = start_edge(Bus::new(Arc::clone(&between) as _, registry), &health, &setup);
+        let edge = start_edge(bus_of(&between), &health, &setup);
         let api = Api::new(edge.address());
-        Self { bus, between, store, edge: Some(edge), api, _services: services, _hosts: hosts }
+        let mut house = Self {
+            bus,
+            between,
+            store,
+            edge: Some(edge),
+            api,
+            others: Vec::new(),
+            players: AtomicUsize::new(0),
+            _services: services,
+            _hosts: hosts,
+            messaging,
+        };
+        for number in 1..setup.edges {
+            let config = EdgeConfig { edge: format!("other-{number}"), ..setup.config.clone() };
+            let other =
+                house.start_another(&Setup { config, rates: setup.rates.clone(), ..Setup::default() }).await;
+            house.others.push(other);
+        }
+        house
     }
 
-    /// A player of this name, in the world.
+    /// A player of this name, in the world: each at the next edge.
     pub async fn player(&self, name: &str) -> Player {
-        Player::new(&self.api, name).await.unwrap_or_else(|error| panic!("{name}: {error:?}"))
+        let api = match self.players.fetch_add(1, Ordering::Relaxed) % (self.others.len() + 1) {
+            0 => &self.api,
+            place => &self.others[place - 1].1,
+        };
+        Player::new(api, name).await.unwrap_or_else(|error| panic!("{name}: {error:?}"))
     }
 
-    /// Another edge of the same world.
-    pub fn another_edge(&self, name: &str) -> (EdgeHandle, Api) {
+    /// Where one who was at this address comes back: at another edge where there is one.
+    pub fn elsewhere(&self, address: SocketAddr) -> SocketAddr {
+        let apis = self.others.iter().map(|(_, api)| api).chain([&self.api]);
+        apis.map(Api::address).find(|other| *other != address).unwrap_or(address)
+    }
+
+    /// Another edge of the same world, that no player is at yet.
+    pub async fn another_edge(&self, name: &str) -> (EdgeHandle, Api) {
         let config = EdgeConfig { edge: name.to_owned(), shards: 1, ..EdgeConfig::default() };
-        let edge = start_edge(self.edge_bus(), &Health::new(), &Setup { config, ..Setup::default() });
+        self.start_another(&Setup { config, ..Setup::default() }).await
+    }
+
+    async fn start_another(&self, setup: &Setup) -> (EdgeHandle, Api) {
+        let between = self.between.beside(self.messaging.connect().await);
+        let edge = start_edge(bus_of(&between), &Health::new(), setup);
         let api = Api::new(edge.address());
         (edge, api)
     }
 
-    fn edge_bus(&self) -> Bus {
-        Bus::new(Arc::clone(&self.between) as _, Arc::new(subjects::registry(None).unwrap()))
+    fn edges(&self) -> impl Iterator<Item = &EdgeHandle> {
+        self.edge.iter().chain(self.others.iter().map(|(edge, _)| edge))
+    }
+
+    /// The sessions that are open at all edges.
+    pub fn sessions(&self) -> usize {
+        self.edges().map(EdgeHandle::sessions).sum()
+    }
+
+    /// What there is at all edges.
+    pub async fn counts(&self) -> Counts {
+        let mut all = Counts::default();
+        for edge in self.edges() {
+            all += edge.counts().await;
+        }
+        all
     }
 
     /// An audience's log.
@@ -137,10 +200,14 @@ impl House {
         let accounts = self.store.accounts("", 100).await.unwrap();
         accounts.into_iter().find(|account| account.username.as_str() == username).unwrap().id
     }
+}
 
-    pub fn edge(&self) -> &EdgeHandle {
-        self.edge.as_ref().expect("it runs")
-    }
+fn bus(backend: Arc<dyn Backend>) -> Bus {
+    Bus::new(backend, Arc::new(subjects::registry(None).unwrap()))
+}
+
+fn bus_of(between: &Arc<Between>) -> Bus {
+    bus(Arc::clone(between) as _)
 }
 
 fn start_edge(bus: Bus, health: &Health, setup: &Setup) -> EdgeHandle {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "embedded.rs"]
+mod backend;
 mod between;
 mod border;
 mod compression;

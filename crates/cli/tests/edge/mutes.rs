@@ -60,7 +60,7 @@ async fn a_mute_that_storage_does_not_have_yet_outlives_a_reload_and_a_reconnect
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mute_whose_confirmation_was_missed_holds_at_another_edge() {
     let (house, mut ann, mut ben) = two().await;
-    let (_edge, api) = house.another_edge("edge-2");
+    let (_edge, api) = house.another_edge("edge-2").await;
     let (_, secret, position) = ann.connection.resume_point();
     // The other edge hears what storage says now, and nothing later.
     house.between.freeze(MUTES);
@@ -121,7 +121,7 @@ async fn a_mute_holds_at_once_for_all_characters_of_the_account() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mute_holds_at_once_for_the_account_at_another_edge() {
     let (house, mut ann, mut ben) = two().await;
-    let (_edge, api) = house.another_edge("edge-2");
+    let (_edge, api) = house.another_edge("edge-2").await;
     let session = house.api.sign_in("ann-account", "correct horse Ann").await.unwrap();
     house.api.create_character(&session, "Anna").await.unwrap();
     let mut anna = Player::enter(&api, session, Some("Anna")).await.unwrap();

@@ -18,12 +18,11 @@ async fn house() -> House {
 async fn settles(house: &House, connections: usize) {
     let until = Instant::now() + Duration::from_secs(10);
     loop {
-        let counts = house.edge().counts().await;
-        if counts.connections == connections && counts.waiting == 0 && house.edge().sessions() == connections
-        {
+        let counts = house.counts().await;
+        if counts.connections == connections && counts.waiting == 0 && house.sessions() == connections {
             return;
         }
-        assert!(Instant::now() < until, "{counts:?}, {} sessions", house.edge().sessions());
+        assert!(Instant::now() < until, "{counts:?}, {} sessions", house.sessions());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

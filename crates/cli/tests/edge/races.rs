@@ -19,8 +19,8 @@ const AT_ONCE: usize = 12;
 async fn sockets(house: &House, left: usize) {
     let until = Instant::now() + Duration::from_secs(10);
     loop {
-        let counts = house.edge().counts().await;
-        if counts.connections == left && house.edge().sessions() == left {
+        let counts = house.counts().await;
+        if counts.connections == left && house.sessions() == left {
             return;
         }
         assert!(Instant::now() < until, "{counts:?} where {left} should be left");

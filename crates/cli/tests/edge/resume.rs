@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use prost::Message as _;
 use tidings_bus::Append;
-use tidings_client::Connection;
 use tidings_client::frames::{ClientFrame, ServerFrame, What};
+use tidings_client::{Api, Connection};
 use tidings_protocol::Position;
 use tidings_protocol::proto::world::v1::Event;
 use tidings_test_support::Player;
@@ -27,7 +27,7 @@ async fn what_was_missed_comes_once_and_in_order() {
         ben.does(&format!("say line {number}")).await.unwrap();
         expected.push(format!("Ben says: line {number}"));
     }
-    let connection = Connection::resume(address, &secret, Some(position)).await.unwrap();
+    let connection = Connection::resume(house.elsewhere(address), &secret, Some(position)).await.unwrap();
     assert!(connection.welcome().recovered, "{:?}", connection.welcome().reason);
     let mut ann = Player { name, session, connection, state };
     ben.hears("Ann is back.").await.unwrap();
@@ -45,7 +45,8 @@ async fn a_position_of_another_epoch_or_none_says_so() {
     let ann = house.player("Ann").await;
     let (address, secret, _) = ann.connection.resume_point();
     drop(ann);
-    let connection = Connection::resume(address, &secret, Some(Position::new("other", 1))).await.unwrap();
+    let connection =
+        Connection::resume(house.elsewhere(address), &secret, Some(Position::new("other", 1))).await.unwrap();
     let welcome = connection.welcome().clone();
     assert_eq!((welcome.recovered, welcome.reason.as_deref()), (false, Some("epoch")));
     drop(connection);
@@ -60,7 +61,8 @@ async fn a_second_sign_in_takes_over() {
     let house = House::new().await;
     let mut ann = house.player("Ann").await;
     let session = house.api.sign_in("ann-account", "correct horse Ann").await.unwrap();
-    let again = Player::enter(&house.api, session, Some("Ann")).await.unwrap();
+    let api = Api::new(house.elsewhere(house.api.address()));
+    let again = Player::enter(&api, session, Some("Ann")).await.unwrap();
     loop {
         match ann.connection.next().await.unwrap() {
             ServerFrame::Bye(bye) => break assert_eq!(bye.code, 4001),
@@ -101,7 +103,7 @@ async fn what_was_missed_is_filtered_by_the_mutes_as_they_stand_now() {
     cat.hears("Ann's connection is lost.").await.unwrap();
     ben.does("say unheard").await.unwrap();
     cat.does("say heard").await.unwrap();
-    let connection = Connection::resume(address, &secret, Some(position)).await.unwrap();
+    let connection = Connection::resume(house.elsewhere(address), &secret, Some(position)).await.unwrap();
     assert!(connection.welcome().recovered);
     let mut ann = Player { name, session, connection, state };
     let said: Vec<String> = ann.lines().await.into_iter().filter(|line| line.contains("says")).collect();
@@ -145,7 +147,7 @@ async fn what_is_asked_behind_the_welcome_waits_until_everything_missed_was_told
         let append = Append { subject: house.log("room.town_hall"), payload: long.clone().into() };
         house.bus.commit(vec![append], Vec::new()).await.unwrap();
     }
-    let mut connection = Connection::resume(address, &secret, Some(position)).await.unwrap();
+    let mut connection = Connection::resume(house.elsewhere(address), &secret, Some(position)).await.unwrap();
     assert!(connection.welcome().recovered);
     connection.send(&ClientFrame::State { what: What::Map, page: None }).await.unwrap();
     let ids = [connection.start("say one").await.unwrap(), connection.start("say two").await.unwrap()];
@@ -193,7 +195,7 @@ async fn a_patch_that_the_state_holds_already_is_not_told() {
     let (address, secret, _) = ann.connection.resume_point();
     let Player { name, session, connection, state } = ann;
     drop(connection);
-    let connection = Connection::resume(address, &secret, Some(before)).await.unwrap();
+    let connection = Connection::resume(house.elsewhere(address), &secret, Some(before)).await.unwrap();
     assert!(connection.welcome().recovered);
     let mut ann = Player { name, session, connection, state };
     assert_eq!(posed(&mut ann).await, Vec::<String>::new());

@@ -6,19 +6,18 @@ use anyhow::Result;
 use tidings_client::frames::ServerFrame;
 use tidings_test_support::Player;
 
-use super::{server, server_with_limits};
+use super::{elsewhere, server, server_with_limits};
 
 #[tokio::test]
 async fn two_players_meet_talk_and_part() -> Result<()> {
     let server = server().start()?;
-    let api = server.api();
-    let mut ann = Player::new(&api, "Ann").await?;
+    let mut ann = Player::new(&server.api(), "Ann").await?;
     ann.hears("Welcome, Ann.").await?;
     assert_eq!(ann.state.body["room"]["name"], "Main Hall");
     assert_eq!(ann.state.body["character"]["name"], "Ann");
     assert!(!ann.connection.welcome().recovered);
 
-    let mut ben = Player::new(&api, "Ben").await?;
+    let mut ben = Player::new(&server.api(), "Ben").await?;
     ben.hears("Welcome, Ben.").await?;
     ann.hears("Ben has joined the world.").await?;
     let occupants = &ben.state.body["room"]["occupants"];
@@ -71,9 +70,8 @@ async fn two_players_meet_talk_and_part() -> Result<()> {
 #[tokio::test]
 async fn what_is_done_is_remembered_and_muted_with_what_is_said() -> Result<()> {
     let server = server().start()?;
-    let api = server.api();
-    let mut ann = Player::new(&api, "Ann").await?;
-    let mut ben = Player::new(&api, "Ben").await?;
+    let mut ann = Player::new(&server.api(), "Ann").await?;
+    let mut ben = Player::new(&server.api(), "Ben").await?;
     ben.does("say hello").await?;
     ben.does(":hums").await?;
     ben.does("wave").await?;
@@ -91,9 +89,8 @@ async fn what_is_done_is_remembered_and_muted_with_what_is_said() -> Result<()> 
 #[tokio::test]
 async fn walking_into_another_zone_is_walking() -> Result<()> {
     let server = server().start()?;
-    let api = server.api();
-    let mut ann = Player::new(&api, "Ann").await?;
-    let mut ben = Player::new(&api, "Ben").await?;
+    let mut ann = Player::new(&server.api(), "Ann").await?;
+    let mut ben = Player::new(&server.api(), "Ben").await?;
     for player in [&mut ann, &mut ben] {
         player.does("east").await?;
         player.sees_room().await?;
@@ -113,9 +110,8 @@ async fn walking_into_another_zone_is_walking() -> Result<()> {
 #[tokio::test]
 async fn a_muted_player_is_not_heard_and_not_told() -> Result<()> {
     let server = server().start()?;
-    let api = server.api();
-    let mut ann = Player::new(&api, "Ann").await?;
-    let mut ben = Player::new(&api, "Ben").await?;
+    let mut ann = Player::new(&server.api(), "Ann").await?;
+    let mut ben = Player::new(&server.api(), "Ben").await?;
     assert_eq!(ann.does("mute Ben 5 too loud").await?, "You have muted Ben for 5 minutes.");
     assert_eq!(ben.does("say can you hear me").await?, "You say: can you hear me");
     assert_eq!(ben.does("global can you hear me").await?, "[global] You: can you hear me");
@@ -134,8 +130,7 @@ async fn a_muted_player_is_not_heard_and_not_told() -> Result<()> {
 #[tokio::test]
 async fn refusals_are_in_the_servers_voice() -> Result<()> {
     let server = server().start()?;
-    let api = server.api();
-    let mut ann = Player::new(&api, "Ann").await?;
+    let mut ann = Player::new(&server.api(), "Ann").await?;
     let too_long = format!("say {}", "x".repeat(501));
     let cases = [
         ("whisper Zed hello", "There is no player called 'Zed'."),
@@ -151,7 +146,7 @@ async fn refusals_are_in_the_servers_voice() -> Result<()> {
     for (command, text) in cases {
         assert_eq!(ann.refused(command).await?, text, "{command}");
     }
-    let mut ben = Player::new(&api, "Ben").await?;
+    let mut ben = Player::new(&server.api(), "Ben").await?;
     ben.does("quit").await?;
     ann.hears("Ben has left the world.").await?;
     assert_eq!(ann.refused("whisper Ben hello").await?, "Ben is not in the world.");
@@ -161,9 +156,8 @@ async fn refusals_are_in_the_servers_voice() -> Result<()> {
 #[tokio::test]
 async fn too_many_whispers_are_refused_with_the_time_to_wait() -> Result<()> {
     let server = server_with_limits().start()?;
-    let api = server.api();
-    let mut ann = Player::new(&api, "Ann").await?;
-    let _ben = Player::new(&api, "Ben").await?;
+    let mut ann = Player::new(&server.api(), "Ann").await?;
+    let _ben = Player::new(&server.api(), "Ben").await?;
     for _ in 0..3 {
         ann.does("whisper Ben hello").await?;
     }
@@ -178,9 +172,8 @@ async fn too_many_whispers_are_refused_with_the_time_to_wait() -> Result<()> {
 #[tokio::test]
 async fn a_lost_link_is_shown_and_what_was_missed_comes_once() -> Result<()> {
     let server = server().start()?;
-    let api = server.api();
-    let mut ann = Player::new(&api, "Ann").await?;
-    let mut ben = Player::new(&api, "Ben").await?;
+    let mut ann = Player::new(&server.api(), "Ann").await?;
+    let mut ben = Player::new(&server.api(), "Ben").await?;
     ann.hears("Ben has joined the world.").await?;
     ben.lines().await;
     let (address, secret, position) = ben.connection.resume_point();
@@ -191,7 +184,8 @@ async fn a_lost_link_is_shown_and_what_was_missed_comes_once() -> Result<()> {
     for n in 1..=20 {
         ann.does(&format!("say line {n}")).await?;
     }
-    let connection = tidings_client::Connection::resume(address, &secret, Some(position)).await?;
+    let connection =
+        tidings_client::Connection::resume(elsewhere(&server, address), &secret, Some(position)).await?;
     assert!(connection.welcome().recovered, "{:?}", connection.welcome().reason);
     let name = connection.welcome().character.name.clone();
     let state = tidings_client::frames::State {
@@ -211,9 +205,8 @@ async fn a_lost_link_is_shown_and_what_was_missed_comes_once() -> Result<()> {
 #[tokio::test]
 async fn a_second_sign_in_takes_the_character_over() -> Result<()> {
     let server = server().start()?;
-    let api = server.api();
-    let mut ann = Player::new(&api, "Ann").await?;
-    let mut again = Player::enter(&api, ann.session.clone(), Some("Ann")).await?;
+    let mut ann = Player::new(&server.api(), "Ann").await?;
+    let mut again = Player::enter(&server.api(), ann.session.clone(), Some("Ann")).await?;
     let bye = |frame: &ServerFrame| matches!(frame, ServerFrame::Bye(_));
     let ServerFrame::Bye(bye) = ann.connection.find(bye, Duration::from_secs(5)).await? else {
         unreachable!()

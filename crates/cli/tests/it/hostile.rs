@@ -29,9 +29,8 @@ async fn refused(connection: &mut Connection, raw: &str) -> Result<Option<ErrorC
 #[tokio::test]
 async fn bad_frames_are_refused_and_others_talk_on() -> Result<()> {
     let server = server().start()?;
-    let api = server.api();
-    let mut ann = Player::new(&api, "Ann").await?;
-    let mut ben = Player::new(&api, "Ben").await?;
+    let mut ann = Player::new(&server.api(), "Ann").await?;
+    let mut ben = Player::new(&server.api(), "Ben").await?;
     let deep = format!("{}{}", "[".repeat(50), "]".repeat(50));
     let long = format!(r#"{{"type":"command","id":"x","text":"{}"}}"#, "x".repeat(3000));
     let cases = [
@@ -61,9 +60,8 @@ async fn bad_frames_are_refused_and_others_talk_on() -> Result<()> {
 #[tokio::test]
 async fn a_client_that_goes_on_with_bad_frames_is_sent_away_alone() -> Result<()> {
     let server = server().start()?;
-    let api = server.api();
-    let mut ann = Player::new(&api, "Ann").await?;
-    let mut ben = Player::new(&api, "Ben").await?;
+    let mut ann = Player::new(&server.api(), "Ann").await?;
+    let mut ben = Player::new(&server.api(), "Ben").await?;
     for _ in 0..BAD_FRAMES {
         if ann.connection.send_raw("not json").await.is_err() {
             break;
@@ -88,9 +86,8 @@ async fn a_second_hello_is_refused_and_changes_nothing() -> Result<()> {
 #[tokio::test]
 async fn what_players_type_is_text_and_nothing_else() -> Result<()> {
     let server = server().start()?;
-    let api = server.api();
-    let mut ann = Player::new(&api, "Ann").await?;
-    let mut ben = Player::new(&api, "Ben").await?;
+    let mut ann = Player::new(&server.api(), "Ann").await?;
+    let mut ben = Player::new(&server.api(), "Ben").await?;
     for text in ["<script>alert(1)</script>", "room.*.log > player.>", "{name} {message}", "a\\\"b"] {
         assert_eq!(ann.does(&format!("say {text}")).await?, format!("You say: {text}"));
         ben.hears(&format!("Ann says: {text}")).await?;
@@ -105,8 +102,8 @@ async fn what_players_type_is_text_and_nothing_else() -> Result<()> {
 async fn nobody_enters_as_somebody_else() -> Result<()> {
     let server = server().start()?;
     let api = server.api();
-    let ann = Player::new(&api, "Ann").await?;
-    let ben = Player::new(&api, "Ben").await?;
+    let ann = Player::new(&server.api(), "Ann").await?;
+    let ben = Player::new(&server.api(), "Ben").await?;
     let as_ann = Connection::enter(&api, &ben.session, Some("Ann")).await;
     assert!(as_ann.is_err(), "Ben entered as Ann");
 

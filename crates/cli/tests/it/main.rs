@@ -5,9 +5,13 @@ mod evening;
 mod hostile;
 mod staff;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tidings_test_support::ServerBuilder;
+use tidings_test_support::{Server, ServerBuilder};
+
+/// What the tests talk to.
+type World = Server;
 
 /// The server under test, with the tests' world and limits out of the way.
 fn server() -> ServerBuilder {
@@ -19,4 +23,9 @@ fn server() -> ServerBuilder {
 fn server_with_limits() -> ServerBuilder {
     let world = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/world");
     ServerBuilder::new(env!("CARGO_BIN_EXE_tidings")).set("world", world.display())
+}
+
+/// Where one who was at this address comes back: there is no other.
+fn elsewhere(_: &World, address: SocketAddr) -> SocketAddr {
+    address
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use anyhow::Result;
 use std::process::Command;
 use tidings_client::frames::ServerFrame;
-use tidings_test_support::{Player, Server};
+use tidings_test_support::Player;
 
-use super::server;
+use super::{World, server};
 
 /// Gives an account a role, through the running server, as an operator would.
-fn promote(server: &Server, username: &str, role: &str) -> Result<()> {
+fn promote(server: &World, username: &str, role: &str) -> Result<()> {
     let status = Command::new(env!("CARGO_BIN_EXE_tidings"))
         .args(["user", "role", username, "--role", role, "--data"])
         .arg(server.data())
@@ -20,9 +20,9 @@ fn promote(server: &Server, username: &str, role: &str) -> Result<()> {
 }
 
 /// A player who may do everything.
-async fn admin(server: &Server, name: &str) -> Result<Player> {
+async fn admin(server: &World, name: &str) -> Result<Player> {
     let api = server.api();
-    drop(Player::new(&api, name).await?);
+    drop(Player::new(&server.api(), name).await?);
     let account = format!("{}-account", name.to_lowercase());
     promote(server, &account, "admin")?;
     let session = api.sign_in(&account, &format!("correct horse {name}")).await?;
@@ -32,9 +32,8 @@ async fn admin(server: &Server, name: &str) -> Result<Player> {
 #[tokio::test]
 async fn staff_teleport_kick_and_are_heard_by_those_who_muted_them() -> Result<()> {
     let server = server().start()?;
-    let api = server.api();
     let mut ann = admin(&server, "Ann").await?;
-    let mut ben = Player::new(&api, "Ben").await?;
+    let mut ben = Player::new(&server.api(), "Ben").await?;
 
     ben.does("mute Ann").await?;
     ann.does("system The tide is in.").await?;

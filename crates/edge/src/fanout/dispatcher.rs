@@ -247,6 +247,8 @@ impl Dispatcher {
         }
         self.follow.add(subject.clone(), From::New);
         self.through = self.through.max(self.follow.position().0);
+        // The process may know of more than has reached it: what is between comes too.
+        self.follow.add(subject.clone(), From::After(self.through));
         self.through
     }
 

@@ -24,7 +24,7 @@ pub use ended::tell_ends;
 pub use join::join;
 pub use mutes::load_mutes;
 pub use recent_mutes::RecentMutes;
-pub use renew::{Sessions, renew};
+pub use renew::{Sessions, give_up_lease, renew};
 pub use reread::reread;
 pub use retry::{Pauses, pause};
 pub use views::state;

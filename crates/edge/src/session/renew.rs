@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidings_protocol::SessionId;
 use tidings_protocol::proto::services::v1::{RenewReply, RenewRequest, SessionControl};
+use tidings_service::Dependency;
 use tokio_util::sync::CancellationToken;
 
 use super::CALL_DEADLINE;
@@ -15,6 +16,10 @@ use crate::shared::Shared;
 
 /// Sessions of one call: neither it nor an answer that ends all of them comes near what a call may carry.
 const SESSIONS_A_CALL_MAX: usize = 2048;
+/// How soon a renewal that failed is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+/// Where the leases of edges are.
+const EDGES_BUCKET: &str = "edges";
 
 /// The sessions of this process with their newest generation.
 #[derive(Debug, Default)]
@@ -53,18 +58,24 @@ impl Sessions {
         self.len() == 0
     }
 
-    /// All of them, as they are asked for.
+    /// All of them, as they are asked for. An edge without any renews its lease all the same: it is known by it.
     fn renewals(&self, edge: &str) -> Vec<RenewRequest> {
         let sessions: Vec<String> = self.open.lock().keys().map(ToString::to_string).collect();
-        let calls = sessions.chunks(SESSIONS_A_CALL_MAX);
-        calls.map(|some| RenewRequest { edge: edge.to_owned(), sessions: some.to_vec() }).collect()
+        let call = |some: &[String]| RenewRequest { edge: edge.to_owned(), sessions: some.to_vec() };
+        if sessions.is_empty() {
+            vec![call(&[])]
+        } else {
+            sessions.chunks(SESSIONS_A_CALL_MAX).map(call).collect()
+        }
     }
 }
 
-/// Renews the lease of all sessions every few seconds, and ends those that this edge no longer holds.
-pub async fn renew(shared: Arc<Shared>, cancel: CancellationToken) {
+/// Renews the lease of all sessions every few seconds, and ends those that this edge no longer holds. Without a lease
+/// nobody can be let in: `lease` says whether there is one.
+pub async fn renew(shared: Arc<Shared>, lease: Dependency, cancel: CancellationToken) {
     let mut beat = tokio::time::interval(shared.config.session.renew.max(Duration::from_millis(100)));
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut held = true;
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,
@@ -72,13 +83,31 @@ pub async fn renew(shared: Arc<Shared>, cancel: CancellationToken) {
         }
         for request in shared.sessions.renewals(&shared.config.edge) {
             match shared.caller.call::<_, RenewReply>("session", "renew", &request, CALL_DEADLINE).await {
-                Ok(reply) => end(&shared, reply).await,
+                Ok(reply) => {
+                    held = true;
+                    lease.ready();
+                    end(&shared, reply).await;
+                }
                 Err(error) => {
+                    lease.failed(format!("the service 'session': {error}"));
+                    beat.reset_after(AGAIN.min(shared.config.session.renew));
                     metrics::counter!("tidings_edge_renewals_failed_total").increment(1);
-                    tracing::warn!(%error, "the lease of the sessions could not be renewed");
+                    // Said once, and shown for as long as it lasts.
+                    if std::mem::take(&mut held) {
+                        tracing::warn!(%error, "the lease of the sessions could not be renewed");
+                    }
                 }
             }
         }
+    }
+}
+
+/// The edge has gone: nobody has to wait for its lease to lapse.
+pub async fn give_up_lease(shared: &Shared) {
+    let given_up = async { shared.bus.kv(EDGES_BUCKET)?.delete(&shared.config.edge).await };
+    match tokio::time::timeout(CALL_DEADLINE, given_up).await {
+        Ok(Ok(())) => {}
+        outcome => tracing::debug!(?outcome, "the lease of this edge lapses by itself"),
     }
 }
 
@@ -128,6 +157,7 @@ mod tests {
             renewed.extend(request.sessions);
         }
         assert_eq!(renewed.len(), 16_000);
-        assert!(Sessions::default().renewals("edge-1").is_empty());
+        let none = Sessions::default().renewals("edge-1");
+        assert!(none.len() == 1 && none[0].sessions.is_empty(), "the edge itself is renewed");
     }
 }

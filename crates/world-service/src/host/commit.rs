@@ -104,7 +104,7 @@ impl OwnedZone {
             self.moves.add(id, committed.first + offset);
         }
         let mut records: Vec<Record> = batch.record.bans.drain(..).map(convert::ban_record).collect();
-        let mut presence = Vec::new();
+        let (mut presence, mut acts) = (Vec::new(), Vec::new());
         for output in std::mem::take(&mut batch.after) {
             match output {
                 Output::Persist(persist) => records.push(convert::storage_record(persist)),
@@ -114,7 +114,7 @@ impl OwnedZone {
                 Output::Handover(to, traveller) => self.hand_over(to, *traveller),
                 Output::Post(to, letter) => self.posted(&to, letter),
                 Output::NotPosted(to) => self.not_posted(&to),
-                Output::Act(act) => self.act(act),
+                Output::Act(act) => acts.push(act),
                 Output::Effect(_)
                 | Output::Event(_)
                 | Output::Reply(_)
@@ -127,6 +127,9 @@ impl OwnedZone {
         let stamp = Stamp { epoch: self.shared.bus.epoch(), seq: committed.first };
         if !records.is_empty() {
             self.writer.write(Write::Records(stamp, records)).await;
+        }
+        for act in acts {
+            self.act(act).await;
         }
         // Made first and sent in one go: an edge that waits for many is woken once.
         let answers: Vec<_> = batch
@@ -166,12 +169,17 @@ impl OwnedZone {
         self.under_way.push(async move { late::ask(&shared, number, query).await }.boxed());
     }
 
-    fn act(&mut self, act: Act) {
+    async fn act(&mut self, act: Act) {
         let shared = Arc::clone(&self.shared);
         match act {
+            // Once storage has the ban: who signs in between the two would stay.
             Act::Revoke(account, code, reason) => {
-                self.under_way
-                    .push(async move { late::revoke(&shared, account, code, reason).await }.boxed());
+                let written = self.writer.written().await;
+                let revoke = async move {
+                    drop(written.await);
+                    late::revoke(&shared, account, code, reason).await
+                };
+                self.under_way.push(revoke.boxed());
             }
             // In the zone's record, and with its storage writes.
             Act::Ban(..) => {}

@@ -20,6 +20,7 @@ use super::config::{QUEUE_MAX, REPLAY_PAGE};
 use super::lease::Lease;
 use super::record::{Moves, Record, Snapshot};
 use super::shared::{Logs, Shared};
+use super::watch;
 use super::writer::{Write, Writer};
 use super::zone::{Loaded, OwnedZone};
 use crate::convert;
@@ -156,6 +157,8 @@ async fn load(shared: &Arc<Shared>, zone: &ZoneId) -> Result<(OwnedZone, Subscri
     let replayed = Replay::of(shared, zone, &logs, &writer).await?;
     tracing::info!(%zone, records = replayed.records, took = ?started.elapsed(), "the zone is loaded");
     metrics::histogram!("tidings_zone_replay_seconds").record(started.elapsed().as_secs_f64());
+    let is_in = |id| replayed.rules.owns(id) || replayed.rules.is_moving(id);
+    watch::forget_gone(shared, zone, is_in).await;
     let loaded = Loaded {
         rng: StdRng::seed_from_u64(shared.config.seed ^ fence.seq.rotate_left(32) ^ hash(zone)),
         rules: replayed.rules,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message as _;
-use tidings_bus::{Error as BusError, KvEvent, KvWatch};
-use tidings_protocol::CharacterId;
+use tidings_bus::{Error as BusError, ErrorKind, KvEvent, KvWatch};
 use tidings_protocol::proto::services::v1 as services;
+use tidings_protocol::{CharacterId, ZoneId};
 use tidings_world::input::{Fact, Present};
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,7 @@ pub async fn presence(shared: Arc<Shared>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             error = elsewhere.follow(&mut watch) => error,
         };
-        if ended.kind() == tidings_bus::ErrorKind::Closed {
+        if ended.kind() == ErrorKind::Closed {
             return;
         }
         tracing::warn!(error = %ended, "presence cannot be watched; trying again");
@@ -33,6 +33,42 @@ pub async fn presence(shared: Arc<Shared>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(RETRY) => {}
         }
+    }
+}
+
+/// How long the picture of a zone that was taken over may take.
+const PICTURE_WAIT: Duration = Duration::from_secs(5);
+
+/// Takes back what the host before said of a zone and did not live to take back: those who are said to be in it and are
+/// not. What cannot be read now stays as it is; it leads who looks for them to this zone, which knows better.
+pub async fn forget_gone(shared: &Shared, zone: &ZoneId, is_in: impl Fn(CharacterId) -> bool) {
+    let picture = async {
+        let (mut watch, mut gone) = (shared.presence.watch(), Vec::new());
+        loop {
+            match watch.next().await? {
+                KvEvent::Put(entry) => {
+                    let wire = services::Present::decode(entry.value.clone()).unwrap_or_default();
+                    let id = entry.key.parse().ok().filter(|_| wire.zone == zone.as_str());
+                    if id.is_some_and(|id| !is_in(id)) {
+                        gone.push(entry);
+                    }
+                }
+                KvEvent::Resync => gone.clear(),
+                KvEvent::Current => break,
+                KvEvent::Delete { .. } => {}
+            }
+        }
+        for entry in gone {
+            match shared.presence.delete_revision(&entry.key, entry.revision).await {
+                Err(error) if error.kind() != ErrorKind::WrongRevision => return Err(error),
+                _ => tracing::info!(%zone, character = entry.key, "said to be here, and is not"),
+            }
+        }
+        Ok::<_, BusError>(())
+    };
+    match tokio::time::timeout(PICTURE_WAIT, picture).await {
+        Ok(Ok(())) => {}
+        outcome => tracing::warn!(%zone, ?outcome, "what presence says of the zone was not compared"),
     }
 }
 

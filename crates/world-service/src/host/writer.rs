@@ -50,11 +50,16 @@ impl Writer {
         }
     }
 
-    /// Waits until everything queued so far is written.
-    pub async fn flush(&self) {
+    /// Told when everything queued so far is written.
+    pub async fn written(&self) -> oneshot::Receiver<()> {
         let (done, written) = oneshot::channel();
         self.write(Write::Flush(done)).await;
-        drop(written.await);
+        written
+    }
+
+    /// Waits until everything queued so far is written.
+    pub async fn flush(&self) {
+        drop(self.written().await.await);
     }
 }
 

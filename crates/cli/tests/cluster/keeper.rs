@@ -1,0 +1,82 @@
+//! The process that keeps the world dies, or is taken down: a pause, or the end for all edges.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use tidings_client::frames::ServerFrame;
+use tidings_test_support::Player;
+
+use crate::harness::{Cluster, process, sent_away};
+
+#[tokio::test]
+async fn a_killed_keeper_is_a_pause_and_nothing_confirmed_is_lost() -> Result<()> {
+    let mut cluster = Cluster::start()?;
+    let mut ann = cluster.player(0, "Ann").await?;
+    let mut ben = cluster.player(1, "Ben").await?;
+    ann.hears("Ben has joined the world.").await?;
+    for n in 0..20 {
+        ann.does(&format!("say line {n}")).await?;
+    }
+    cluster.world.kill()?;
+    let late = ann.connection.start("say line 20").await?;
+    cluster.world.restart()?;
+    // The sockets stayed; the command waited for the next owner.
+    assert_eq!(ann.connection.reply(&late).await?.text, "You say: line 20");
+    ben.hears("Ann says: line 20").await?;
+    assert_eq!(ben.does("say still here").await?, "You say: still here");
+    ann.hears("Ben says: still here").await?;
+    let history = ben.does("channel history say 100").await?;
+    for n in 0..=20 {
+        let line = format!("Ann says: line {n}");
+        assert_eq!(history.lines().filter(|shown| shown.ends_with(&line)).count(), 1, "{line} of {history}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_shutdown_by_staff_ends_every_process() -> Result<()> {
+    let mut cluster = Cluster::start()?;
+    drop(cluster.player(0, "Ann").await?);
+    cluster.run(&["user", "role", "ann-account", "--role", "admin"])?;
+    let session = cluster.edges[0].api().sign_in("ann-account", "correct horse Ann").await?;
+    let mut ann = Player::enter(&cluster.edges[0].api(), session, Some("Ann")).await?;
+    let mut ben = cluster.player(1, "Ben").await?;
+    ann.does("shutdown 1").await?;
+    for player in [&mut ann, &mut ben] {
+        let bye = |frame: &ServerFrame| matches!(frame, ServerFrame::Bye(_));
+        let ServerFrame::Bye(bye) = player.connection.find(bye, Duration::from_secs(10)).await? else {
+            unreachable!()
+        };
+        assert_eq!((bye.code, bye.reconnect), (4500, true), "{}", player.name);
+    }
+    drop((ann, ben));
+    for mut server in cluster.edges.drain(..).chain([cluster.world]) {
+        assert!(server.ended(Duration::from_secs(20))?.success());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_keeper_is_refused_and_another_world_has_names_of_its_own() -> Result<()> {
+    let cluster = Cluster::start()?;
+    let mut ann = cluster.player(0, "Ann").await?;
+    let second = process(&cluster.nats, "zone,services").start();
+    assert!(second.is_err(), "two processes keep one storage");
+    ann.does("say undisturbed").await?;
+
+    let start = |roles| process(&cluster.nats, roles).without_limits().set("subject_prefix", "other").start();
+    let (_keeper, edge) = (start("zone,services")?, start("edge")?);
+    let mut other = Player::new(&edge.api(), "Ann").await?;
+    assert_eq!(other.does("who").await?.lines().count(), 2, "she is alone there");
+    other.does("global hello").await?;
+    ann.does_not_hear("[global] Ann: hello").await?;
+    // Everything in one process, on the cluster.
+    let all = process(&cluster.nats, "all").without_limits().set("subject_prefix", "third").start()?;
+    let mut third = Player::new(&all.api(), "Ann").await?;
+    assert_eq!(third.does("say hi").await?, "You say: hi");
+    let since = Instant::now();
+    let mut again = Player::enter(&all.api(), third.session.clone(), Some("Ann")).await?;
+    assert_eq!(sent_away(&mut third, since).await?.code, 4001);
+    assert_eq!(again.does("say me").await?, "You say: me");
+    Ok(())
+}
