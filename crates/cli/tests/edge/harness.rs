@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use prost::Message as _;
 use tidings_bus::backend::Backend;
-use tidings_bus::{Bus, Subject};
+use tidings_bus::{Append, Bus, Subject};
 use tidings_client::Api;
 use tidings_edge::http::HttpConfig;
 use tidings_edge::limits::Rates;
 use tidings_edge::{Counts, Edge, EdgeConfig, EdgeHandle, EdgeParts};
-use tidings_protocol::AccountId;
 use tidings_protocol::proto::services::v1::MutesChanged;
+use tidings_protocol::proto::world::v1::Event;
 use tidings_protocol::text::Catalogue;
+use tidings_protocol::{AccountId, Text};
 use tidings_service::{Health, Subjects, subjects};
 use tidings_storage::Store;
 use tidings_test_support::{Player, small_world};
@@ -185,6 +186,16 @@ impl House {
     /// An audience's log.
     pub fn log(&self, audience: &str) -> Subject {
         Subjects(self.bus.registry()).log(&audience.parse().unwrap()).unwrap()
+    }
+
+    /// Something long (32 KiB) happens in the hall.
+    pub async fn long_event(&self, kind: &str) {
+        let data = format!("{{\"long\":\"{}\"}}", "x".repeat(32 * 1024));
+        let text = Text::new("chat.system").with("text", "long");
+        let event = Event { kind: kind.to_owned(), data, text: Some(text.into()), ..Event::default() };
+        let subject = self.log("room.town_hall");
+        let append = Append { subject, payload: event.encode_to_vec().into() };
+        self.bus.commit(vec![append], Vec::new()).await.unwrap();
     }
 
     /// Tells edges that an account's mutes changed elsewhere.

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use prost::Message as _;
-use tidings_bus::Append;
 use tidings_client::frames::{ClientFrame, ServerFrame, What};
 use tidings_client::{Api, Connection};
 use tidings_protocol::Position;
-use tidings_protocol::proto::world::v1::Event;
 use tidings_test_support::Player;
 
 use crate::harness::House;
@@ -139,13 +136,8 @@ async fn what_is_asked_behind_the_welcome_waits_until_everything_missed_was_told
     drop(connection);
     ben.hears("Ann's connection is lost.").await.unwrap();
     // More than a part of a replay, and than a socket takes from a client that does not read.
-    let data = format!("{{\"long\":\"{}\"}}", "x".repeat(32 * 1024));
-    let long = Event { kind: "event.done".into(), data, ..Event::default() };
-    let text = tidings_protocol::Text::new("chat.system").with("text", "long");
-    let long = Event { text: Some(text.into()), ..long }.encode_to_vec();
     for _ in 0..200 {
-        let append = Append { subject: house.log("room.town_hall"), payload: long.clone().into() };
-        house.bus.commit(vec![append], Vec::new()).await.unwrap();
+        house.long_event("event.done").await;
     }
     let mut connection = Connection::resume(house.elsewhere(address), &secret, Some(position)).await.unwrap();
     assert!(connection.welcome().recovered);
