@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use crate::config::BusConfig;
 use crate::drain::DrainReport;
 use crate::error::Error;
 use crate::kv::KvBackend;
@@ -91,6 +92,10 @@ pub trait Backend: Send + Sync + 'static {
     fn epoch(&self) -> String;
     /// A bucket of key/value; one that was not declared is refused.
     fn kv(&self, bucket: &str) -> Result<Arc<dyn KvBackend>, Error>;
+    /// How a bus over this backend behaves unless it is told otherwise.
+    fn config(&self) -> BusConfig {
+        BusConfig::default()
+    }
     /// A work queue whose dead letters go to the log `dead`.
     fn work(
         &self,

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use metrics::Counter;
 
 use crate::backend::Backend;
-use crate::checks::{BusConfig, Checks};
+use crate::checks::Checks;
+use crate::config::BusConfig;
 use crate::drain::DrainReport;
 use crate::error::{Error, ErrorKind};
 use crate::kv::Kv;
@@ -45,9 +46,10 @@ impl Counters {
 }
 
 impl Bus {
-    /// A bus over a backend, with everything checked both ways.
+    /// A bus over a backend, as the backend was configured; unless that says otherwise everything is checked both ways.
     pub fn new(backend: Arc<dyn Backend>, registry: Arc<Registry>) -> Self {
-        Self::with_config(backend, registry, BusConfig::default())
+        let config = backend.config();
+        Self::with_config(backend, registry, config)
     }
 
     /// A bus over a backend, checking what `config` says.
@@ -59,6 +61,11 @@ impl Bus {
     /// The registry its subjects come from.
     pub fn registry(&self) -> &Registry {
         self.checks.registry()
+    }
+
+    /// How it behaves.
+    pub fn config(&self) -> &BusConfig {
+        self.checks.config()
     }
 
     fn counted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {

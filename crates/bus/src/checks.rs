@@ -5,25 +5,10 @@ use std::sync::Arc;
 
 use metrics::Counter;
 
+use crate::config::BusConfig;
 use crate::error::{Error, ErrorKind};
 use crate::registry::{Class, Registry};
 use crate::subject::{NO_TEMPLATE, Subject};
-
-/// How a handle of the bus behaves.
-#[derive(Debug, Clone)]
-pub struct BusConfig {
-    /// Whether an outbound payload must have its message's form.
-    pub check_outbound: bool,
-    /// Whether an inbound payload must have its message's form: one that has not is counted and skipped, or
-    /// dead-lettered where it is work.
-    pub check_inbound: bool,
-}
-
-impl Default for BusConfig {
-    fn default() -> Self {
-        Self { check_outbound: true, check_inbound: true }
-    }
-}
 
 /// The checks of one handle.
 pub(crate) struct Checks {
@@ -41,6 +26,10 @@ impl Checks {
             refused: metrics::counter!("tidings_bus_schema_refused_total"),
             skipped: metrics::counter!("tidings_bus_schema_skipped_total"),
         }
+    }
+
+    pub(crate) fn config(&self) -> &BusConfig {
+        &self.config
     }
 
     pub(crate) fn registry(&self) -> &Arc<Registry> {

@@ -38,6 +38,8 @@ pub enum ErrorKind {
     Storage,
     /// What is there has another form than was declared: it is not changed.
     Mismatch,
+    /// A setting that cannot hold.
+    Config,
     /// The bus is drained or closed.
     Closed,
 }
@@ -61,6 +63,7 @@ impl ErrorKind {
             Self::CircuitOpen => "circuit_open",
             Self::Storage => "storage",
             Self::Mismatch => "mismatch",
+            Self::Config => "config",
             Self::Closed => "closed",
         }
     }

@@ -18,6 +18,10 @@ use crate::subject::Subject;
 /// Headers, in order; over NATS those of one name are, different names come sorted. Few, so a vector.
 pub type Headers = Vec<(String, String)>;
 
+/// The header by which a receiver knows a request that comes again, and answers it as the first time: a request that
+/// carries it may be sent again though it may have been received.
+pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+
 /// A message on a subject.
 #[derive(Debug)]
 pub struct Message {

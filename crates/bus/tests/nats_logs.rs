@@ -7,7 +7,9 @@ mod checker;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidings_bus::{Append, Bus, ErrorKind, Fence, Followed, From, Keep, Nats, NatsConfig, Retention};
+use tidings_bus::{
+    Append, Bus, BusConfig, ErrorKind, Fence, Followed, From, Keep, Nats, NatsConfig, Retention,
+};
 use tidings_test_support::{NatsServer, newest_nats};
 
 use crate::checker::registry;
@@ -25,8 +27,11 @@ async fn another_form_is_reported_and_not_changed() {
         assert_eq!(error.kind(), ErrorKind::Mismatch);
         assert!(error.to_string().contains("max_msgs is 2000000, declared is 14"), "{error}");
     }
-    let nobody =
-        NatsConfig { connect_wait: Duration::from_secs(1), ..config(&[]) }.server("nats://127.0.0.1:1");
+    let nobody = NatsConfig {
+        bus: BusConfig { connect_wait: Duration::from_secs(1), ..BusConfig::default() },
+        ..config(&[])
+    }
+    .server("nats://127.0.0.1:1");
     let error = Nats::connect(nobody, registry()).await.map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
     drop(bus);

@@ -235,7 +235,11 @@ impl WorkQueue {
     pub(crate) fn in_progress(&self, seq: u64, delivery: u32, wait: Duration) -> Result<(), Error> {
         let mut state = self.state.lock();
         let (_, latest) = state.out(seq, delivery).ok_or_else(|| late(&self.subject, seq))?;
-        let deadline = (Instant::now() + wait).min(latest);
+        let now = Instant::now();
+        if now >= latest {
+            return Err(late(&self.subject, seq));
+        }
+        let deadline = (now + wait).min(latest);
         state.set_phase(seq, Phase::Out { deadline, latest });
         Ok(())
     }

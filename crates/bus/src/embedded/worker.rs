@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use metrics::Counter;
 
 use crate::clock::now_ms;
 use crate::embedded::disk::inbox::{Condition, NewRecord, Target};
@@ -15,6 +14,7 @@ use crate::envelope;
 use crate::error::Error;
 use crate::subject::Subject;
 use crate::work::{DeadLetter, RawJob, Settle, WorkBackend, WorkConfig};
+use crate::work_counts::WorkCounts;
 
 /// How long a dead letter that could not be stored waits for its next try.
 const BURY_AGAIN: Duration = Duration::from_secs(1);
@@ -24,32 +24,12 @@ pub(crate) struct EmbeddedWork {
     dead: Subject,
     config: WorkConfig,
     log: LogHandle,
-    counters: Counters,
-}
-
-struct Counters {
-    delivered: Counter,
-    redelivered: Counter,
-    acked: Counter,
-    naked: Counter,
-    termed: Counter,
-    in_progress: Counter,
-    dead: Counter,
+    counts: WorkCounts,
 }
 
 impl EmbeddedWork {
     pub(crate) fn new(queue: Arc<WorkQueue>, dead: Subject, config: WorkConfig, log: LogHandle) -> Self {
-        let count = |outcome: &'static str| metrics::counter!("tidings_bus_work_total", "outcome" => outcome);
-        let counters = Counters {
-            delivered: count("delivered"),
-            redelivered: count("redelivered"),
-            acked: count("ack"),
-            naked: count("nak"),
-            termed: count("term"),
-            in_progress: count("in_progress"),
-            dead: count("dead_letter"),
-        };
-        Self { queue, dead, config, log, counters }
+        Self { queue, dead, config, log, counts: WorkCounts::new() }
     }
 
     fn record(&self, aux: u64, payload: Bytes, target: Target) -> NewRecord {
@@ -98,10 +78,7 @@ impl EmbeddedWork {
 
     /// So that a message that kills its process has its attempts counted all the same.
     fn note_delivery(&self, job: &RawJob) {
-        self.counters.delivered.increment(1);
-        if job.delivery > 1 {
-            self.counters.redelivered.increment(1);
-        }
+        self.counts.delivered(job.delivery);
         let payload = encode_attempt(job.delivery, now_ms());
         self.log.note(self.record(job.seq, payload, Target::Attempt(self.queue.clone())), Vec::new());
     }
@@ -123,32 +100,28 @@ impl EmbeddedWork {
         let letter =
             NewRecord { subject: self.dead.clone(), aux: 0, payload: letter.encode()?, target: Target::Log };
         self.log.finish(vec![letter, self.done(seq)], self.pending(seq)).await?;
-        self.counters.dead.increment(1);
+        self.counts.dead();
         Ok(())
     }
 
     async fn settle_now(&self, seq: u64, delivery: u32, settle: Settle) -> Result<(), Error> {
+        let outcome = self.end(seq, delivery, &settle).await;
+        self.counts.settled(&settle, &outcome);
+        outcome
+    }
+
+    async fn end(&self, seq: u64, delivery: u32, settle: &Settle) -> Result<(), Error> {
         match settle {
             Settle::Ack { stored } => {
-                self.counters.acked.increment(1);
-                if stored {
+                if *stored {
                     return self.log.finish(vec![self.done(seq)], self.pending(seq)).await.map(drop);
                 }
                 self.log.note(self.done(seq), self.pending(seq));
                 Ok(())
             }
-            Settle::Nak { delay, reason } => {
-                self.counters.naked.increment(1);
-                self.queue.nak(seq, delivery, delay, &format!("nak: {reason}"))
-            }
-            Settle::Term { reason } => {
-                self.counters.termed.increment(1);
-                self.bury(seq, Some(&format!("term: {reason}")), &reason).await
-            }
-            Settle::InProgress => {
-                self.counters.in_progress.increment(1);
-                self.queue.in_progress(seq, delivery, self.config.ack_wait)
-            }
+            Settle::Nak { delay, reason } => self.queue.nak(seq, delivery, *delay, &format!("nak: {reason}")),
+            Settle::Term { reason } => self.bury(seq, Some(&format!("term: {reason}")), reason).await,
+            Settle::InProgress => self.queue.in_progress(seq, delivery, self.config.ack_wait),
         }
     }
 }
@@ -167,6 +140,7 @@ impl WorkBackend for EmbeddedWork {
     }
 
     fn let_go(&self, seq: u64, delivery: u32) {
+        self.counts.let_go();
         let _ = self.queue.nak(seq, delivery, Duration::ZERO, "let go without an answer");
     }
 

@@ -6,16 +6,10 @@ use async_nats::HeaderMap;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
-use crate::nats::connection::{Connection, jitter};
-
-/// How long one try may take: an answer that a dying leader never sent is not waited for much longer than an
-/// election takes.
-pub(crate) const TRY_WAIT: Duration = Duration::from_secs(3);
-/// The longest wait between two tries.
-const AGAIN_WAIT: Duration = Duration::from_millis(250);
+use crate::nats::connection::Connection;
+use crate::nats::tries::is_passing;
 
 /// An error as JetStream tells it.
 #[derive(Debug, Clone, Deserialize)]
@@ -86,47 +80,6 @@ pub(crate) struct Stored {
     pub(crate) error: Option<ApiError>,
 }
 
-/// An error that a later try may not meet.
-pub(crate) fn is_passing(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Connection | ErrorKind::NoResponders | ErrorKind::Timeout)
-}
-
-/// Tries of one call within a deadline.
-pub(crate) struct Tries {
-    pub(crate) until: Instant,
-    pub(crate) done: u32,
-}
-
-impl Tries {
-    pub(crate) fn new(deadline: Duration) -> Self {
-        Self { until: Instant::now() + deadline, done: 0 }
-    }
-
-    /// How long this try may take.
-    pub(crate) fn wait(&self) -> Duration {
-        self.until.saturating_duration_since(Instant::now()).min(TRY_WAIT)
-    }
-
-    /// Waits before the next try; at the deadline `error` is the outcome.
-    pub(crate) async fn again(&mut self, connection: &Connection, error: Error) -> Result<(), Error> {
-        self.done += 1;
-        metrics::counter!("tidings_bus_retries_total", "kind" => error.kind().as_str()).increment(1);
-        let pause = jitter(AGAIN_WAIT * self.done.min(4));
-        if Instant::now() + pause >= self.until {
-            return Err(error);
-        }
-        tokio::select! {
-            () = connection.stop.cancelled() => return Err(Error::closed()),
-            () = tokio::time::sleep(pause) => {}
-        }
-        if connection.wait_up(self.until).await.is_err() {
-            connection.check_open()?;
-            return Err(error);
-        }
-        Ok(())
-    }
-}
-
 impl Connection {
     /// One try to store a message.
     pub(crate) async fn store(
@@ -149,14 +102,12 @@ impl Connection {
         deadline: Duration,
     ) -> Result<Result<Value, ApiError>, Error> {
         let payload = Bytes::from(question.to_string());
-        let mut tries = Tries::new(deadline);
+        let mut tries = self.to_stream(stream_of(subject), deadline)?;
         loop {
             match self.call_once(subject, payload.clone(), tries.wait()).await {
-                Ok(Err(error)) if error.is_passing() => {
-                    tries.again(self, error.to_error(subject)).await?;
-                }
-                Err(error) if is_passing(&error) => tries.again(self, error).await?,
-                outcome => return outcome,
+                Ok(Err(error)) if error.is_passing() => tries.again(error.to_error(subject)).await?,
+                Err(error) if is_passing(&error) => tries.again(error).await?,
+                outcome => return tries.ended(outcome),
             }
         }
     }
@@ -187,6 +138,16 @@ impl Connection {
     }
 }
 
+/// The stream that a call of the API is about: the token after what is to be done.
+fn stream_of(subject: &str) -> &str {
+    let mut tokens = subject.split('.').skip(1);
+    match tokens.next() {
+        Some("MSG") => tokens.nth(1),
+        _ => tokens.next(),
+    }
+    .unwrap_or(subject)
+}
+
 fn odd(subject: &str, error: serde_json::Error) -> Error {
     Error::new(ErrorKind::Publish, format!("an answer from '{subject}' that is none of JetStream"))
         .because(error)
@@ -195,4 +156,21 @@ fn odd(subject: &str, error: serde_json::Error) -> Error {
 /// Reads an answer.
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(subject: &str, payload: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(payload).map_err(|error| odd(subject, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_call_is_about_a_stream() {
+        for (subject, stream) in [
+            ("STREAM.INFO.W_EVENTS", "W_EVENTS"),
+            ("STREAM.MSG.GET.W_EVENTS", "W_EVENTS"),
+            ("CONSUMER.CREATE.KV_W_leases.watch-1", "KV_W_leases"),
+            ("INFO", "INFO"),
+        ] {
+            assert_eq!(stream_of(subject), stream);
+        }
+    }
 }

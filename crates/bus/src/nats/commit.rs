@@ -16,13 +16,14 @@ use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 use crate::log::{Append, Committed, Fence};
-use crate::nats::api::{BATCH_DUPLICATE, Stored, Tries, is_passing, parse};
+use crate::nats::api::{BATCH_DUPLICATE, Stored, parse};
 use crate::nats::config::NatsConfig;
 use crate::nats::connection::{Connection, random_name};
 use crate::nats::headers;
 use crate::nats::hub::Hub;
 use crate::nats::names::Names;
 use crate::nats::read::Reader;
+use crate::nats::tries::{Tries, is_passing};
 use crate::nats::under_way::UnderWay;
 use crate::registry::Registry;
 
@@ -105,22 +106,22 @@ impl Committer {
         let _counted = UnderWay::count(&self.under_way);
         let plan = self.plan(batch, fences.clone());
         let begun = Instant::now();
-        let mut tries = Tries::new(self.config.deadline);
+        let stream = self.names.events();
+        let mut tries = self.connection.to_stream(&stream, self.config.bus.deadline)?;
         let mut unsure = false;
         loop {
             let answer = self.try_once(&plan, &id, &tries).await;
             unsure |= answer.as_ref().is_err_and(is_passing);
-            match self.judge(answer, &plan, &mut id, &fences, unsure, &tries).await {
+            match self.judge(answer, &plan, &mut id, &fences, unsure, &mut tries).await {
                 Outcome::Stored(committed) => {
                     self.hub.learn(committed.last);
                     self.took.record(begun.elapsed());
-                    return Ok(committed);
+                    return tries.ended(Ok(committed));
                 }
-                Outcome::Failed(error) => return Err(error),
-                Outcome::Again(error) => tries
-                    .again(&self.connection, error)
-                    .await
-                    .map_err(|error| if unsure { not_known(error) } else { error })?,
+                Outcome::Failed(error) => return tries.ended(Err(error)),
+                Outcome::Again(error) => {
+                    tries.again(error).await.map_err(|error| if unsure { not_known(error) } else { error })?
+                }
             }
         }
     }
@@ -153,7 +154,7 @@ impl Committer {
         Plan { entries, fillers }
     }
 
-    async fn try_once(&self, plan: &Plan, id: &str, tries: &Tries) -> Result<Stored, Error> {
+    async fn try_once(&self, plan: &Plan, id: &str, tries: &Tries<'_>) -> Result<Stored, Error> {
         if let [only] = plan.entries.as_slice() {
             let mut map = only.headers.clone();
             headers::put(&mut map, headers::MESSAGE_ID, id);
@@ -189,7 +190,7 @@ impl Committer {
         id: &mut String,
         fences: &[Fence],
         unsure: bool,
-        tries: &Tries,
+        tries: &mut Tries<'_>,
     ) -> Outcome {
         let count = (plan.entries.len() - plan.fillers) as u64;
         let error = match answer {
@@ -216,6 +217,8 @@ impl Committer {
             }
         }
         if moved {
+            // The stream answered; who holds the fence is asked in a call of its own.
+            tries.heard();
             return match self.moved_fence(fences).await {
                 Ok(Some(why)) => Outcome::Failed(Error::new(ErrorKind::Fenced, why)),
                 // Two writes under one fence were in flight at once: neither moved it.
@@ -232,7 +235,7 @@ impl Committer {
     }
 
     /// The sequence under which a message with this id is stored.
-    async fn find(&self, id: &str, tries: &Tries) -> Result<Option<u64>, Error> {
+    async fn find(&self, id: &str, tries: &Tries<'_>) -> Result<Option<u64>, Error> {
         let mut map = HeaderMap::new();
         headers::put(&mut map, headers::MESSAGE_ID, id);
         headers::put(&mut map, headers::TTL, format_args!("{FILL_SECONDS}s"));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::BusConfig;
 use crate::registry::Registry;
 use crate::settings::{BucketConfig, Keep, Retention};
 use crate::subject::matches_text;
@@ -25,11 +26,8 @@ pub struct NatsConfig {
     /// What is kept of the logs of a pattern (without the prefix; `*` is any one token): the first that matches
     /// holds. Dead letters are kept 7 days unless a rule says otherwise.
     pub retention_rules: Vec<(String, Retention)>,
-    /// How long a first connection may take.
-    pub connect_wait: Duration,
-    /// How long a commit, a write of key/value or a read may take, repeats included: a minute at most, since the
-    /// server remembers for two what it has stored.
-    pub deadline: Duration,
+    /// Deadlines, retries, breakers, health.
+    pub bus: BusConfig,
     /// How often the live copies are compared with the stream, beside every event that may have lost one.
     pub sweep_every: Duration,
     /// How often, on average, the counts of logs are compared with their retention.
@@ -49,9 +47,7 @@ impl Default for NatsConfig {
             buckets: Vec::new(),
             retention: Retention::default(),
             retention_rules: Vec::new(),
-            connect_wait: Duration::from_secs(5),
-            // An election takes some seconds: a caller who can wait sees it as a slow answer, not as a failure.
-            deadline: Duration::from_secs(15),
+            bus: BusConfig::default(),
             sweep_every: Duration::from_secs(5),
             maintain_every: Duration::from_secs(60),
             tail_bytes: 32 * 1024 * 1024,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message, StatusCode};
+use async_nats::{Client, ConnectOptions, HeaderMap, Message, StatusCode};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
@@ -15,34 +15,28 @@ use tokio_util::task::TaskTracker;
 use crate::error::{Error, ErrorKind};
 use crate::nats::config::NatsConfig;
 use crate::nats::inbox::{Inbox, Place};
+use crate::nats::line::{Line, Link};
+use crate::nats::pings::client_pings;
+use crate::resilience::{Guard, Move};
 
 /// The oldest server with atomic batches.
 const SERVER_MIN: (u32, u32) = (2, 12);
-/// How often the connection is tried: the client gives it up after two that did not come back.
-const PING_EVERY: Duration = Duration::from_secs(5);
-/// The first delay before connecting anew; it doubles, and is drawn between nothing and that.
-const RECONNECT_FIRST: Duration = Duration::from_millis(100);
-/// The longest delay before connecting anew.
-const RECONNECT_MAX: Duration = Duration::from_secs(5);
+/// When to try again while the connection is made anew: a first attempt takes that long at most.
+const RECONNECT_SOON: Duration = Duration::from_millis(100);
 /// Messages the client keeps for a subscription whose reader is late. Readers here move them on at once; beyond
 /// it they are dropped, and the drop is counted and repaired where the messages are stored.
 const CLIENT_QUEUE: usize = 65_536;
 /// How long what was sent may take to be on its way.
 const FLUSH_WAIT: Duration = Duration::from_secs(5);
 
-/// What becomes of the connection, for those who have to look again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Link {
-    /// Whether there is one.
-    pub(crate) up: bool,
-    /// Grows with each moment at which messages may have been missed: connected anew, reader too slow.
-    pub(crate) gaps: u64,
-}
-
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
+    pub(crate) line: Arc<Line>,
+    pub(crate) guard: Arc<Guard>,
+    /// How long one try may take of what may arrive twice.
+    pub(crate) try_wait: Duration,
     inbox: Arc<Inbox>,
     link: watch::Receiver<Link>,
     closed: AtomicBool,
@@ -54,33 +48,12 @@ pub(crate) fn jitter(most: Duration) -> Duration {
     most.mul_f64(f64::from(part) / f64::from(u32::MAX))
 }
 
-fn reconnect_delay(attempts: usize) -> Duration {
-    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(10);
-    jitter((RECONNECT_FIRST * 2_u32.pow(doublings)).min(RECONNECT_MAX))
-}
-
 /// A random name of 16 hex digits.
 pub(crate) fn random_name() -> Result<String, Error> {
     let number = getrandom::u64().map_err(|error| {
         Error::new(ErrorKind::Connection, "the system gives no random numbers").because(error)
     })?;
     Ok(format!("{number:016x}"))
-}
-
-fn note(event: &Event, link: &mut Link) {
-    match event {
-        Event::Connected => {
-            link.up = true;
-            link.gaps += 1;
-        }
-        Event::Disconnected | Event::Closed => link.up = false,
-        Event::SlowConsumer(_) => {
-            metrics::counter!("tidings_bus_client_dropped_total").increment(1);
-            link.gaps += 1;
-        }
-        _ => {}
-    }
-    tracing::debug!(%event, "the connection to NATS");
 }
 
 fn check_version(version: &str) -> Result<(), Error> {
@@ -98,26 +71,38 @@ fn check_version(version: &str) -> Result<(), Error> {
 
 impl Connection {
     pub(crate) async fn open(config: &NatsConfig) -> Result<Arc<Self>, Error> {
-        let (changed, link) = watch::channel(Link { up: true, gaps: 0 });
+        let bus = &config.bus;
+        let guard = Arc::new(Guard::new(bus.retry.clone(), bus.breaker.clone()));
+        let line = Line::new(bus, guard.clone());
+        let (told, tried) = (line.clone(), line.clone());
         let options = ConnectOptions::new()
             .name(&config.name)
-            .connection_timeout(config.connect_wait)
-            .ping_interval(PING_EVERY)
+            .connection_timeout(bus.connect_wait)
+            .ping_interval(client_pings(&bus.health))
             .subscription_capacity(CLIENT_QUEUE)
             .max_reconnects(None)
-            .reconnect_delay_callback(reconnect_delay)
+            .reconnect_delay_callback(move |number| tried.attempt(number))
             .event_callback(move |event| {
-                changed.send_modify(|link| note(&event, link));
+                told.note(&event);
                 std::future::ready(())
             });
         let servers = config.servers_shown();
         let failed = |error: &dyn std::fmt::Display| {
             Error::new(ErrorKind::Connection, format!("no connection to NATS at {servers}: {error}"))
         };
-        let client = tokio::time::timeout(config.connect_wait, options.connect(config.servers.clone()))
-            .await
-            .map_err(|_| failed(&format!("no answer within {:?}", config.connect_wait)))?
-            .map_err(|error| failed(&error))?;
+        line.states.try_make(Move::Connect);
+        let connecting = options.connect(config.servers.clone());
+        let client = match tokio::time::timeout(bus.connect_wait, connecting).await {
+            Ok(Ok(client)) => client,
+            outcome => {
+                line.states.try_make(Move::Failed);
+                return Err(match outcome {
+                    Ok(Err(error)) => failed(&error),
+                    _ => failed(&format!("no answer within {:?}", bus.connect_wait)),
+                });
+            }
+        };
+        line.states.try_make(Move::Established);
         check_version(&client.server_info().version)?;
         let inbox = Inbox::new(format!("_INBOX.{}", random_name()?));
         let answers = client
@@ -126,7 +111,8 @@ impl Connection {
             .map_err(|error| Error::new(ErrorKind::Subscribe, "the inbox").because(error))?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(inbox.clone().run(answers, stop.clone()));
-        Ok(Arc::new(Self { client, tasks, stop, inbox, link, closed: AtomicBool::new(false) }))
+        let (link, closed, try_wait) = (line.link(), AtomicBool::new(false), bus.try_wait);
+        Ok(Arc::new(Self { client, tasks, stop, line, guard, try_wait, inbox, link, closed }))
     }
 
     /// Watches the connection.
@@ -141,6 +127,19 @@ impl Connection {
     /// Takes nothing new.
     pub(crate) fn shut(&self) {
         self.closed.store(true, Ordering::Release);
+        self.line.states.try_make(Move::Drain);
+    }
+
+    /// Its tasks end, and nothing is sent any more.
+    pub(crate) fn end(&self) {
+        self.shut();
+        self.stop.cancel();
+        self.line.states.try_make(Move::Close);
+    }
+
+    /// Refuses while attempts to connect keep failing: for calls that do not wait for a connection.
+    pub(crate) fn check_circuit(&self) -> Result<(), Error> {
+        self.line.check_circuit()
     }
 
     /// Whether there is a connection: the client itself would take a message into its queue and say nothing.
@@ -151,7 +150,7 @@ impl Connection {
         if self.link.borrow().up {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Connection, "not connected to NATS").after(RECONNECT_FIRST))
+        Err(Error::new(ErrorKind::Connection, "not connected to NATS").after(RECONNECT_SOON))
     }
 
     /// Waits for a connection until the deadline.
@@ -262,8 +261,7 @@ impl Connection {
 
     /// Ends every task, then the connection.
     pub(crate) async fn close(&self, wait: Duration) {
-        self.shut();
-        self.stop.cancel();
+        self.end();
         self.tasks.close();
         let _ = tokio::time::timeout(wait, self.tasks.wait()).await;
         let _ = tokio::time::timeout(wait, self.client.drain()).await;
@@ -290,13 +288,5 @@ mod tests {
         }
         let told = check_version("2.11.11").expect_err("it is too old").to_string();
         assert!(told.contains("2.11.11") && told.contains("2.12"), "{told}");
-    }
-
-    #[test]
-    fn delays_grow_and_are_drawn() {
-        for attempts in 1..40 {
-            assert!(reconnect_delay(attempts) <= RECONNECT_MAX);
-        }
-        assert!((0..50).any(|_| reconnect_delay(1) != reconnect_delay(1)));
     }
 }

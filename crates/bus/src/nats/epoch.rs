@@ -10,14 +10,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
-use crate::nats::api::{Tries, is_passing};
 use crate::nats::connection::{Connection, random_name};
 use crate::nats::headers;
 use crate::nats::names::Names;
 use crate::nats::read::Reader;
 use crate::nats::stream::{self, StreamInfo};
+use crate::nats::tries::{Tries, is_passing};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Note {
@@ -61,7 +62,7 @@ impl Epoch {
     /// is another.
     pub(crate) async fn renew(&self, known: u64) -> Result<(StreamInfo, bool), Error> {
         let before = self.name();
-        let mut tries = Tries::new(self.reader.deadline);
+        let (notes, until) = (self.names.notes(), Instant::now() + self.reader.deadline);
         loop {
             let (stream, found, seq) = self.look(known).await?;
             let next = match found {
@@ -77,12 +78,14 @@ impl Epoch {
                     Note { epoch: random_name()?, created: stream.created.clone(), reached: stream.last_seq }
                 }
             };
+            let left = until.saturating_duration_since(Instant::now());
+            let mut tries = self.connection.to_stream(&notes, left)?;
             match self.write(&next, seq, &tries).await {
-                Ok(true) => return Ok((stream, self.set(next.epoch, &before))),
+                Ok(true) => return tries.ended(Ok((stream, self.set(next.epoch, &before)))),
                 // Another process wrote it: perhaps what was to be written.
-                Ok(false) => tries.again(&self.connection, collided()).await?,
-                Err(error) if is_passing(&error) => tries.again(&self.connection, error).await?,
-                Err(error) => return Err(error),
+                Ok(false) => tries.again(collided()).await?,
+                Err(error) if is_passing(&error) => tries.again(error).await?,
+                Err(error) => return tries.ended(Err(error)),
             }
         }
     }
@@ -116,7 +119,7 @@ impl Epoch {
         Ok(found.map_or((None, 0), |raw| (serde_json::from_slice(&raw.payload).ok(), raw.seq)))
     }
 
-    async fn write(&self, note: &Note, over: u64, tries: &Tries) -> Result<bool, Error> {
+    async fn write(&self, note: &Note, over: u64, tries: &Tries<'_>) -> Result<bool, Error> {
         let mut map = async_nats::HeaderMap::new();
         headers::put(&mut map, headers::EXPECTED, over);
         headers::put(&mut map, headers::ROLLUP, "sub");
@@ -133,5 +136,5 @@ impl Epoch {
 }
 
 fn collided() -> Error {
-    Error::new(ErrorKind::Timeout, "other processes write the note of the epoch all the time")
+    Error::new(ErrorKind::Overloaded, "other processes write the note of the epoch all the time")
 }

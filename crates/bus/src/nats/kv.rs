@@ -15,12 +15,12 @@ use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 use crate::kv::{Expect, KvBackend, KvEntry, KvWatchBackend, wrong_revision};
-use crate::nats::api::{Tries, is_passing};
 use crate::nats::commit::whole_seconds;
 use crate::nats::connection::random_name;
 use crate::nats::headers;
 use crate::nats::read::{Raw, Reader};
 use crate::nats::stream::{self, KEY_MARK};
+use crate::nats::tries::is_passing;
 use crate::nats::watch::{NatsWatch, all_keys};
 use crate::settings::BucketConfig;
 
@@ -122,16 +122,17 @@ impl NatsKv {
             headers::put(&mut map, headers::EXPECTED, over);
         }
         let (subject, connection) = (self.subject(key), &self.reader.connection);
-        let mut tries = Tries::new(self.reader.deadline);
+        let mut tries = connection.to_stream(&self.stream, self.reader.deadline)?;
         loop {
             let stored =
                 connection.store(&subject, Some(map.clone()), write.value.clone(), tries.wait()).await;
             let error = match stored {
                 Err(error) if is_passing(&error) => error,
-                Err(error) => return Err(error),
+                Err(error) => return tries.ended(Err(error)),
                 Ok(stored) => match stored.error {
-                    None => return Ok(Written::At(stored.seq)),
+                    None => return tries.ended(Ok(Written::At(stored.seq))),
                     Some(error) if error.is_wrong_sequence() => {
+                        tries.heard();
                         // After a lost answer it may be this very write that is there.
                         let found = if tries.done > 0 { self.last(key).await? } else { None };
                         return Ok(match found {
@@ -144,13 +145,13 @@ impl NatsKv {
                     Some(error) => {
                         let told = error.to_error(&format!("bucket '{}'", self.config.name));
                         if !error.is_passing() {
-                            return Err(told);
+                            return tries.ended(Err(told));
                         }
                         told
                     }
                 },
             };
-            tries.again(connection, error).await?;
+            tries.again(error).await?;
         }
     }
 

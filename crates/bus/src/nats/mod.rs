@@ -18,11 +18,14 @@ mod hub;
 mod inbox;
 mod keep;
 mod kv;
+mod line;
 mod names;
+mod pings;
 mod read;
 mod request;
 mod stream;
 mod subscribe;
+mod tries;
 mod trim;
 mod under_way;
 mod watch;
@@ -44,6 +47,7 @@ use tokio::time::Instant;
 
 pub use self::config::NatsConfig;
 use crate::backend::{Backend, Outcome};
+use crate::config::BusConfig;
 use crate::drain::DrainReport;
 use crate::error::{Error, ErrorKind};
 use crate::kv::KvBackend;
@@ -58,10 +62,12 @@ use crate::nats::hub::Hub;
 use crate::nats::keep::Keeper;
 use crate::nats::kv::{NatsKv, Room};
 use crate::nats::names::Names;
+use crate::nats::pings::Pings;
 use crate::nats::read::Reader;
 use crate::nats::subscribe::Subscriptions;
 use crate::nats::work::{NatsWork, NatsWorkHandle};
 use crate::registry::Registry;
+use crate::resilience::{BreakerView, HealthReport, States};
 use crate::settings::BucketConfig;
 use crate::subject::{Pattern, Subject};
 use crate::work::{WorkBackend, WorkConfig};
@@ -80,6 +86,7 @@ pub struct Nats {
     hub: Arc<Hub>,
     epoch: Arc<Epoch>,
     catch_up: Arc<CatchUp>,
+    pings: Arc<Pings>,
     names: Names,
     buckets: HashMap<String, (BucketConfig, Arc<Room>)>,
     workers: Mutex<HashMap<String, Arc<NatsWork>>>,
@@ -90,7 +97,7 @@ impl Nats {
     /// Connects, makes the streams and buckets that are missing, compares those there are, and begins to listen.
     /// `Mismatch`: one is there in another form. A server older than 2.12 is refused.
     pub async fn connect(config: NatsConfig, registry: Arc<Registry>) -> Result<Arc<Self>, Error> {
-        let config = NatsConfig { deadline: config.deadline.min(stream::REPEAT_MAX), ..config };
+        config.bus.check()?;
         let names = Names::new(&registry)?;
         let buckets = declared_buckets(&config)?;
         let connection = Connection::open(&config).await?;
@@ -108,7 +115,7 @@ impl Nats {
         buckets: HashMap<String, (BucketConfig, Arc<Room>)>,
         connection: Arc<Connection>,
     ) -> Result<Arc<Self>, Error> {
-        let (replicas, deadline) = (config.replicas, config.deadline);
+        let (replicas, deadline) = (config.replicas, config.bus.deadline);
         let mut declared = vec![stream::events(&names, &registry, replicas), stream::notes(&names, replicas)];
         declared.extend(config.buckets.iter().map(|bucket| stream::bucket(&names, bucket, replicas)));
         let ensured = declared.iter().map(|one| stream::ensure(&connection, one, deadline));
@@ -123,6 +130,8 @@ impl Nats {
             Arc::new(CatchUp { reader: reader.clone(), registry: registry.clone(), config: config.clone() });
         let keeper = Keeper { reader: reader.clone(), registry: registry.clone(), config: config.clone() };
         connection.tasks.spawn(keeper.run());
+        let pings = Pings::new(connection.clone(), config.bus.health.clone());
+        connection.tasks.spawn(pings.clone().run());
         let committer = Arc::new(Committer {
             connection: connection.clone(),
             reader: reader.clone(),
@@ -142,6 +151,7 @@ impl Nats {
             hub,
             epoch,
             catch_up,
+            pings,
             names,
             buckets,
             workers: Mutex::default(),
@@ -163,6 +173,21 @@ impl Nats {
     pub async fn leader(&self) -> Result<Option<String>, Error> {
         let (stream, deadline) = (self.names.events(), self.reader.deadline);
         Ok(stream::info(&self.connection, &stream, deadline).await?.leader)
+    }
+
+    /// What the connection is, and every move of it: to be asked, watched, and shown.
+    pub fn states(&self) -> States {
+        self.connection.line.states.clone()
+    }
+
+    /// How the connection does.
+    pub fn health(&self) -> HealthReport {
+        self.pings.report()
+    }
+
+    /// The circuits of all destinations in use, those that are not closed first.
+    pub fn breakers(&self) -> Vec<BreakerView> {
+        self.connection.guard.breakers().list(Instant::now().into_std())
     }
 
     fn look(&self) -> (DrainReport, bool) {
@@ -210,8 +235,7 @@ fn declared_buckets(config: &NatsConfig) -> Result<HashMap<String, (BucketConfig
 
 impl Drop for Nats {
     fn drop(&mut self) {
-        self.connection.shut();
-        self.connection.stop.cancel();
+        self.connection.end();
     }
 }
 
@@ -288,6 +312,10 @@ impl Backend for Nats {
 
     fn epoch(&self) -> String {
         self.epoch.name()
+    }
+
+    fn config(&self) -> BusConfig {
+        self.committer.config.bus.clone()
     }
 
     fn kv(&self, bucket: &str) -> Result<Arc<dyn KvBackend>, Error> {

@@ -13,13 +13,14 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 use crate::log::LogMessage;
-use crate::nats::api::{Tries, is_passing};
 use crate::nats::connection::Connection;
 use crate::nats::headers;
 use crate::nats::names::Names;
+use crate::nats::tries::is_passing;
 use crate::subject::Subject;
 
 /// Messages asked for at once.
@@ -28,6 +29,8 @@ const READ_BATCH: usize = 500;
 const READ_GAP: Duration = Duration::from_secs(3);
 /// How long a replica that is behind is given before it is asked again.
 const CATCH_UP: Duration = Duration::from_millis(20);
+/// The longest such wait: it doubles.
+const CATCH_UP_MOST: Duration = Duration::from_millis(320);
 /// Logs read side by side.
 const LOGS_AT_ONCE: usize = 32;
 
@@ -136,11 +139,11 @@ impl Reader {
     }
 
     async fn part(&self, stream: &str, question: &Value, most: usize) -> Result<Part, Error> {
-        let mut tries = Tries::new(self.deadline);
+        let mut tries = self.connection.to_stream(stream, self.deadline)?;
         loop {
             match self.part_once(stream, question, most).await {
-                Err(error) if is_passing(&error) => tries.again(&self.connection, error).await?,
-                outcome => return outcome,
+                Err(error) if is_passing(&error) => tries.again(error).await?,
+                outcome => return tries.ended(outcome),
             }
         }
     }
@@ -149,18 +152,23 @@ impl Reader {
     /// its streams one after the other, and one that is missing is not one that is empty.
     pub(crate) async fn leader_has(&self, stream: &str, question: &Value) -> Result<Option<Raw>, Error> {
         let subject = format!("STREAM.MSG.GET.{stream}");
-        let mut tries = Tries::new(self.deadline);
+        let payload = Bytes::from(question.to_string());
+        let mut tries = self.connection.to_stream(stream, self.deadline)?;
         loop {
-            let error = match self.connection.call(&subject, question, self.deadline).await? {
-                Ok(found) => return Ok(read_json(&found["message"])),
-                Err(error) if error.is_no_message() => return Ok(None),
-                Err(error) => error,
+            let error = match self.connection.call_once(&subject, payload.clone(), tries.wait()).await {
+                Ok(Ok(found)) => return tries.ended(Ok(read_json(&found["message"]))),
+                Ok(Err(error)) if error.is_no_message() => return tries.ended(Ok(None)),
+                Ok(Err(error)) => {
+                    let told = error.to_error(&format!("the stream '{stream}'"));
+                    if !error.is_passing() && !error.is_missing() {
+                        return tries.ended(Err(told));
+                    }
+                    told
+                }
+                Err(error) if is_passing(&error) => error,
+                Err(error) => return tries.ended(Err(error)),
             };
-            let told = error.to_error(&format!("the stream '{stream}'"));
-            if !error.is_missing() {
-                return Err(told);
-            }
-            tries.again(&self.connection, told).await?;
+            tries.again(error).await?;
         }
     }
 
@@ -200,7 +208,7 @@ impl Reader {
     ) -> Result<Vec<Raw>, Error> {
         let stream = self.names.events();
         let (mut found, mut at): (Vec<Raw>, u64) = (Vec::new(), after);
-        let mut tries = Tries::new(self.deadline);
+        let (until, mut pause) = (Instant::now() + self.deadline, CATCH_UP);
         while found.len() < limit && at < up_to {
             let most = READ_BATCH.min(limit - found.len());
             let question = json!({"seq": at + 1, "next_by_subj": pattern, "batch": most});
@@ -216,9 +224,12 @@ impl Reader {
             let next = self.leader_has(&stream, &json!({"seq": at + 1, "next_by_subj": pattern})).await?;
             match next {
                 Some(next) if next.seq <= up_to => {
-                    tokio::time::sleep(CATCH_UP).await;
-                    let what = format!("no replica of '{stream}' has what its leader has");
-                    tries.again(&self.connection, Error::new(ErrorKind::Timeout, what)).await?;
+                    if Instant::now() + pause >= until {
+                        let what = format!("no replica of '{stream}' has what its leader has");
+                        return Err(Error::new(ErrorKind::Timeout, what));
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(CATCH_UP_MOST);
                 }
                 _ => break,
             }

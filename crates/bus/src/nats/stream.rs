@@ -13,8 +13,6 @@ use crate::settings::{BucketConfig, Keep};
 
 /// How long a message id is remembered.
 const DUPLICATES: Duration = Duration::from_secs(120);
-/// How long a call is repeated at most: well within what the server remembers.
-pub(crate) const REPEAT_MAX: Duration = Duration::from_secs(60);
 /// How long the mark of a key that is gone stays, for watchers and for the rule that a revision is never reused.
 pub(crate) const KEY_MARK: Duration = Duration::from_secs(60);
 /// How long before a stream that is missing is made: a server that has just started knows its streams one after the

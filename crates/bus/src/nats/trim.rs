@@ -8,7 +8,6 @@ use serde_json::json;
 
 use crate::clock::now_ms;
 use crate::error::{Error, ErrorKind};
-use crate::nats::api::{Tries, is_passing};
 use crate::nats::headers;
 use crate::nats::read::Reader;
 use crate::subject::Subject;
@@ -39,23 +38,11 @@ impl Reader {
     }
 
     async fn note_trim(&self, log: &Subject, through: u64) -> Result<(), Error> {
-        let subject = self.names.trim_note(log);
-        let mut tries = Tries::new(self.deadline);
-        loop {
-            let mut map = async_nats::HeaderMap::new();
-            headers::put(&mut map, headers::ROLLUP, "sub");
-            let payload = Bytes::from(through.to_string());
-            let error = match self.connection.store(&subject, Some(map), payload, tries.wait()).await {
-                Ok(stored) => match stored.error {
-                    None => return Ok(()),
-                    Some(error) if error.is_passing() => error.to_error("the note of a trim"),
-                    Some(error) => return Err(error.to_error("the note of a trim")),
-                },
-                Err(error) if is_passing(&error) => error,
-                Err(error) => return Err(error),
-            };
-            tries.again(&self.connection, error).await?;
-        }
+        let (stream, subject) = (self.names.notes(), self.names.trim_note(log));
+        let mut map = async_nats::HeaderMap::new();
+        headers::put(&mut map, headers::ROLLUP, "sub");
+        let (payload, what) = (Bytes::from(through.to_string()), "the note of a trim");
+        self.connection.store_surely(&stream, &subject, &map, &payload, self.deadline, what).await.map(drop)
     }
 
     /// How far a log was trimmed.

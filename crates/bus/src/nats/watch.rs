@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, ErrorKind};
 use crate::kv::{KvEntry, KvEvent, KvWatchBackend};
 use crate::nats::ack::Delivery;
-use crate::nats::connection::{Connection, Link, jitter, random_name};
+use crate::nats::connection::{Connection, jitter, random_name};
 use crate::nats::headers;
+use crate::nats::line::Link;
 use crate::nats::read::Reader;
 use crate::nats::stream::KEY_MARK;
 

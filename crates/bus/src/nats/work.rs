@@ -16,7 +16,6 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
-use crate::nats::api::{Tries, is_passing};
 use crate::nats::commit::Committer;
 use crate::nats::connection::{Connection, random_name};
 use crate::nats::headers;
@@ -24,10 +23,10 @@ use crate::nats::names::Names;
 use crate::nats::read::Reader;
 use crate::nats::stream;
 use crate::nats::under_way::UnderWay;
-use crate::nats::work_ends::Counters;
 use crate::nats::work_pull::{Pulled, Pulls};
 use crate::subject::Subject;
 use crate::work::{RawJob, Settle, WorkBackend, WorkConfig};
+use crate::work_counts::WorkCounts;
 
 /// The consumer of every work queue.
 const CONSUMER: &str = "worker";
@@ -51,8 +50,8 @@ pub(crate) struct NatsWork {
     pub(crate) queue: Subject,
     pub(crate) dead: Subject,
     pub(crate) config: WorkConfig,
-    pub(crate) counters: Counters,
-    stream: String,
+    pub(crate) counts: WorkCounts,
+    pub(crate) stream: String,
     replicas: usize,
     ready: OnceCell<Arc<Pulls>>,
     out: Mutex<HashMap<(u64, u32), Out>>,
@@ -79,7 +78,7 @@ impl NatsWork {
             queue,
             dead,
             config,
-            counters: Counters::new(),
+            counts: WorkCounts::new(),
             ready: OnceCell::new(),
             out: Mutex::default(),
             settling: AtomicUsize::new(0),
@@ -130,21 +129,10 @@ impl NatsWork {
         self.ensure().await?;
         let mut map = async_nats::HeaderMap::new();
         headers::put(&mut map, headers::MESSAGE_ID, random_name()?);
-        let mut tries = Tries::new(self.reader.deadline);
-        loop {
-            let sent =
-                self.connection.store(self.queue.as_str(), Some(map.clone()), envelope.clone(), tries.wait());
-            let error = match sent.await {
-                Ok(stored) => match stored.error {
-                    None => return Ok(stored.seq),
-                    Some(error) if error.is_passing() => error.to_error("work was not taken"),
-                    Some(error) => return Err(error.to_error(&format!("the queue '{}'", self.queue))),
-                },
-                Err(error) if is_passing(&error) => error,
-                Err(error) => return Err(error),
-            };
-            tries.again(&self.connection, error).await?;
-        }
+        let what = format!("the queue '{}'", self.queue);
+        let (subject, deadline) = (self.queue.as_str(), self.reader.deadline);
+        let stored = self.connection.store_surely(&self.stream, subject, &map, &envelope, deadline, &what);
+        Ok(stored.await?.seq)
     }
 
     async fn next_job(&self) -> Result<RawJob, Error> {
@@ -180,7 +168,7 @@ impl NatsWork {
             }
             return None;
         }
-        self.counters.delivered(count);
+        self.counts.delivered(count);
         self.out.lock().insert((delivery.seq, count), out);
         Some(RawJob { seq: delivery.seq, delivery: count, time_ms: delivery.time_ms, envelope })
     }
@@ -211,13 +199,18 @@ impl NatsWork {
     }
 
     async fn settle_now(&self, seq: u64, delivery: u32, settle: Settle) -> Result<(), Error> {
-        self.counters.settled(&settle);
         let _settling = UnderWay::count(&self.settling);
+        let outcome = self.end(seq, delivery, &settle).await;
+        self.counts.settled(&settle, &outcome);
+        outcome
+    }
+
+    async fn end(&self, seq: u64, delivery: u32, settle: &Settle) -> Result<(), Error> {
         match settle {
             Settle::Ack { stored } => {
                 // The server takes a late one too, and is right: the work is done.
                 let out = self.take_out(seq, delivery, true)?;
-                if stored {
+                if *stored {
                     return self.tell(&out.reply, Bytes::from_static(b"+ACK")).await;
                 }
                 self.connection.send_soon(out.reply, None, Bytes::from_static(b"+ACK"));
@@ -225,13 +218,13 @@ impl NatsWork {
             }
             Settle::Nak { delay, reason } => {
                 let out = self.take_out(seq, delivery, false)?;
-                self.nak(seq, delivery, &out, delay, &format!("nak: {reason}")).await
+                self.nak(seq, delivery, &out, *delay, &format!("nak: {reason}")).await
             }
             Settle::Term { reason } => {
                 let out = self.take_out(seq, delivery, true)?;
                 let end = format!("term: {reason}");
                 self.note_attempt(seq, delivery, &end).await?;
-                self.bury(seq, delivery, &out, Some(&reason)).await
+                self.bury(seq, delivery, &out, Some(reason)).await
             }
             Settle::InProgress => {
                 let reply = self.extend(seq, delivery)?;
@@ -277,6 +270,7 @@ impl WorkBackend for NatsWorkHandle {
     }
 
     fn let_go(&self, seq: u64, delivery: u32) {
+        self.0.counts.let_go();
         let work = self.0.clone();
         self.0.connection.tasks.spawn(async move {
             let _settling = UnderWay::count(&work.settling);

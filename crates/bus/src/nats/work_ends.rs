@@ -6,16 +6,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use metrics::Counter;
 
 use crate::clock::now_ms;
 use crate::envelope;
 use crate::error::Error;
 use crate::log::Append;
-use crate::nats::api::{Tries, is_passing};
 use crate::nats::headers;
+use crate::nats::tries::is_passing;
 use crate::nats::work::{NatsWork, Out};
-use crate::work::{DeadLetter, Settle};
+use crate::work::DeadLetter;
 
 /// How long a dead letter that could not be stored waits for its next try.
 const BURY_AGAIN: Duration = Duration::from_secs(1);
@@ -23,48 +22,6 @@ const BURY_AGAIN: Duration = Duration::from_secs(1);
 const NOTE_SECONDS: u64 = 7 * 24 * 3_600;
 /// How an attempt ended of which there is no note.
 const NO_WORD: &str = "the deadline to acknowledge passed";
-
-/// What is counted of work.
-pub(crate) struct Counters {
-    delivered: Counter,
-    redelivered: Counter,
-    acked: Counter,
-    naked: Counter,
-    termed: Counter,
-    in_progress: Counter,
-    dead: Counter,
-}
-
-impl Counters {
-    pub(crate) fn new() -> Self {
-        let count = |outcome: &'static str| metrics::counter!("tidings_bus_work_total", "outcome" => outcome);
-        Self {
-            delivered: count("delivered"),
-            redelivered: count("redelivered"),
-            acked: count("ack"),
-            naked: count("nak"),
-            termed: count("term"),
-            in_progress: count("in_progress"),
-            dead: count("dead_letter"),
-        }
-    }
-
-    pub(crate) fn delivered(&self, count: u32) {
-        self.delivered.increment(1);
-        if count > 1 {
-            self.redelivered.increment(1);
-        }
-    }
-
-    pub(crate) fn settled(&self, settle: &Settle) {
-        match settle {
-            Settle::Ack { .. } => self.acked.increment(1),
-            Settle::Nak { .. } => self.naked.increment(1),
-            Settle::Term { .. } => self.termed.increment(1),
-            Settle::InProgress => self.in_progress.increment(1),
-        }
-    }
-}
 
 fn nak(delay: Duration) -> Bytes {
     if delay.is_zero() {
@@ -77,12 +34,12 @@ impl NatsWork {
     /// Says something to the server and waits until it is stored there. A server that was killed may not know that
     /// it handed the message out, and then says nothing: after the deadline to acknowledge it comes again anyway.
     pub(crate) async fn tell(&self, reply: &str, word: Bytes) -> Result<(), Error> {
-        let mut tries = Tries::new(self.reader.deadline.min(self.config.ack_wait));
+        let deadline = self.reader.deadline.min(self.config.ack_wait);
+        let mut tries = self.connection.to_stream(&self.stream, deadline)?;
         loop {
             match self.connection.ask(reply, None, word.clone(), tries.wait()).await {
-                Ok(_) => return Ok(()),
-                Err(error) if is_passing(&error) => tries.again(&self.connection, error).await?,
-                Err(error) => return Err(error),
+                Err(error) if is_passing(&error) => tries.again(error).await?,
+                outcome => return tries.ended(outcome.map(drop)),
             }
         }
     }
@@ -119,20 +76,9 @@ impl NatsWork {
         headers::put(&mut map, headers::MESSAGE_ID, format_args!("{}-{seq}-{delivery}", self.queue));
         let subject = self.names.attempt_note(&self.queue, seq);
         let note = Bytes::from(format!("{delivery} {} {end}", now_ms()));
-        let mut tries = Tries::new(self.reader.deadline);
-        loop {
-            let error =
-                match self.connection.store(&subject, Some(map.clone()), note.clone(), tries.wait()).await {
-                    Ok(stored) => match stored.error {
-                        None => return Ok(()),
-                        Some(error) if error.is_passing() => error.to_error("the note of an attempt"),
-                        Some(error) => return Err(error.to_error("the note of an attempt")),
-                    },
-                    Err(error) if is_passing(&error) => error,
-                    Err(error) => return Err(error),
-                };
-            tries.again(&self.connection, error).await?;
-        }
+        let (stream, what) = (self.names.notes(), "the note of an attempt");
+        let stored = self.connection.store_surely(&stream, &subject, &map, &note, self.reader.deadline, what);
+        stored.await.map(drop)
     }
 
     /// Each attempt: when it ended, and how.
@@ -179,7 +125,7 @@ impl NatsWork {
         // One letter a message, whoever stores it and however often.
         let id = format!("dead-{}-{seq}-{}", self.queue, out.time_ms);
         self.committer.finish_as(id, vec![append], Vec::new()).await?;
-        self.counters.dead.increment(1);
+        self.counts.dead();
         let word = format!("+TERM {}", reason.replace(['\r', '\n'], " "));
         self.tell(&out.reply, word.into()).await
     }

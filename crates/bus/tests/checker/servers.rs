@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidings_bus::{Bus, Keep, Nats, NatsConfig, Retention};
+use tidings_bus::resilience::HealthConfig;
+use tidings_bus::{Bus, BusConfig, Keep, Nats, NatsConfig, Retention};
 use tidings_test_support::NatsServer;
 
 use super::registry;
@@ -13,7 +14,12 @@ pub fn config(servers: &[NatsServer]) -> NatsConfig {
     NatsConfig {
         servers: servers.iter().map(NatsServer::url).collect(),
         replicas: if servers.len() > 1 { 3 } else { 1 },
-        deadline: Duration::from_secs(30),
+        bus: BusConfig {
+            deadline: Duration::from_secs(30),
+            // A server that is frozen longer than that is left for another.
+            health: HealthConfig::each(Duration::from_secs(6)),
+            ..BusConfig::default()
+        },
         ..NatsConfig::default()
     }
     .bucket("leases", Keep::Durable)

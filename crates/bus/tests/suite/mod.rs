@@ -2,6 +2,7 @@
 //! `conformance!(name, open)`, where `open` is an async function that gives a fresh [`Fixture`].
 
 pub mod delivery;
+pub mod handling;
 pub mod jobs;
 pub mod keyvalue;
 pub mod logs;
@@ -113,6 +114,9 @@ macro_rules! cases {
                 each_goes_to_one_worker, a_nak_comes_again_later, the_last_attempt_makes_a_dead_letter,
                 term_and_invalid_are_dead_letters, the_deadline_to_acknowledge, a_full_work_queue_refuses,
                 draining_waits_for_work
+            ],
+            handling: [
+                each_end_is_told, a_long_handler_is_extended_and_holds_up_nobody, stopping_lets_handlers_finish
             ],
             keyvalue: [
                 compare_and_set, keys_and_bounds, time_runs_out, watching_tells_what_is_and_what_changes,

@@ -1,0 +1,250 @@
+//! The circuits of all destinations: a bounded table, and passes that report what became of a call.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::{Counter, Gauge};
+use parking_lot::Mutex;
+
+use crate::resilience::breaker::{Admission, Breaker, BreakerConfig, Outcome, Phase};
+
+/// A circuit as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakerView {
+    /// What it leads to.
+    pub destination: String,
+    /// Where it is.
+    pub phase: Phase,
+    /// How long until a call may probe it.
+    pub open_for: Duration,
+}
+
+/// The circuits of a process.
+pub struct Breakers {
+    config: BreakerConfig,
+    table: Mutex<Table>,
+    opened: Counter,
+    half_opened: Counter,
+    closed: Counter,
+    refused: Counter,
+    unguarded: Counter,
+    open: Gauge,
+}
+
+#[derive(Default)]
+struct Table {
+    circuits: HashMap<Arc<str>, Breaker>,
+    /// Circuits that are not closed.
+    not_closed: usize,
+}
+
+/// A call's way through its circuit. Dropped without a report it says nothing of the destination.
+#[derive(Debug)]
+pub struct Pass<'a> {
+    breakers: &'a Breakers,
+    /// None: the table was full.
+    destination: Option<Arc<str>>,
+    probe: bool,
+}
+
+impl std::fmt::Debug for Breakers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Breakers").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Breakers {
+    /// All closed.
+    pub fn new(config: BreakerConfig) -> Self {
+        let moves = |to: Phase| metrics::counter!("tidings_bus_breaker_moves_total", "to" => to.as_str());
+        Self {
+            config,
+            table: Mutex::default(),
+            opened: moves(Phase::Open),
+            half_opened: moves(Phase::HalfOpen),
+            closed: moves(Phase::Closed),
+            refused: metrics::counter!("tidings_bus_breaker_refused_total"),
+            unguarded: metrics::counter!("tidings_bus_breaker_unguarded_total"),
+            open: metrics::gauge!("tidings_bus_breakers_open"),
+        }
+    }
+
+    /// Lets a call pass, or says how long not.
+    pub fn admit(&self, destination: &str, now: Instant) -> Result<Pass<'_>, Duration> {
+        let mut table = self.table.lock();
+        let Some(key) = table.place(destination, &self.config, now) else {
+            self.unguarded.increment(1);
+            return Ok(Pass { breakers: self, destination: None, probe: false });
+        };
+        let breaker = table.circuits.get_mut(&key).expect("a place was made for it");
+        let before = breaker.phase();
+        let admission = breaker.admit(&self.config, now);
+        let after = breaker.phase();
+        self.note(&mut table, &key, before, after);
+        match admission {
+            Admission::Go => Ok(Pass { breakers: self, destination: Some(key), probe: false }),
+            Admission::Probe => Ok(Pass { breakers: self, destination: Some(key), probe: true }),
+            Admission::Refused(wait) => {
+                self.refused.increment(1);
+                Err(wait)
+            }
+        }
+    }
+
+    /// Each open circuit may be probed at once: the reason of all of them may be gone, as after connecting anew.
+    pub fn probe_now(&self, now: Instant) {
+        self.table.lock().circuits.values_mut().for_each(|breaker| breaker.probe_now(now));
+    }
+
+    /// The circuits that are not closed.
+    pub fn not_closed(&self) -> usize {
+        self.table.lock().not_closed
+    }
+
+    /// Every circuit there is, those that are not closed first.
+    pub fn list(&self, now: Instant) -> Vec<BreakerView> {
+        let table = self.table.lock();
+        let view = |(destination, breaker): (&Arc<str>, &Breaker)| BreakerView {
+            destination: destination.to_string(),
+            phase: breaker.phase(),
+            open_for: breaker.open_for(now),
+        };
+        let mut views: Vec<_> = table.circuits.iter().map(view).collect();
+        views.sort_by(|one, other| {
+            let key = |view: &BreakerView| (view.phase == Phase::Closed, view.destination.clone());
+            key(one).cmp(&key(other))
+        });
+        views
+    }
+
+    fn report(&self, destination: &Arc<str>, outcome: Outcome, probe: bool, now: Instant) {
+        let mut table = self.table.lock();
+        let Some(breaker) = table.circuits.get_mut(destination) else { return };
+        let before = breaker.phase();
+        breaker.report(&self.config, outcome, probe, now);
+        let after = breaker.phase();
+        self.note(&mut table, destination, before, after);
+    }
+
+    fn note(&self, table: &mut Table, destination: &str, before: Phase, after: Phase) {
+        if before == after {
+            return;
+        }
+        match (before, after) {
+            (Phase::Closed, _) => table.not_closed += 1,
+            (_, Phase::Closed) => table.not_closed -= 1,
+            _ => {}
+        }
+        self.open.set(table.not_closed as f64);
+        match after {
+            Phase::Open => {
+                self.opened.increment(1);
+                tracing::warn!(destination, "the circuit is open: calls are refused for a while");
+            }
+            Phase::HalfOpen => self.half_opened.increment(1),
+            Phase::Closed => {
+                self.closed.increment(1);
+                tracing::info!(destination, "the circuit is closed again");
+            }
+        }
+    }
+}
+
+impl Table {
+    /// The destination's key, made where it is new and there is room. A full table forgets what remembers nothing, then
+    /// what is closed and was not used for longest; open circuits stay.
+    fn place(&mut self, destination: &str, config: &BreakerConfig, now: Instant) -> Option<Arc<str>> {
+        if let Some((key, _)) = self.circuits.get_key_value(destination) {
+            return Some(key.clone());
+        }
+        if self.circuits.len() >= config.destinations {
+            self.circuits.retain(|_, breaker| !breaker.is_blank(config, now));
+        }
+        if self.circuits.len() >= config.destinations {
+            let closed = self.circuits.iter().filter(|(_, breaker)| breaker.phase() == Phase::Closed);
+            let oldest = closed.min_by_key(|(_, breaker)| breaker.used()).map(|(key, _)| key.clone())?;
+            self.circuits.remove(&oldest);
+        }
+        let key: Arc<str> = destination.into();
+        self.circuits.insert(key.clone(), Breaker::new(now));
+        Some(key)
+    }
+}
+
+impl Pass<'_> {
+    /// What became of the call.
+    pub fn report(mut self, outcome: Outcome, now: Instant) {
+        if let Some(destination) = self.destination.take() {
+            self.breakers.report(&destination, outcome, self.probe, now);
+        }
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        // A probe that was given up makes way for the next one.
+        if self.probe
+            && let Some(destination) = self.destination.take()
+        {
+            self.breakers.report(&destination, Outcome::Unknown, true, Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fail(breakers: &Breakers, destination: &str, now: Instant) {
+        for _ in 0..5 {
+            breakers.admit(destination, now).unwrap().report(Outcome::Failed, now);
+        }
+    }
+
+    #[test]
+    fn each_destination_has_its_own() {
+        let (breakers, now) = (Breakers::new(BreakerConfig::default()), Instant::now());
+        fail(&breakers, "a", now);
+        assert_eq!(breakers.admit("a", now).unwrap_err(), Duration::from_secs(1));
+        assert!(breakers.admit("b", now).is_ok());
+        let shown: Vec<_> =
+            breakers.list(now).into_iter().map(|view| (view.destination, view.phase)).collect();
+        assert_eq!(shown, [("a".to_owned(), Phase::Open), ("b".to_owned(), Phase::Closed)]);
+        assert_eq!(breakers.not_closed(), 1);
+    }
+
+    #[test]
+    fn a_probe_that_is_given_up_makes_way() {
+        let (breakers, now) = (Breakers::new(BreakerConfig::default()), Instant::now());
+        fail(&breakers, "a", now);
+        breakers.probe_now(now);
+        let probe = breakers.admit("a", now).unwrap();
+        assert!(breakers.admit("a", now).is_err(), "one at a time");
+        drop(probe);
+        breakers.admit("a", now).unwrap().report(Outcome::Answered, now);
+        breakers.admit("a", now).unwrap().report(Outcome::Answered, now);
+        assert_eq!(breakers.not_closed(), 0);
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_keeps_what_is_open() {
+        let config = BreakerConfig { destinations: 3, ..BreakerConfig::default() };
+        let (breakers, now) = (Breakers::new(config), Instant::now());
+        fail(&breakers, "open", now);
+        for number in 0..100 {
+            let at = now + Duration::from_millis(number);
+            breakers.admit(&format!("d{number}"), at).unwrap().report(Outcome::Answered, at);
+        }
+        let known: Vec<_> = breakers.list(now).into_iter().map(|view| view.destination).collect();
+        assert_eq!(known, ["open", "d98", "d99"]);
+        for name in ["x", "y"] {
+            fail(&breakers, name, now);
+        }
+        assert_eq!(breakers.not_closed(), 3);
+        // No room: it passes, without a circuit.
+        fail(&breakers, "z", now);
+        assert!(breakers.admit("z", now).is_ok());
+        assert_eq!(breakers.list(now).len(), 3);
+    }
+}
