@@ -75,7 +75,7 @@ fn registry() -> Result<Arc<Registry>> {
 
 fn bus(data: Option<&Path>, checked: bool) -> Result<Bus> {
     let config = EmbeddedConfig { data: data.map(Path::to_owned), ..EmbeddedConfig::default() };
-    let checks = BusConfig { check_outbound: checked, check_inbound: checked };
+    let checks = BusConfig { check_outbound: checked, check_inbound: checked, ..BusConfig::default() };
     Ok(Bus::with_config(Embedded::open(config)?, registry()?, checks))
 }
 

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::kv::KvBackend;
 use crate::log::{Append, Committed, Fence, FollowSetBackend, LogMessage};
 use crate::message::{Asked, Headers, Subscription};
+use crate::resilience::States;
 use crate::subject::{Pattern, Subject};
 use crate::work::{WorkBackend, WorkConfig};
 
@@ -69,6 +70,13 @@ pub trait Backend: Send + Sync + 'static {
     }
     /// All or nothing, in order, while every fence holds.
     fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Committed, Error>>;
+    /// As `commit` without fences, in one try; `id` is the same for each try of the same messages, and stores them once where
+    /// the backend remembers it.
+    fn commit_once(&self, id: &str, batch: Vec<Append>) -> BoxFuture<'_, Result<(), Error>> {
+        let _ = id;
+        let committing = self.commit(batch, Vec::new());
+        Box::pin(async move { committing.await.map(drop) })
+    }
     /// Stored messages of the logs after a sequence, merged in the order of the stream, at most `limit`.
     fn read(
         &self,
@@ -92,6 +100,10 @@ pub trait Backend: Send + Sync + 'static {
     fn epoch(&self) -> String;
     /// A bucket of key/value; one that was not declared is refused.
     fn kv(&self, bucket: &str) -> Result<Arc<dyn KvBackend>, Error>;
+    /// The state of its connection, where it has one.
+    fn connection(&self) -> Option<States> {
+        None
+    }
     /// How a bus over this backend behaves unless it is told otherwise.
     fn config(&self) -> BusConfig {
         BusConfig::default()

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use metrics::Counter;
 
 use crate::backend::Backend;
+use crate::batch::Group;
 use crate::checks::Checks;
 use crate::config::BusConfig;
 use crate::drain::DrainReport;
@@ -15,6 +16,7 @@ use crate::kv::Kv;
 use crate::log::{Append, Committed, Fence, FollowSet, From, LogMessage};
 use crate::message::{Asked, Asker, Headers, Subscription};
 use crate::registry::{Class, Registry};
+use crate::resilience::States;
 use crate::subject::{Pattern, Subject};
 use crate::work::{Work, WorkConfig};
 
@@ -177,6 +179,32 @@ impl Bus {
         fences.iter().try_for_each(|fence| {
             Checks::class(fence.subject.class(), &[Class::Durable], fence.subject.as_str())
         })
+    }
+
+    /// What a message of a batch has to be.
+    pub(crate) fn check_batched(&self, subject: &Subject, payload: &[u8]) -> Result<(), Error> {
+        Checks::class(subject.class(), &[Class::Durable, Class::Ephemeral], subject.as_str())?;
+        self.checks.outbound(subject, payload)
+    }
+
+    /// A group's messages, checked before, in one commit and one try.
+    pub(crate) async fn commit_batched(&self, group: &Group) -> Result<(), Error> {
+        self.counters.commits.increment(1);
+        let append = |payload: &Bytes| Append { subject: group.subject.clone(), payload: payload.clone() };
+        let batch = group.messages.iter().map(append).collect();
+        self.counted(self.backend.commit_once(&group.id, batch).await)
+    }
+
+    /// A message of a group, checked before.
+    pub(crate) async fn publish_batched(&self, subject: &Subject, payload: Bytes) -> Result<(), Error> {
+        self.counters.published.increment(1);
+        self.counters.published_bytes.increment(payload.len() as u64);
+        self.counted(self.backend.publish(subject, payload, Headers::new()).done().await)
+    }
+
+    /// The state of the backend's connection, where it has one.
+    pub(crate) fn connection_states(&self) -> Option<States> {
+        self.backend.connection()
     }
 
     /// A commit of one message, without a fence; answers its sequence.

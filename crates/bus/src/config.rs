@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::batch::BatchConfig;
 use crate::error::{Error, ErrorKind};
 use crate::handler::HandlerConfig;
 use crate::resilience::{BreakerConfig, HealthConfig, RetryConfig};
@@ -47,6 +48,8 @@ pub struct BusConfig {
     pub health: HealthConfig,
     /// How handlers of work run: for `Work::handle`.
     pub handler: HandlerConfig,
+    /// How batches are made: for `Bus::batcher`.
+    pub batch: BatchConfig,
 }
 
 /// No call is repeated for longer: well within the two minutes that the server remembers message ids.
@@ -67,6 +70,7 @@ impl Default for BusConfig {
             breaker: BreakerConfig::default(),
             health: HealthConfig::default(),
             handler: HandlerConfig::default(),
+            batch: BatchConfig::default(),
         }
     }
 }
@@ -99,6 +103,7 @@ impl BusConfig {
         self.breaker.check(&mut wrong);
         self.health.check(&mut wrong);
         self.handler.check(&mut wrong);
+        self.batch.check(&mut wrong);
         if wrong.is_empty() {
             return Ok(());
         }
@@ -119,7 +124,7 @@ mod tests {
     fn each_setting_is_named() {
         let second = Duration::from_secs(1);
         type Change = fn(&mut BusConfig);
-        let cases: [(&str, Change); 12] = [
+        let cases: [(&str, Change); 14] = [
             ("connect_wait", |config| config.connect_wait = Duration::ZERO),
             ("reconnect_first", |config| config.reconnect_first = config.reconnect_most * 2),
             ("deadline", |config| config.deadline = REPEAT_DEADLINE * 2),
@@ -131,6 +136,8 @@ mod tests {
             ("breaker.percent", |config| config.breaker.percent = 0),
             ("breaker.open_first", |config| config.breaker.open_first = config.breaker.open_most * 2),
             ("breaker.destinations", |config| config.breaker.destinations = 0),
+            ("handler.concurrency", |config| config.handler.concurrency = 0),
+            ("batch.messages", |config| config.batch.messages = 1_001),
             ("health.pong_wait", |config| config.health.pong_wait = config.health.every),
         ];
         for (name, change) in cases {

@@ -194,7 +194,10 @@ impl Work {
     /// let handled = work
     ///     .handle(HandlerConfig::default(), stop, |delivery| async move {
     ///         match std::str::from_utf8(&delivery.payload) {
-    ///             Ok(letter) => Ok(println!("{letter}, for the {}. time", delivery.delivery)),
+    ///             Ok(letter) => {
+    ///                 println!("{letter}, for the {}. time", delivery.delivery);
+    ///                 Ok(())
+    ///             }
     ///             Err(_) => Err(Failure::never("it is no text")),
     ///         }
     ///     })

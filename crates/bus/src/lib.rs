@@ -5,6 +5,7 @@
 //! people's sockets or HTTP.
 
 pub mod backend;
+pub mod batch;
 pub mod bus;
 mod checks;
 mod clock;
@@ -27,6 +28,7 @@ mod token;
 pub mod work;
 mod work_counts;
 
+pub use batch::{BatchConfig, BatchReport, Batcher, FailedView};
 pub use bus::{Bus, COMMIT_MESSAGES_MAX};
 pub use config::BusConfig;
 pub use drain::DrainReport;

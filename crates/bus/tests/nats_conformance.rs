@@ -80,5 +80,5 @@ async fn nats_replicated() {
             }
         }
     };
-    assert_eq!(conformance_in_turn!(open), 41, "every case ran");
+    assert_eq!(conformance_in_turn!(open), 42, "every case ran");
 }

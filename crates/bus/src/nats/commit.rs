@@ -126,6 +126,26 @@ impl Committer {
         }
     }
 
+    /// One try, without fences. The id stores the batch once, however often it is tried while the server remembers.
+    pub(crate) async fn commit_once(&self, id: &str, batch: Vec<Append>) -> Result<(), Error> {
+        self.connection.check_open()?;
+        let _counted = UnderWay::count(&self.under_way);
+        let (plan, begun, stream) = (self.plan(batch, Vec::new()), Instant::now(), self.names.events());
+        let tries = self.connection.to_stream(&stream, self.config.bus.try_wait)?;
+        let outcome = match self.try_once(&plan, id, &tries).await {
+            Ok(Stored { error: None, seq, .. }) => {
+                self.hub.learn(seq);
+                self.took.record(begun.elapsed());
+                Ok(())
+            }
+            // An earlier try was stored, though nobody heard of it.
+            Ok(Stored { error: Some(error), .. }) if error.err_code == BATCH_DUPLICATE => Ok(()),
+            Ok(Stored { error: Some(error), .. }) => Err(error.to_error("a batch was not taken")),
+            Err(error) => Err(error),
+        };
+        tries.ended(outcome)
+    }
+
     fn plan(&self, batch: Vec<Append>, fences: Vec<Fence>) -> Plan {
         let (places, homeless) = place_fences(&batch, fences);
         let fillers = homeless.len();

@@ -137,9 +137,14 @@ impl Connection {
         self.line.states.try_make(Move::Close);
     }
 
-    /// Refuses while attempts to connect keep failing: for calls that do not wait for a connection.
+    /// As `check_up`, for calls that do not wait for a connection: `CircuitOpen` while attempts to connect keep failing.
+    pub(crate) fn check_ready(&self) -> Result<(), Error> {
+        self.check_up().or_else(|down| self.line.check_circuit().and(Err(down)))
+    }
+
+    /// Refuses only while attempts to connect keep failing.
     pub(crate) fn check_circuit(&self) -> Result<(), Error> {
-        self.line.check_circuit()
+        if self.link.borrow().up { Ok(()) } else { self.line.check_circuit() }
     }
 
     /// Whether there is a connection: the client itself would take a message into its queue and say nothing.

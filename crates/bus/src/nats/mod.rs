@@ -46,6 +46,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub use self::config::NatsConfig;
+pub(crate) use self::connection::random_name;
 use crate::backend::{Backend, Outcome};
 use crate::config::BusConfig;
 use crate::drain::DrainReport;
@@ -312,6 +313,15 @@ impl Backend for Nats {
 
     fn epoch(&self) -> String {
         self.epoch.name()
+    }
+
+    fn commit_once(&self, id: &str, batch: Vec<Append>) -> BoxFuture<'_, Result<(), Error>> {
+        let id = id.to_owned();
+        Box::pin(async move { self.committer.commit_once(&id, batch).await })
+    }
+
+    fn connection(&self) -> Option<States> {
+        Some(self.states())
     }
 
     fn config(&self) -> BusConfig {

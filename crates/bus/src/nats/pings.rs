@@ -123,7 +123,8 @@ impl Pings {
     }
 }
 
-/// How often the client itself pings: a third that does not come back ends the connection, where ours cannot.
+/// How often the client itself pings. Where so much waits to be written that it takes no word from us, its third ping
+/// without an answer ends the connection, within three intervals as well.
 pub(crate) fn client_pings(config: &HealthConfig) -> Duration {
-    config.every
+    config.every.mul_f64(0.9)
 }

@@ -21,8 +21,7 @@ impl Nats {
         headers: Headers,
     ) -> Result<(), Error> {
         self.connection.check_open()?;
-        self.connection.check_circuit()?;
-        self.connection.check_up()?;
+        self.connection.check_ready()?;
         let map = if headers.is_empty() { None } else { Some(headers::to_nats(&headers)?) };
         self.connection.send(subject.as_str().to_owned(), None, map, payload).await
     }
