@@ -34,7 +34,8 @@ impl Default for Retention {
 pub enum Keep {
     /// In the durable log: stored before a write returns.
     Durable,
-    /// In memory.
+    /// It need not: in memory where the backend is in the process. A cluster keeps it as the other, so that it outlives
+    /// a server's restart.
     Volatile,
 }
 

@@ -9,7 +9,7 @@ use crate::nats::api::ApiError;
 use crate::nats::connection::Connection;
 use crate::nats::names::Names;
 use crate::registry::Registry;
-use crate::settings::{BucketConfig, Keep};
+use crate::settings::BucketConfig;
 
 /// How long a message id is remembered.
 const DUPLICATES: Duration = Duration::from_secs(120);
@@ -63,10 +63,11 @@ pub(crate) fn notes(names: &Names, replicas: usize) -> Value {
 
 /// The stream of a bucket, as other NATS clients make one, with marks that go by themselves.
 pub(crate) fn bucket(names: &Names, bucket: &BucketConfig, replicas: usize) -> Value {
-    let storage = if bucket.keep == Keep::Durable { "file" } else { "memory" };
     json!({
         "name": names.bucket_stream(&bucket.name), "subjects": [format!("{}>", names.bucket_keys(&bucket.name))],
-        "retention": "limits", "storage": storage, "num_replicas": replicas, "discard": "new",
+        // In files whatever it keeps: a server that is alone forgets a stream in memory with everything about it when
+        // it restarts, and nobody would find the bucket again; all of a cluster together forget what is in it.
+        "retention": "limits", "storage": "file", "num_replicas": replicas, "discard": "new",
         // The bound of keys is held before a write: a replicated stream at its limit refuses to replace, too.
         "max_msgs": bucket.keys_max.saturating_mul(2), "max_bytes": -1, "max_age": 0, "max_msgs_per_subject": 1,
         "allow_direct": true, "allow_rollup_hdrs": true, "allow_msg_ttl": true, "deny_delete": true,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tidings_client::frames::ServerFrame;
 use tidings_test_support::Player;
 
@@ -29,6 +29,36 @@ async fn a_killed_keeper_is_a_pause_and_nothing_confirmed_is_lost() -> Result<()
     for n in 0..=20 {
         let line = format!("Ann says: line {n}");
         assert_eq!(history.lines().filter(|shown| shown.ends_with(&line)).count(), 1, "{line} of {history}");
+    }
+    Ok(())
+}
+
+/// Longer than any lease lives.
+const AWAY: Duration = Duration::from_secs(12);
+
+#[tokio::test]
+async fn while_the_broker_is_away_the_world_waits_and_nobody_is_sent_away() -> Result<()> {
+    let mut cluster = Cluster::start()?;
+    let mut ann = cluster.player(0, "Ann").await?;
+    let mut ben = cluster.player(1, "Ben").await?;
+    ann.hears("Ben has joined the world.").await?;
+    ann.does("say before").await?;
+    cluster.nats.kill()?;
+    tokio::time::sleep(AWAY).await;
+    cluster.nats.restart()?;
+    let until = Instant::now() + Duration::from_secs(30);
+    while !ann.connection.command("say after").await.is_ok_and(|reply| reply.ok) {
+        ensure!(Instant::now() < until, "the world does not go on");
+    }
+    ben.hears("Ann says: after").await?;
+    assert!(ben.does("who").await?.contains("Ann - Main Hall"));
+    // Whoever were taken for dead would be by now.
+    tokio::time::sleep(AWAY).await;
+    ann.does("say still here").await?;
+    ben.hears("Ann says: still here").await?;
+    for player in [&mut ann, &mut ben] {
+        let lines = player.lines().await;
+        assert!(!lines.iter().any(|line| line.contains("connection is lost")), "{lines:?}");
     }
     Ok(())
 }

@@ -75,7 +75,7 @@ impl Sessions {
 pub async fn renew(shared: Arc<Shared>, lease: Dependency, cancel: CancellationToken) {
     let mut beat = tokio::time::interval(shared.config.session.renew.max(Duration::from_millis(100)));
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut held = true;
+    let mut held = false;
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,

@@ -140,14 +140,28 @@ impl SessionService {
     /// Marks the sessions of edges that fell silent, and tells their zones. A zone that does not answer is told at
     /// the next sweep.
     pub async fn sweep(&self) -> Result<(), CallError> {
-        // Edges that live had no chance to say so before this process had been there for a lease.
-        if self.now() - self.inner.started_ms < millis(self.config().lease) {
+        let (now, lease) = (self.now(), millis(self.config().lease));
+        let since = {
+            let mut listening = self.inner.listening.lock();
+            // Edges that live had no chance to say so while this process, or the bus, was away.
+            if now - listening.last_ms > lease {
+                listening.since_ms = now;
+            }
+            listening.last_ms = now;
+            listening.since_ms
+        };
+        if now - since < lease {
             return Ok(());
         }
         let by_edge = self.inner.index.lock().untold();
         for (edge, sessions) in by_edge {
             if self.is_alive(&edge).await? {
                 continue;
+            }
+            // The answer was long in coming: the bus was away, and what it says is of before.
+            if self.now() - now > lease / i64::from(SWEEPS) {
+                self.inner.listening.lock().since_ms = self.now();
+                return Ok(());
             }
             for known in sessions {
                 if !self.inner.index.lock().tell(&known.session) {

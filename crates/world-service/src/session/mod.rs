@@ -86,7 +86,14 @@ struct Inner {
     clock: Clock,
     config: Config,
     index: Mutex<Index>,
-    started_ms: i64,
+    listening: Mutex<Listening>,
+}
+
+/// Since when edges could be heard.
+struct Listening {
+    since_ms: i64,
+    /// When that was looked at last: a pause shows that this process, or the bus, was away.
+    last_ms: i64,
 }
 
 impl SessionService {
@@ -99,7 +106,7 @@ impl SessionService {
             presence: bus.kv(crate::presence::BUCKET)?,
             tickets: bus.kv(crate::account::TICKETS_BUCKET)?,
             caller: Caller::new(bus),
-            started_ms: clock(),
+            listening: Mutex::new(Listening { since_ms: clock(), last_ms: clock() }),
             index: Mutex::default(),
             store,
             clock,
