@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tidings_bus::backend::Backend;
+use tidings_bus::resilience::State;
 use tidings_bus::{Bus, Embedded, EmbeddedConfig, Error, ErrorKind, Nats};
 use tidings_service::subjects::registry;
 use tidings_service::{Dependency, Health, declare};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Config;
@@ -23,12 +25,15 @@ pub struct Messaging {
     pub bus: Bus,
     /// What and where it is, in words; nothing to say of messaging in the process.
     pub shown: Option<String>,
+    /// Cancelled when what is stored is another stream than the one that this process began with.
+    pub begun_anew: CancellationToken,
     _watch: Option<AbortOnDropHandle<()>>,
 }
 
 /// Opens what is configured. `log`: where the log of messaging in the process is.
 pub async fn open(config: &Config, name: &str, log: Option<&Path>, health: &Health) -> Result<Messaging> {
     let registry = Arc::new(registry(config.subject_prefix())?);
+    let begun_anew = CancellationToken::new();
     let Some(nats) = config.nats(name) else {
         let log = log.context("messaging in the process needs the data folder")?;
         let embedded = EmbeddedConfig {
@@ -37,14 +42,15 @@ pub async fn open(config: &Config, name: &str, log: Option<&Path>, health: &Heal
             ..EmbeddedConfig::default()
         };
         let embedded = Embedded::open(declare(embedded)).context("the log in the data folder")?;
-        return Ok(Messaging { bus: Bus::new(embedded, registry), shown: None, _watch: None });
+        return Ok(Messaging { bus: Bus::new(embedded, registry), shown: None, begun_anew, _watch: None });
     };
     let servers = nats.servers_shown();
     let backend = Nats::connect(nats, Arc::clone(&registry)).await.map_err(explained)?;
     let shown = format!("NATS {} at {servers}", backend.server_version());
-    let watch = watch(Arc::clone(&backend), health.dependency("bus"));
+    let watch = watch(Arc::clone(&backend), servers, health.dependency("bus"), begun_anew.clone());
     let watch = Some(AbortOnDropHandle::new(tokio::spawn(watch)));
-    Ok(Messaging { bus: Bus::new(backend as Arc<dyn Backend>, registry), shown: Some(shown), _watch: watch })
+    let bus = Bus::new(backend as Arc<dyn Backend>, registry);
+    Ok(Messaging { bus, shown: Some(shown), begun_anew, _watch: watch })
 }
 
 /// An error with what to do about it, where that is known.
@@ -60,15 +66,22 @@ fn explained(error: Error) -> anyhow::Error {
     anyhow::Error::new(error).context(format!("messaging on NATS ({hint})"))
 }
 
-/// Keeps `/ready` true.
-async fn watch(backend: Arc<Nats>, bus: Dependency) {
+/// Keeps `/ready` true, and sees when the stream is another one.
+async fn watch(backend: Arc<Nats>, servers: String, bus: Dependency, begun_anew: CancellationToken) {
+    let (states, epoch) = (backend.states(), backend.epoch());
     let mut beat = tokio::time::interval(LOOK_EVERY);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         beat.tick().await;
-        match backend.check_up() {
-            Ok(()) => bus.ready(),
-            Err(error) => bus.failed(error.to_string()),
+        match states.now() {
+            State::Connected => bus.ready(),
+            state => bus.failed(format!("NATS at {servers}: {state}")),
+        }
+        if backend.epoch() != epoch && !begun_anew.is_cancelled() {
+            tracing::error!(
+                "the event stream was made anew or restored: this process has to begin anew, too"
+            );
+            begun_anew.cancel();
         }
     }
 }

@@ -13,6 +13,11 @@ const TRY_EVERY: Duration = Duration::from_millis(50);
 /// Bytes of the lock file that are read: a process id.
 const PID_BYTES_MAX: u64 = 20;
 
+/// The file that says who kept a world of a cluster from here last.
+const KEEPER: &str = "keeper";
+/// Bytes of it that are read: a process's name.
+const NAME_BYTES_MAX: u64 = 100;
+
 /// A data folder that this process holds. The lock ends with it, however the process ends.
 #[derive(Debug)]
 pub struct DataFolder {
@@ -59,6 +64,19 @@ impl DataFolder {
     /// The database of accounts, characters and history.
     pub fn database(&self) -> PathBuf {
         self.path.join("tidings.db")
+    }
+
+    /// The name of the process that kept a world of a cluster from here last.
+    pub fn keeper(&self) -> Option<String> {
+        let mut name = String::new();
+        File::open(self.path.join(KEEPER)).ok()?.take(NAME_BYTES_MAX).read_to_string(&mut name).ok()?;
+        Some(name).filter(|name| !name.is_empty())
+    }
+
+    /// From now on it is this one.
+    pub fn keep_keeper(&self, name: &str) -> anyhow::Result<()> {
+        let file = self.path.join(KEEPER);
+        std::fs::write(&file, name).with_context(|| format!("{}", file.display()))
     }
 
     /// The log that everything said is in.

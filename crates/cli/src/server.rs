@@ -121,6 +121,9 @@ impl Server {
             () = world.cancelled() => {}
             () = edge.cancelled() => {}
             () = lost.cancelled() => bail!("another process keeps the storage of this world"),
+            () = self.messaging.begun_anew.cancelled() => {
+                bail!("the event stream on NATS was made anew or restored; start this process again")
+            }
         }
         Ok(())
     }
@@ -193,7 +196,8 @@ impl Keeper {
         health: &Health,
     ) -> Result<Self> {
         let (content, store) = (&keeping.content, &keeping.store);
-        let sole = if config.uses_nats() { Some(SoleKeeper::take(bus, name).await?) } else { None };
+        let sole =
+            if config.uses_nats() { Some(SoleKeeper::take(bus, name, &keeping.folder).await?) } else { None };
         let start = content.world.as_ref().context("the world has no world.toml")?.start.zone();
         let zones = content.zones.keys().cloned().collect();
         let service_config = services::Config {

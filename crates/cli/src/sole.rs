@@ -9,6 +9,8 @@ use tidings_bus::{Bus, Error, ErrorKind, Kv};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::data::DataFolder;
+
 /// Where it is held: beside the leases of zones, whose names hold no dot.
 const BUCKET: &str = "leases";
 const KEY: &str = "storage.keeper";
@@ -28,9 +30,13 @@ pub struct SoleKeeper {
 }
 
 impl SoleKeeper {
-    /// Takes it, or says who has it.
-    pub async fn take(bus: &Bus, name: &str) -> Result<Self> {
+    /// Takes it, or says who has it. Whoever had this data folder before is dead, since the folder's lock is held: what
+    /// that one held, this key and the leases of its zones, need not lapse first.
+    pub async fn take(bus: &Bus, name: &str, folder: &DataFolder) -> Result<Self> {
         let kv = bus.kv(BUCKET)?;
+        if let Some(before) = folder.keeper() {
+            free_held_by(&kv, &before).await?;
+        }
         let until = tokio::time::Instant::now() + PATIENCE;
         let revision = loop {
             match kv.create(KEY, Bytes::copy_from_slice(name.as_bytes()), Some(LEASE)).await {
@@ -47,6 +53,7 @@ impl SoleKeeper {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         };
+        folder.keep_keeper(name)?;
         let lost = CancellationToken::new();
         let renewing = renew(kv.clone(), name.to_owned(), revision, lost.clone());
         let renewing = AbortOnDropHandle::new(tokio::spawn(renewing));
@@ -71,6 +78,20 @@ impl SoleKeeper {
             tracing::debug!("the storage's key was not given back; it will lapse");
         }
     }
+}
+
+/// Frees everything in the bucket that a process of this name held.
+async fn free_held_by(kv: &Kv, name: &str) -> Result<(), Error> {
+    for key in kv.keys().await? {
+        let Some(entry) = kv.get(&key).await?.filter(|entry| entry.value == name.as_bytes()) else {
+            continue;
+        };
+        match kv.delete_revision(&key, entry.revision).await {
+            Err(error) if error.kind() != ErrorKind::WrongRevision => return Err(error),
+            _ => tracing::info!(key, holder = name, "was held by the process before this one"),
+        }
+    }
+    Ok(())
 }
 
 /// Who has it, and at which revision.

@@ -22,7 +22,6 @@ const END_LOOK: Duration = Duration::from_millis(20);
 pub struct ServerBuilder {
     binary: PathBuf,
     settings: Vec<String>,
-    data: Option<PathBuf>,
     environment: Vec<(String, String)>,
 }
 
@@ -32,26 +31,19 @@ pub struct Server {
     address: SocketAddr,
     builder: ServerBuilder,
     data: PathBuf,
-    _folder: Option<TempDir>,
+    _folder: TempDir,
 }
 
 impl ServerBuilder {
     /// A server of this binary: tests of the `tidings` package give `env!("CARGO_BIN_EXE_tidings")`.
     pub fn new(binary: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into(), settings: Vec::new(), data: None, environment: Vec::new() }
+        Self { binary: binary.into(), settings: Vec::new(), environment: Vec::new() }
     }
 
     /// Sets a configuration key.
     #[must_use]
     pub fn set(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         self.settings.push(format!("{key}={value}"));
-        self
-    }
-
-    /// Keeps its data there instead of in a folder that goes with the server.
-    #[must_use]
-    pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.data = Some(folder.into());
         self
     }
 
@@ -77,14 +69,8 @@ impl ServerBuilder {
 
     /// Starts it and waits until it prints its address.
     pub fn start(self) -> Result<Server> {
-        let (folder, data) = match &self.data {
-            Some(data) => (None, data.clone()),
-            None => {
-                let folder = tempfile::tempdir().context("a folder for the server's data")?;
-                let data = folder.path().join("data");
-                (Some(folder), data)
-            }
-        };
+        let folder = tempfile::tempdir().context("a folder for the server's data")?;
+        let data = folder.path().join("data");
         let (child, address) = self.spawn(&data, "127.0.0.1:0")?;
         Ok(Server { child, address, builder: self, data, _folder: folder })
     }

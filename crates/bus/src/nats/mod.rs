@@ -160,11 +160,6 @@ impl Nats {
         }))
     }
 
-    /// Whether there is a connection now; why not, where there is none.
-    pub fn check_up(&self) -> Result<(), Error> {
-        self.connection.check_up()
-    }
-
     /// The version of the server it is connected to.
     pub fn server_version(&self) -> String {
         self.connection.client.server_info().version

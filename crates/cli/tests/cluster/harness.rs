@@ -69,6 +69,16 @@ impl Cluster {
         self.edges[self.asked.fetch_add(1, Ordering::Relaxed) % self.edges.len()].api()
     }
 
+    /// Kills the process that keeps the world.
+    pub fn kill(&mut self) -> Result<()> {
+        self.world.kill()
+    }
+
+    /// Starts it again.
+    pub fn restart(&mut self) -> Result<()> {
+        self.world.restart()
+    }
+
     /// The data folder.
     pub fn data(&self) -> &Path {
         self.world.data()

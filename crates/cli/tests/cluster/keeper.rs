@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use tidings_client::Connection;
 use tidings_client::frames::ServerFrame;
 use tidings_test_support::Player;
 
@@ -17,9 +18,9 @@ async fn a_killed_keeper_is_a_pause_and_nothing_confirmed_is_lost() -> Result<()
     for n in 0..20 {
         ann.does(&format!("say line {n}")).await?;
     }
-    cluster.world.kill()?;
+    cluster.kill()?;
     let late = ann.connection.start("say line 20").await?;
-    cluster.world.restart()?;
+    cluster.restart()?;
     // The sockets stayed; the command waited for the next owner.
     assert_eq!(ann.connection.reply(&late).await?.text, "You say: line 20");
     ben.hears("Ann says: line 20").await?;
@@ -60,6 +61,32 @@ async fn while_the_broker_is_away_the_world_waits_and_nobody_is_sent_away() -> R
         let lines = player.lines().await;
         assert!(!lines.iter().any(|line| line.contains("connection is lost")), "{lines:?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_broker_that_was_restored_is_seen_and_no_position_of_before_is_believed() -> Result<()> {
+    let mut cluster = Cluster::start()?;
+    let mut ann = cluster.player(0, "Ann").await?;
+    cluster.nats.kill()?;
+    cluster.nats.keep_copy()?;
+    cluster.nats.restart()?;
+    let until = Instant::now() + Duration::from_secs(30);
+    while !ann.connection.command("say forgotten").await.is_ok_and(|reply| reply.ok) {
+        ensure!(Instant::now() < until, "the world does not go on");
+    }
+    let (_, secret, position) = ann.connection.resume_point();
+    cluster.nats.kill()?;
+    cluster.nats.go_back()?;
+    cluster.nats.restart()?;
+    // Each process ends, says why, and serves again when it is started again.
+    for server in cluster.edges.iter_mut().chain([&mut cluster.world]) {
+        assert!(!server.ended(Duration::from_secs(60))?.success());
+    }
+    cluster.restart()?;
+    cluster.edges[1].restart()?;
+    let back = Connection::resume(cluster.edges[1].address(), &secret, Some(position)).await?;
+    assert_eq!((back.welcome().recovered, back.welcome().reason.as_deref()), (false, Some("epoch")));
     Ok(())
 }
 

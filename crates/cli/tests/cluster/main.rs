@@ -3,6 +3,8 @@
 
 mod harness;
 
+#[path = "../it/crash.rs"]
+mod crash;
 #[path = "../it/evening.rs"]
 mod evening;
 #[path = "../it/hostile.rs"]

@@ -44,8 +44,7 @@ async fn come_back(api: &Api, session: &SignedIn) -> Result<Player> {
 
 #[tokio::test]
 async fn what_was_confirmed_is_in_the_history_once_after_each_kill() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let mut server = server().data(folder.path().join("data")).start()?;
+    let mut server = server().start()?;
     let mut ann = Player::new(&server.api(), "Ann").await?;
     let mut confirmed = Vec::new();
     for round in 0..KILLS {
@@ -80,8 +79,7 @@ async fn what_was_confirmed_is_in_the_history_once_after_each_kill() -> Result<(
 
 #[tokio::test]
 async fn after_a_restart_everyone_is_where_they_were_and_can_resume() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let mut server = server().data(folder.path().join("data")).start()?;
+    let mut server = server().start()?;
     let api = server.api();
     let mut ann = Player::new(&api, "Ann").await?;
     let mut ben = Player::new(&api, "Ben").await?;
