@@ -94,6 +94,20 @@ pub trait Backend: Send + Sync + 'static {
     }
     /// Forgets a log's messages up to and with a sequence.
     fn trim(&self, subject: &Subject, through: u64) -> BoxFuture<'_, Result<(), Error>>;
+    /// The logs of a pattern that hold messages, in order.
+    fn logs(&self, pattern: &Pattern) -> BoxFuture<'_, Result<Vec<String>, Error>>;
+    /// Puts a dead letter's message back into its queue and appends `note`, that the letter is gone, while the fence
+    /// holds: both or neither; or, where the backend has no such commit, the message first, which is stored once
+    /// however often this is called with the same `id`, as long as the backend remembers it. Answers the message's
+    /// sequence.
+    fn replay(
+        &self,
+        queue: &Subject,
+        id: &str,
+        envelope: Bytes,
+        note: Append,
+        fence: Fence,
+    ) -> BoxFuture<'_, Result<u64, Error>>;
     /// A follower of several logs.
     fn follow_set(&self) -> Box<dyn FollowSetBackend>;
     /// The stream's epoch.

@@ -10,6 +10,7 @@ use crate::backend::Backend;
 use crate::batch::Group;
 use crate::checks::Checks;
 use crate::config::BusConfig;
+use crate::dead_letters::DeadLetters;
 use crate::drain::DrainReport;
 use crate::error::{Error, ErrorKind};
 use crate::kv::Kv;
@@ -246,6 +247,28 @@ impl Bus {
     pub async fn trim(&self, subject: &Subject, through: u64) -> Result<(), Error> {
         Checks::class(subject.class(), &[Class::Durable], subject.as_str())?;
         self.counted(self.backend.trim(subject, through).await)
+    }
+
+    /// The logs of a pattern that hold messages, in order. Of class `Durable`.
+    pub async fn logs(&self, pattern: &Pattern) -> Result<Vec<Subject>, Error> {
+        Checks::class(pattern.class(), &[Class::Durable], pattern.as_str())?;
+        let names = self.counted(self.backend.logs(pattern).await)?;
+        Ok(names.iter().filter_map(|name| self.registry().parse_as(pattern.template(), name)).collect())
+    }
+
+    /// What `queue` could not work off, in the log `dead`: to look at, replay, take out and put in.
+    pub fn dead_letters(&self, queue: &Subject, dead: &Subject) -> Result<DeadLetters, Error> {
+        Checks::class(queue.class(), &[Class::Work], queue.as_str())?;
+        Checks::class(dead.class(), &[Class::Durable], dead.as_str())?;
+        Ok(DeadLetters::new(self.clone(), queue.clone(), dead.clone()))
+    }
+
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    pub(crate) fn checks(&self) -> &Checks {
+        &self.checks
     }
 
     /// A follower of several logs.

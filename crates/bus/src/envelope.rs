@@ -13,10 +13,18 @@ use crate::message::Headers;
 const HEADERS_MAX: usize = 1_000;
 
 pub(crate) fn encode(headers: &Headers, payload: &[u8]) -> Result<Bytes, Error> {
-    let too_many = || Error::new(ErrorKind::Schema, "headers that are too many or too long");
     if headers.len() > HEADERS_MAX {
         return Err(too_many());
     }
+    encode_any(headers, payload)
+}
+
+fn too_many() -> Error {
+    Error::new(ErrorKind::Schema, "headers that are too many or too long")
+}
+
+/// As `encode`, of as many headers as there are: for what has to be stored, whatever it carries.
+pub(crate) fn encode_any(headers: &Headers, payload: &[u8]) -> Result<Bytes, Error> {
     let mut out = BytesMut::with_capacity(payload.len() + 2 + headers.len() * 64);
     out.put_u16_le(u16::try_from(headers.len()).map_err(|_| too_many())?);
     for (name, value) in headers {

@@ -10,6 +10,8 @@ pub mod bus;
 mod checks;
 mod clock;
 mod config;
+mod dead_letter;
+pub mod dead_letters;
 mod drain;
 pub mod embedded;
 mod envelope;
@@ -31,6 +33,8 @@ mod work_counts;
 pub use batch::{BatchConfig, BatchReport, Batcher, FailedView};
 pub use bus::{Bus, COMMIT_MESSAGES_MAX};
 pub use config::BusConfig;
+pub use dead_letter::{DeadLetter, REPLAY_ID, REPLAY_OF};
+pub use dead_letters::{DeadLetterQueues, DeadLetters, Letter, LetterFilter};
 pub use drain::DrainReport;
 pub use embedded::{Damage, Embedded, EmbeddedConfig, RecoveryReport};
 pub use error::{Error, ErrorKind};
@@ -43,7 +47,7 @@ pub use registry::{Check, Class, Registry, SlowReader, TemplateDef};
 pub use settings::{BucketConfig, Keep, Retention};
 pub use subject::{Pattern, SUBJECT_BYTES_MAX, Subject};
 pub use token::{escape_token, unescape_token};
-pub use work::{DeadLetter, Job, Work, WorkConfig};
+pub use work::{Job, Work, WorkConfig};
 
 /// The README's example compiles and runs.
 #[cfg(doctest)]

@@ -255,6 +255,13 @@ impl Registry {
         Ok(Pattern::new(text, index, def.class))
     }
 
+    /// The pattern of every subject of the template called `name`.
+    pub fn pattern_of(&self, name: &str) -> Result<Pattern, Error> {
+        let (_, _, parts) = self.find(name)?;
+        let parameters = parts.iter().filter(|part| matches!(part, Part::Parameter(..))).count();
+        self.pattern(name, &vec![None; parameters])
+    }
+
     /// The subject that `text` is, with its parameters (a `token` as it was before it was escaped), if the
     /// registry has it. [`Subject::template`] says which template it is.
     pub fn parse(&self, text: &str) -> Result<(Subject, Vec<String>), Error> {

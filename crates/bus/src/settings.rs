@@ -20,6 +20,10 @@ impl Retention {
     pub const UNTIL_TRIMMED: Self = Self { messages: None, age: None };
     /// The last message, for ever: a record of a state.
     pub const LAST: Self = Self { messages: Some(1), age: None };
+    /// Dead letters: 7 days, and at most 100,000 of a queue; what is known of each while it is looked after takes some
+    /// dozens of bytes.
+    pub const DEAD_LETTERS: Self =
+        Self { messages: Some(100_000), age: Some(Duration::from_secs(7 * 24 * 60 * 60)) };
 }
 
 impl Default for Retention {

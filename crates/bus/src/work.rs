@@ -7,8 +7,9 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::checks::Checks;
+use crate::dead_letter::{bounded, chain};
 use crate::envelope;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::message::Headers;
 use crate::subject::Subject;
 
@@ -183,12 +184,28 @@ impl Job {
 
     /// Not done: again after `delay`, unless this was the last attempt.
     pub async fn nak(self, delay: Duration, reason: &str) -> Result<(), Error> {
-        self.settle(Settle::Nak { delay, reason: reason.to_owned() }).await
+        self.settle(Settle::Nak { delay, reason: bounded(reason) }).await
+    }
+
+    /// As `nak`, with an error: what it came from is kept for the dead letter.
+    pub async fn nak_because(
+        self,
+        delay: Duration,
+        error: &(dyn std::error::Error + Sync),
+    ) -> Result<(), Error> {
+        let reason = chain(error);
+        self.nak(delay, &reason).await
+    }
+
+    /// As `term`, with an error: what it came from is in the dead letter.
+    pub async fn term_because(self, error: &(dyn std::error::Error + Sync)) -> Result<(), Error> {
+        let reason = chain(error);
+        self.term(&reason).await
     }
 
     /// It can never be done: to the dead letters, stored there when this returns.
     pub async fn term(self, reason: &str) -> Result<(), Error> {
-        self.settle(Settle::Term { reason: reason.to_owned() }).await
+        self.settle(Settle::Term { reason: bounded(reason) }).await
     }
 
     /// Still at it: the deadline begins anew, within the queue's bound.
@@ -203,71 +220,5 @@ impl Drop for Job {
         if let Some(backend) = self.backend.take() {
             backend.let_go(self.seq, self.delivery);
         }
-    }
-}
-
-/// A message that could not be worked off, with its history.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// The queue it was in.
-    pub subject: String,
-    /// Its sequence there.
-    pub seq: u64,
-    /// When it was stored there, Unix milliseconds.
-    pub time_ms: i64,
-    /// Why it is here.
-    pub reason: String,
-    /// Each delivery: when, Unix milliseconds, and how it ended.
-    pub attempts: Vec<(i64, String)>,
-    /// Its headers.
-    pub headers: Headers,
-    /// Its payload.
-    pub payload: Bytes,
-}
-
-/// What a dead letter's own headers start with.
-const OWN: &str = "Tidings-Dead-";
-
-impl DeadLetter {
-    pub(crate) fn encode(&self) -> Result<Bytes, Error> {
-        let own = |name: &str, value: String| (format!("{OWN}{name}"), value);
-        let mut headers = vec![
-            own("Subject", self.subject.clone()),
-            own("Sequence", self.seq.to_string()),
-            own("Stored", self.time_ms.to_string()),
-            own("Reason", self.reason.clone()),
-        ];
-        headers.extend(self.attempts.iter().map(|(time, end)| own("Attempt", format!("{time} {end}"))));
-        headers.extend(self.headers.iter().cloned());
-        envelope::encode(&headers, &self.payload)
-    }
-
-    /// Reads a message of a dead-letter log.
-    pub fn decode(payload: &Bytes) -> Result<Self, Error> {
-        let wrong = || Error::new(ErrorKind::Schema, "this is no dead letter");
-        let (all, payload) = envelope::decode(payload).ok_or_else(wrong)?;
-        let mut letter = Self {
-            subject: String::new(),
-            seq: 0,
-            time_ms: 0,
-            reason: String::new(),
-            attempts: Vec::new(),
-            headers: Headers::new(),
-            payload,
-        };
-        for (name, value) in all {
-            match name.strip_prefix(OWN) {
-                Some("Subject") => letter.subject = value,
-                Some("Sequence") => letter.seq = value.parse().map_err(|_| wrong())?,
-                Some("Stored") => letter.time_ms = value.parse().map_err(|_| wrong())?,
-                Some("Reason") => letter.reason = value,
-                Some("Attempt") => {
-                    let (time, end) = value.split_once(' ').ok_or_else(wrong)?;
-                    letter.attempts.push((time.parse().map_err(|_| wrong())?, end.to_owned()));
-                }
-                _ => letter.headers.push((name, value)),
-            }
-        }
-        if letter.subject.is_empty() { Err(wrong()) } else { Ok(letter) }
     }
 }

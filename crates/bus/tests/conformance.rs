@@ -27,6 +27,7 @@ fn fixture(config: EmbeddedConfig, keep: Box<dyn std::any::Any + Send>) -> Fixtu
     let unchecked = BusConfig { check_outbound: false, ..BusConfig::default() };
     Fixture {
         bus: Bus::new(backend.clone(), registry()),
+        backend: backend.clone(),
         unchecked: Bus::with_config(backend, registry(), unchecked),
         traits: Traits::HERE,
         keep,

@@ -42,7 +42,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kv::KvBackend;
 use crate::log::{Append, Committed, Fence, FollowSetBackend, LogMessage};
 use crate::message::{Asked, Headers, Subscription};
-use crate::subject::{Pattern, Subject};
+use crate::subject::{Pattern, Subject, matches_text};
 use crate::work::{WorkBackend, WorkConfig};
 
 /// How often a drain looks whether it is done.
@@ -256,6 +256,32 @@ impl Backend for Embedded {
             target: Target::Trim,
         };
         Box::pin(async move { self.log.commit(vec![record], Vec::new()).await.map(drop) })
+    }
+
+    fn logs(&self, pattern: &Pattern) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        let view = self.shared.view.read();
+        let found = view.logs().filter(|log| !log.entries.is_empty()).map(|log| log.subject.as_str());
+        let mut names: Vec<String> =
+            found.filter(|name| matches_text(pattern.as_str(), name)).map(str::to_owned).collect();
+        drop(view);
+        names.sort();
+        Box::pin(std::future::ready(Ok(names)))
+    }
+
+    fn replay(
+        &self,
+        queue: &Subject,
+        _id: &str,
+        envelope: Bytes,
+        note: Append,
+        fence: Fence,
+    ) -> BoxFuture<'_, Result<u64, Error>> {
+        // Whoever works on the queue says how it behaves; nobody has to.
+        let worker = self.workers.lock().get(queue.as_str()).cloned().unwrap_or_else(|| {
+            let (state, dead) = (self.shared.queue(queue), note.subject.clone());
+            Arc::new(EmbeddedWork::new(state, dead, WorkConfig::default(), self.log.clone()))
+        });
+        Box::pin(async move { worker.replay(envelope, note, fence).await })
     }
 
     fn follow_set(&self) -> Box<dyn FollowSetBackend> {

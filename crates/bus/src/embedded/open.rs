@@ -30,9 +30,6 @@ const EPOCH_FILE: &str = "epoch";
 const MARK_FILE: &str = "mark";
 /// So that an idle writer does not spin.
 const SHORTEST_MAINTENANCE: std::time::Duration = std::time::Duration::from_millis(1);
-/// Dead letters are kept 7 days.
-const DEAD_LETTERS: Retention =
-    Retention { messages: Some(1_000_000), age: Some(std::time::Duration::from_secs(7 * 24 * 60 * 60)) };
 
 /// A log that is open.
 pub(crate) struct Opened {
@@ -133,7 +130,7 @@ fn new_view(config: &EmbeddedConfig) -> View {
         .iter()
         .map(|(pattern, retention)| (format!("{prefix}{pattern}"), *retention))
         .collect();
-    rules.push((format!("{prefix}dlq.*"), DEAD_LETTERS));
+    rules.push((format!("{prefix}dlq.*"), Retention::DEAD_LETTERS));
     View::new(config.tail_bytes, config.retention, rules)
 }
 

@@ -55,7 +55,7 @@ enum Phase {
 pub(crate) enum Next {
     Job(RawJob),
     /// The last attempt has failed: it is to be a dead letter.
-    Bury(u64, String),
+    Bury(u64),
     /// Nothing until a change, or until this time.
     Wait(Option<Instant>),
     Stopped,
@@ -205,8 +205,7 @@ impl WorkQueue {
         state.set_phase(seq, out);
         let job = state.jobs.get_mut(&seq).expect("what is ready is there");
         if job.attempts.len() >= config.deliveries_max as usize {
-            let last = job.attempts.last().map_or_else(String::new, |(_, end)| end.clone());
-            return Next::Bury(seq, format!("after {} attempts: {last}", job.attempts.len()));
+            return Next::Bury(seq);
         }
         job.attempts.push((now_ms(), UNDER_WAY.to_owned()));
         let delivery = u32::try_from(job.attempts.len()).unwrap_or(u32::MAX);

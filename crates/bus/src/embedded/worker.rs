@@ -7,17 +7,20 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::clock::now_ms;
+use crate::dead_letter::{DeadLetter, Origin};
 use crate::embedded::disk::inbox::{Condition, NewRecord, Target};
 use crate::embedded::handle::LogHandle;
 use crate::embedded::queues::{Next, WorkQueue, encode_attempt};
-use crate::envelope;
 use crate::error::Error;
+use crate::log::{Append, Fence};
 use crate::subject::Subject;
-use crate::work::{DeadLetter, RawJob, Settle, WorkBackend, WorkConfig};
+use crate::work::{RawJob, Settle, WorkBackend, WorkConfig};
 use crate::work_counts::WorkCounts;
 
 /// How long a dead letter that could not be stored waits for its next try.
 const BURY_AGAIN: Duration = Duration::from_secs(1);
+/// What the one stream is called in dead letters.
+const STREAM: &str = "embedded";
 
 pub(crate) struct EmbeddedWork {
     queue: Arc<WorkQueue>,
@@ -51,6 +54,15 @@ impl EmbeddedWork {
         Ok(self.log.commit(vec![record], Vec::new()).await?.last)
     }
 
+    /// Stores a message and the note that its dead letter is gone, in one commit.
+    pub(crate) async fn replay(&self, envelope: Bytes, note: Append, fence: Fence) -> Result<u64, Error> {
+        self.queue.check_bounds(&self.config, envelope.len())?;
+        let work = self.record(0, envelope, Target::Work(self.queue.clone()));
+        let note = NewRecord { subject: note.subject, aux: 0, payload: note.payload, target: Target::Log };
+        let fence = Condition::Fence(fence.subject, fence.seq);
+        Ok(self.log.commit(vec![work, note], vec![fence]).await?.first)
+    }
+
     async fn next_job(&self) -> Result<RawJob, Error> {
         loop {
             let changed = self.queue.changed.notified();
@@ -61,8 +73,8 @@ impl EmbeddedWork {
                     self.note_delivery(&job);
                     return Ok(job);
                 }
-                Next::Bury(seq, reason) => {
-                    if let Err(error) = self.bury(seq, None, &reason).await {
+                Next::Bury(seq) => {
+                    if let Err(error) = self.bury(seq, None, None).await {
                         tracing::error!(%error, seq, "a dead letter could not be stored: the message stays");
                         tokio::time::sleep(BURY_AGAIN).await;
                     }
@@ -84,19 +96,11 @@ impl EmbeddedWork {
     }
 
     /// The dead letter and the end of the message are one commit.
-    async fn bury(&self, seq: u64, end: Option<&str>, reason: &str) -> Result<(), Error> {
+    async fn bury(&self, seq: u64, end: Option<&str>, reason: Option<&str>) -> Result<(), Error> {
         let Some(remains) = self.queue.remains(seq, end) else { return Ok(()) };
-        let (headers, payload) =
-            envelope::decode(&remains.envelope).unwrap_or_else(|| (Vec::new(), remains.envelope.clone()));
-        let letter = DeadLetter {
-            subject: self.queue.subject().as_str().to_owned(),
-            seq,
-            time_ms: remains.time_ms,
-            reason: reason.to_owned(),
-            attempts: remains.attempts,
-            headers,
-            payload,
-        };
+        let origin =
+            Origin { subject: self.queue.subject().as_str(), stream: STREAM, seq, time_ms: remains.time_ms };
+        let letter = DeadLetter::of(origin, remains.attempts, reason, &remains.envelope);
         let letter =
             NewRecord { subject: self.dead.clone(), aux: 0, payload: letter.encode()?, target: Target::Log };
         self.log.finish(vec![letter, self.done(seq)], self.pending(seq)).await?;
@@ -120,7 +124,7 @@ impl EmbeddedWork {
                 Ok(())
             }
             Settle::Nak { delay, reason } => self.queue.nak(seq, delivery, *delay, &format!("nak: {reason}")),
-            Settle::Term { reason } => self.bury(seq, Some(&format!("term: {reason}")), reason).await,
+            Settle::Term { reason } => self.bury(seq, Some(&format!("term: {reason}")), Some(reason)).await,
             Settle::InProgress => self.queue.in_progress(seq, delivery, self.config.ack_wait),
         }
     }

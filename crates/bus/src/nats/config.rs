@@ -7,9 +7,6 @@ use crate::registry::Registry;
 use crate::settings::{BucketConfig, Keep, Retention};
 use crate::subject::matches_text;
 
-/// How long dead letters are kept unless a rule says otherwise.
-const DEAD_LETTERS_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
-
 /// How the NATS backend is set up.
 #[derive(Debug, Clone)]
 pub struct NatsConfig {
@@ -98,7 +95,7 @@ impl NatsConfig {
             return *retention;
         }
         if bare.starts_with("dlq.") {
-            return Retention { messages: None, age: Some(DEAD_LETTERS_AGE) };
+            return Retention::DEAD_LETTERS;
         }
         self.retention
     }

@@ -302,6 +302,26 @@ impl Backend for Nats {
         })
     }
 
+    fn logs(&self, pattern: &Pattern) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        let pattern = pattern.as_str().to_owned();
+        Box::pin(async move {
+            let reader = &self.reader;
+            stream::subjects(&self.connection, &self.names.events(), &pattern, reader.deadline).await
+        })
+    }
+
+    fn replay(
+        &self,
+        queue: &Subject,
+        id: &str,
+        envelope: Bytes,
+        note: Append,
+        fence: Fence,
+    ) -> BoxFuture<'_, Result<u64, Error>> {
+        let (queue, id) = (queue.clone(), id.to_owned());
+        Box::pin(async move { work::replay(&self.committer, &queue, &id, envelope, note, fence).await })
+    }
+
     fn follow_set(&self) -> Box<dyn FollowSetBackend> {
         Box::new(NatsFollow::new(self.hub.clone(), self.catch_up.clone()))
     }

@@ -114,6 +114,26 @@ pub(crate) async fn info(
     })
 }
 
+/// The subjects of a pattern that a stream holds messages of, in order.
+pub(crate) async fn subjects(
+    connection: &Connection,
+    name: &str,
+    pattern: &str,
+    deadline: Duration,
+) -> Result<Vec<String>, Error> {
+    let mut found = std::collections::BTreeSet::new();
+    loop {
+        let question = json!({"subjects_filter": pattern, "offset": found.len()});
+        let info = connection.demand(&format!("STREAM.INFO.{name}"), &question, deadline).await?;
+        let before = found.len();
+        found.extend(info["state"]["subjects"].as_object().into_iter().flat_map(|map| map.keys().cloned()));
+        let total = info["total"].as_u64().and_then(|total| usize::try_from(total).ok()).unwrap_or(0);
+        if found.len() == before || found.len() >= total {
+            return Ok(found.into_iter().collect());
+        }
+    }
+}
+
 /// Every difference in one error: what is there stays as it is.
 pub(crate) fn compare(what: &str, declared: &Value, found: &Value) -> Result<(), Error> {
     let Value::Object(declared) = declared else { return Ok(()) };

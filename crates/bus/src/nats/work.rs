@@ -16,6 +16,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
+use crate::log::{Append, Fence};
 use crate::nats::commit::Committer;
 use crate::nats::connection::{Connection, random_name};
 use crate::nats::headers;
@@ -32,6 +33,48 @@ use crate::work_counts::WorkCounts;
 const CONSUMER: &str = "worker";
 /// Messages that may be out with workers of all processes together.
 const OUT_MAX: usize = 10_000;
+
+/// Stores a message in a queue whose stream is there, once for each id that the server remembers.
+async fn store(
+    reader: &Reader,
+    stream: &str,
+    queue: &Subject,
+    id: &str,
+    envelope: Bytes,
+) -> Result<u64, Error> {
+    let mut map = async_nats::HeaderMap::new();
+    headers::put(&mut map, headers::MESSAGE_ID, id);
+    let (what, connection) = (format!("the queue '{queue}'"), &reader.connection);
+    let stored = connection.store_surely(stream, queue.as_str(), &map, &envelope, reader.deadline, &what);
+    Ok(stored.await?.seq)
+}
+
+/// Puts a dead letter's message back, then notes that the letter is gone. Between the two the id is what keeps a
+/// repeat from being a second message. The queue is as whoever works on it declared it; it is not made here.
+pub(crate) async fn replay(
+    committer: &Committer,
+    queue: &Subject,
+    id: &str,
+    envelope: Bytes,
+    note: Append,
+    fence: Fence,
+) -> Result<u64, Error> {
+    let reader = &committer.reader;
+    reader.connection.check_open()?;
+    let stream = committer.names.work(queue);
+    let look = format!("STREAM.INFO.{stream}");
+    match reader.connection.call(&look, &json!({}), reader.deadline).await? {
+        Ok(_) => {}
+        Err(error) if error.is_missing() => {
+            let what = format!("nobody has worked on '{queue}' yet: it has no stream");
+            return Err(Error::new(ErrorKind::NoResponders, what));
+        }
+        Err(error) => return Err(error.to_error(&format!("the queue '{queue}'"))),
+    }
+    let seq = store(reader, &stream, queue, id, envelope).await?;
+    committer.commit(vec![note], vec![fence]).await?;
+    Ok(seq)
+}
 
 /// A delivery that is out.
 pub(crate) struct Out {
@@ -127,12 +170,7 @@ impl NatsWork {
     async fn store(&self, envelope: Bytes) -> Result<u64, Error> {
         self.connection.check_open()?;
         self.ensure().await?;
-        let mut map = async_nats::HeaderMap::new();
-        headers::put(&mut map, headers::MESSAGE_ID, random_name()?);
-        let what = format!("the queue '{}'", self.queue);
-        let (subject, deadline) = (self.queue.as_str(), self.reader.deadline);
-        let stored = self.connection.store_surely(&self.stream, subject, &map, &envelope, deadline, &what);
-        Ok(stored.await?.seq)
+        store(&self.reader, &self.stream, &self.queue, &random_name()?, envelope).await
     }
 
     async fn next_job(&self) -> Result<RawJob, Error> {

@@ -8,13 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::now_ms;
-use crate::envelope;
+use crate::dead_letter::{DeadLetter, Origin};
 use crate::error::Error;
 use crate::log::Append;
 use crate::nats::headers;
 use crate::nats::tries::is_passing;
 use crate::nats::work::{NatsWork, Out};
-use crate::work::DeadLetter;
 
 /// How long a dead letter that could not be stored waits for its next try.
 const BURY_AGAIN: Duration = Duration::from_secs(1);
@@ -108,25 +107,14 @@ impl NatsWork {
         reason: Option<&str>,
     ) -> Result<(), Error> {
         let attempts = self.attempts(seq, count, out.time_ms).await?;
-        let last = attempts.last().map_or("", |(_, end)| end.as_str());
-        let reason = reason.map_or_else(|| format!("after {count} attempts: {last}"), str::to_owned);
-        let (headers, payload) =
-            envelope::decode(&out.envelope).unwrap_or_else(|| (Vec::new(), out.envelope.clone()));
-        let letter = DeadLetter {
-            subject: self.queue.as_str().to_owned(),
-            seq,
-            time_ms: out.time_ms,
-            reason: reason.clone(),
-            attempts,
-            headers,
-            payload,
-        };
+        let origin = Origin { subject: self.queue.as_str(), stream: &self.stream, seq, time_ms: out.time_ms };
+        let letter = DeadLetter::of(origin, attempts, reason, &out.envelope);
         let append = Append { subject: self.dead.clone(), payload: letter.encode()? };
         // One letter a message, whoever stores it and however often.
         let id = format!("dead-{}-{seq}-{}", self.queue, out.time_ms);
         self.committer.finish_as(id, vec![append], Vec::new()).await?;
         self.counts.dead();
-        let word = format!("+TERM {}", reason.replace(['\r', '\n'], " "));
+        let word = format!("+TERM {}", letter.reason.replace(['\r', '\n'], " "));
         self.tell(&out.reply, word.into()).await
     }
 }

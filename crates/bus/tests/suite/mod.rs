@@ -1,6 +1,7 @@
 //! The conformance suite: what every backend of the bus does alike. A backend instantiates it with
 //! `conformance!(name, open)`, where `open` is an async function that gives a fresh [`Fixture`].
 
+pub mod dead_letters;
 pub mod delivery;
 pub mod handling;
 pub mod jobs;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidings_bus::backend::Backend;
 use tidings_bus::{Bus, Check, Class, Registry, SlowReader, Subject, TemplateDef};
 
 /// A fresh bus, and what has to live as long as it.
@@ -18,6 +20,8 @@ pub struct Fixture {
     pub bus: Bus,
     /// A handle over the same backend that checks nothing on the way out.
     pub unchecked: Bus,
+    /// What is below them.
+    pub backend: Arc<dyn Backend>,
     /// How the backend differs where the contract leaves it open.
     pub traits: Traits,
     #[allow(dead_code, reason = "held, not read")]
@@ -114,6 +118,11 @@ macro_rules! cases {
                 each_goes_to_one_worker, a_nak_comes_again_later, the_last_attempt_makes_a_dead_letter,
                 term_and_invalid_are_dead_letters, the_deadline_to_acknowledge, a_full_work_queue_refuses,
                 draining_waits_for_work
+            ],
+            dead_letters: [
+                a_letter_tells_its_history, letters_are_found_page_by_page,
+                a_replay_is_marked_and_takes_its_letter_out, many_are_replayed_at_a_pace,
+                a_replay_that_dies_is_stored_once, letters_are_taken_out_for_good, what_was_exported_is_imported_once
             ],
             handling: [
                 each_end_is_told, a_long_handler_is_extended_and_holds_up_nobody, stopping_lets_handlers_finish

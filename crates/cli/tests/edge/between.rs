@@ -240,6 +240,21 @@ impl Backend for Between {
         self.inner.trim(subject, through)
     }
 
+    fn logs(&self, pattern: &Pattern) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        self.inner.logs(pattern)
+    }
+
+    fn replay(
+        &self,
+        queue: &Subject,
+        id: &str,
+        envelope: Bytes,
+        note: Append,
+        fence: Fence,
+    ) -> BoxFuture<'_, Result<u64, Error>> {
+        self.inner.replay(queue, id, envelope, note, fence)
+    }
+
     fn follow_set(&self) -> Box<dyn FollowSetBackend> {
         Box::new(Follow { inner: self.inner.follow_set(), state: Arc::clone(&self.state) })
     }
