@@ -74,6 +74,19 @@ impl Backend for Flaky {
     fn trim(&self, subject: &Subject, through: u64) -> BoxFuture<'_, Result<(), Error>> {
         self.inner.trim(subject, through)
     }
+    fn logs(&self, pattern: &Pattern) -> BoxFuture<'_, Result<Vec<String>, Error>> {
+        self.inner.logs(pattern)
+    }
+    fn replay(
+        &self,
+        queue: &Subject,
+        id: &str,
+        envelope: Bytes,
+        note: Append,
+        fence: Fence,
+    ) -> BoxFuture<'_, Result<u64, Error>> {
+        self.inner.replay(queue, id, envelope, note, fence)
+    }
     fn follow_set(&self) -> Box<dyn FollowSetBackend> {
         self.inner.follow_set()
     }
