@@ -1,13 +1,18 @@
 //! The messaging between processes: which cluster, and what must not be meant by it.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use tidings_bus::{NatsConfig, Retention};
+use tidings_bus::{BusConfig, NatsConfig, Retention};
 use tidings_service::declare_on_nats;
 use tidings_service::subjects::registry;
 
 use super::{Config, Mistake};
 use crate::roles::Roles;
+
+/// The longest time that a circuit stays open. Edges that find a world again that was away have to renew their lease
+/// before it lapses, and what people type waits for an answer: a probe now and then costs nobody anything.
+const CIRCUIT_OPEN_MOST: Duration = Duration::from_secs(2);
 
 /// The address of a NATS server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,11 +85,14 @@ impl Config {
     /// goes in here: addresses today, certificates and credentials when there are settings for them.
     pub fn nats(&self, name: &str) -> Option<NatsConfig> {
         let servers = self.list("nats.servers").to_vec();
+        let mut bus = BusConfig::default();
+        bus.breaker.open_most = CIRCUIT_OPEN_MOST;
         let config = NatsConfig {
             servers,
             name: name.to_owned(),
             replicas: self.size("nats.replicas"),
             retention: self.kept(),
+            bus,
             ..NatsConfig::default()
         };
         self.uses_nats().then(|| declare_on_nats(config))

@@ -34,6 +34,26 @@ async fn a_killed_keeper_is_a_pause_and_nothing_confirmed_is_lost() -> Result<()
     Ok(())
 }
 
+#[tokio::test]
+async fn a_world_that_was_away_for_long_is_found_again_at_once() -> Result<()> {
+    let mut cluster = Cluster::start()?;
+    let mut ann = cluster.player(0, "Ann").await?;
+    let mut ben = cluster.player(1, "Ben").await?;
+    ann.hears("Ben has joined the world.").await?;
+    cluster.kill()?;
+    // Long enough for every circuit to have opened again and again.
+    let until = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < until {
+        assert!(ann.connection.command("say too early").await.is_err());
+    }
+    cluster.restart()?;
+    assert_eq!(ann.does("say there again").await?, "You say: there again");
+    ben.hears("Ann says: there again").await?;
+    tokio::time::sleep(AWAY).await;
+    assert!(!ben.does("who").await?.contains("link lost"));
+    Ok(())
+}
+
 /// Longer than any lease lives.
 const AWAY: Duration = Duration::from_secs(12);
 
