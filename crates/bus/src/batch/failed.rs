@@ -377,6 +377,25 @@ mod tests {
         queue.remove(first).unwrap();
     }
 
+    /// A disk that takes nothing for a while: told, nothing half done, and it goes on.
+    #[test]
+    fn a_disk_that_refuses() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut queue, _) = FailedQueue::open(folder.path(), MOST).unwrap();
+        let first = queue.append(&group(0)).unwrap();
+        let read_only = File::open(&queue.path).unwrap();
+        let file = std::mem::replace(&mut queue.file, read_only);
+        assert_eq!(queue.append(&group(1)).unwrap_err().kind(), ErrorKind::Storage);
+        assert_eq!(queue.remove(first).unwrap_err().kind(), ErrorKind::Storage);
+        assert_eq!(groups(&queue), [group(0)]);
+        queue.file = file;
+        queue.append(&group(2)).unwrap();
+        drop(queue);
+        let (queue, found) = FailedQueue::open(folder.path(), MOST).unwrap();
+        assert_eq!(found, FoundFailed { groups: 2, damaged: 0, torn_bytes: 0 });
+        assert_eq!(groups(&queue), [group(0), group(2)]);
+    }
+
     /// Cut off anywhere, as by a crash: what was whole before is there, and nothing else; and it goes on.
     #[test]
     fn torn_at_every_byte() {

@@ -143,6 +143,11 @@ impl Reader {
         loop {
             match self.part_once(stream, question, most).await {
                 Err(error) if is_passing(&error) => tries.again(error).await?,
+                Err(error) => {
+                    // It refused the question: no failure of the stream.
+                    tries.heard();
+                    return tries.ended(Err(error));
+                }
                 outcome => return tries.ended(outcome),
             }
         }

@@ -333,6 +333,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn retries_are_a_tenth_of_the_calls_when_everything_fails() {
+        let guard = guard();
+        let tries = Cell::new(0);
+        let calls = (0..200).map(|number| {
+            let (guard, tries) = (&guard, &tries);
+            async move {
+                let destination = format!("d{number}");
+                let run = guard.run(&destination, Target::Service, Repeats::Always, 60 * SECOND, |_| {
+                    tries.set(tries.get() + 1);
+                    std::future::ready(Err::<(), _>(Error::new(ErrorKind::NoResponders, "nobody")))
+                });
+                run.await.unwrap_err()
+            }
+        });
+        futures_util::future::join_all(calls).await;
+        assert_eq!(tries.get(), 220);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_call_given_up_by_its_caller_says_nothing() {
         let guard = guard();
         for _ in 0..10 {
