@@ -17,6 +17,8 @@ pub struct BatchConfig {
     pub pending_messages: usize,
     /// Their bytes: more are `Overloaded`.
     pub pending_bytes: usize,
+    /// How often what is on disk is tried, beside each reconnect and command: a stream may fail while the connection stays.
+    pub recover_every: Duration,
     /// Groups on their way at once, each of another subject.
     pub sends: usize,
     /// Bytes of groups on disk. Beyond it they stay in memory, and are tried from there.
@@ -46,6 +48,7 @@ impl Default for BatchConfig {
             retries: [100, 200, 400].map(Duration::from_millis).to_vec(),
             pending_messages: PENDING_DEFAULT,
             pending_bytes: PENDING_BYTES_DEFAULT,
+            recover_every: Duration::from_secs(30),
             sends: SENDS_DEFAULT,
             failed_bytes: FAILED_BYTES_DEFAULT,
         }
@@ -65,6 +68,9 @@ impl BatchConfig {
             if value == 0 {
                 wrong.push(format!("batch.{name} is 0: 1 or more"));
             }
+        }
+        if self.recover_every.is_zero() {
+            wrong.push("batch.recover_every is nothing: some seconds or more".to_owned());
         }
         if self.messages > crate::bus::COMMIT_MESSAGES_MAX {
             let most = crate::bus::COMMIT_MESSAGES_MAX;

@@ -2,8 +2,8 @@
 //!
 //! [`Batcher::push`] takes a message into memory. By number, bytes or time all that waits is sent, a group a subject. A
 //! group that fails is sent again after 100, 200 and 400 ms while what comes later for its subject waits behind it; then it
-//! is parked in the failed-batch queue on disk, and what is behind it too, until that is recovered: by command, or when
-//! the connection is back. So the order of a subject holds, and nothing that was taken is lost while the process runs; a
+//! is parked in the failed-batch queue on disk, and what is behind it too, until that is recovered: by command, when
+//! the connection is back, and every 30 s. So the order of a subject holds, and nothing that was taken is lost while the process runs; a
 //! crash loses what was neither sent nor parked, 50 ms of messages where nothing is wrong.
 //!
 //! At least once: a group keeps its id, by which NATS knows a repeat for two minutes; one that is recovered later, or whose
@@ -60,7 +60,8 @@ pub(crate) struct Shared {
     bus: Bus,
     config: BatchConfig,
     plan: Mutex<Plan>,
-    failed: Mutex<FailedQueue>,
+    /// None once the batcher is gone: its folder is free for another then, whatever its task still does.
+    failed: Mutex<Option<FailedQueue>>,
     /// Something to do may have come.
     changed: Notify,
     /// Something was done.
@@ -148,7 +149,7 @@ impl Batcher {
             bus,
             config,
             plan: Mutex::new(plan),
-            failed: Mutex::new(failed),
+            failed: Mutex::new(Some(failed)),
             changed: Notify::new(),
             done: watch::Sender::new(0),
             stop: CancellationToken::new(),
@@ -208,13 +209,13 @@ impl Batcher {
             sent: shared.sent.load(Ordering::Acquire),
             parked: shared.parked.load(Ordering::Acquire),
             pending: shared.plan.lock().pending(),
-            on_disk: shared.failed.lock().list().len(),
+            on_disk: self.failed().len(),
         }
     }
 
     /// What is on disk, oldest first.
     pub fn failed(&self) -> Vec<FailedView> {
-        self.shared.failed.lock().list()
+        self.shared.failed.lock().as_ref().map(FailedQueue::list).unwrap_or_default()
     }
 
     /// Takes nothing more and sends what there is, without pauses; what fails, or is not sent by the deadline, is parked.
@@ -238,6 +239,7 @@ impl Drop for Batcher {
     fn drop(&mut self) {
         self.shared.stop.cancel();
         self.shared.park_rest();
+        *self.shared.failed.lock() = None;
     }
 }
 
@@ -261,17 +263,23 @@ impl Shared {
             id: group.id.clone(),
             messages: group.messages.clone(),
         };
-        let number =
-            self.failed.lock().append(&stored).inspect_err(|_| self.counts.not_parked.increment(1))?;
+        let appended = self.on_disk(|failed| failed.append(&stored));
+        let number = appended.inspect_err(|_| self.counts.not_parked.increment(1))?;
         self.parked.fetch_add(group.messages.len() as u64, Ordering::AcqRel);
         self.counts.parked.increment(1);
         Ok(number)
     }
 
+    /// Does something with the queue on disk, while the batcher is there.
+    fn on_disk<T>(&self, what: impl FnOnce(&mut FailedQueue) -> Result<T, Error>) -> Result<T, Error> {
+        self.failed.lock().as_mut().map_or_else(|| Err(Error::closed()), what)
+    }
+
     fn show(&self) {
-        let failed = self.failed.lock();
-        self.counts.disk_groups.set(failed.list().len() as f64);
-        self.counts.disk_bytes.set(failed.bytes() as f64);
+        if let Some(failed) = self.failed.lock().as_ref() {
+            self.counts.disk_groups.set(failed.list().len() as f64);
+            self.counts.disk_bytes.set(failed.bytes() as f64);
+        }
     }
 
     /// Sends a group, once; of one that failed, how many messages went before.

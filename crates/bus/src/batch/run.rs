@@ -35,6 +35,7 @@ impl Shared {
     pub(super) async fn run(self: Arc<Self>) {
         let mut sends = Sends::new();
         let mut connection = self.bus.connection_states().map(|states| states.watch());
+        let mut beat = tokio::time::interval(self.config.recover_every);
         loop {
             let wake = self.begin(&mut sends).await;
             self.done.send_modify(|count| *count += 1);
@@ -44,6 +45,7 @@ impl Shared {
                 () = self.changed.notified() => {}
                 () = sleep_until(wake) => {}
                 () = connected(&mut connection) => self.plan.lock().recover(),
+                _ = beat.tick() => self.plan.lock().recover(),
             }
         }
     }
@@ -91,14 +93,15 @@ impl Shared {
     async fn from_disk(self: &Arc<Self>, subject: &Subject, number: u64) -> Result<usize, Error> {
         let given_up = |error| Error::new(ErrorKind::Storage, "reading failed batches").because(error);
         let shared = self.clone();
-        let read = tokio::task::spawn_blocking(move || shared.failed.lock().read(number)).await;
+        let read = tokio::task::spawn_blocking(move || shared.on_disk(|failed| failed.read(number))).await;
         let stored = read.map_err(given_up)??;
         let count = stored.messages.len();
         let group = Group { subject: subject.clone(), id: stored.id, messages: stored.messages };
         self.send(&group).await.map_err(|(_, error)| error)?;
         let shared = self.clone();
         // One that cannot be marked comes again after a restart.
-        let removed = tokio::task::spawn_blocking(move || shared.failed.lock().remove(number)).await;
+        let removed =
+            tokio::task::spawn_blocking(move || shared.on_disk(|failed| failed.remove(number))).await;
         if let Err(error) = removed.map_err(given_up).flatten() {
             tracing::error!(%error, number, "a failed batch was sent, and is still on disk");
         }
