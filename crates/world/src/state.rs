@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, Text, ZoneId};
 
 use crate::input::{Fact, Generation, Made, Millis, Origin, Party, Plan, Role, Silence, Traveller};
@@ -179,8 +179,8 @@ pub(crate) struct NpcState {
 
 /// The last outcomes of a character. Their keys stand apart: every command looks for itself among them, and
 /// finds that it is not there without touching each outcome.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(from = "VecDeque<Outcome>", into = "VecDeque<Outcome>")]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(from = "VecDeque<Outcome>")]
 pub(crate) struct Outcomes {
     all: VecDeque<Outcome>,
     keys: VecDeque<u64>,
@@ -218,9 +218,9 @@ impl From<VecDeque<Outcome>> for Outcomes {
     }
 }
 
-impl From<Outcomes> for VecDeque<Outcome> {
-    fn from(outcomes: Outcomes) -> Self {
-        outcomes.all
+impl Serialize for Outcomes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.all.serialize(serializer)
     }
 }
 

@@ -85,8 +85,8 @@ impl Inner {
         let session = self.session(at)?;
         let origin = Origin { session: session.id.to_string(), id: String::new() };
         let inflight = session.inflight.as_mut()?;
-        let left = inflight.until.wrapping_sub(tick).saturating_mul(TICK.as_millis() as u32);
-        let left = Duration::from_millis(left.into()).min(ATTEMPT);
+        let ticks_left = if is_before(tick, inflight.until) { inflight.until.wrapping_sub(tick) } else { 0 };
+        let left = TICK.saturating_mul(ticks_left).min(ATTEMPT);
         inflight.asked = number;
         inflight.late = Some(tick.wrapping_add(ticks(left).max(1)));
         let command = Command {
