@@ -53,3 +53,8 @@ pub use work::{Job, Work, WorkConfig};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The guide's examples compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/bus.md")]
+struct Guide;
