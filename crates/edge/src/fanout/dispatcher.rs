@@ -37,6 +37,8 @@ const WAITING_MAX: usize = 65_536;
 const NEED_BEAT: Duration = Duration::from_millis(1);
 /// Pause after the bus reported a fault that is not the end.
 const FAULT_PAUSE: Duration = Duration::from_millis(50);
+/// Events of a round that show that there are more to come.
+const GATHERS: usize = 16;
 /// Commands of shards taken at one wake.
 const COMMANDS_A_ROUND: usize = 256;
 
@@ -57,6 +59,8 @@ pub struct Dispatcher {
     /// How far it was at the last sweeps, the oldest first.
     swept: VecDeque<u64>,
     head: Arc<AtomicU64>,
+    /// Events of the last round.
+    last_events: usize,
     events: Counter,
     audiences: Gauge,
 }
@@ -80,6 +84,7 @@ impl Dispatcher {
             through: 0,
             swept: VecDeque::with_capacity(RING_SWEEPS),
             head,
+            last_events: 0,
             events: counter!("tidings_edge_events_total"),
             audiences: gauge!("tidings_edge_audiences_open"),
         }
@@ -104,6 +109,10 @@ impl Dispatcher {
                 }
                 next = self.follow.next() => match next {
                     Ok(followed) => {
+                        if self.last_events >= GATHERS {
+                            // Where threads share a core, those who bring more come first.
+                            std::thread::yield_now();
+                        }
                         self.take(followed);
                         self.take_round().await;
                     }
@@ -262,6 +271,7 @@ impl Dispatcher {
         }
         let waiting = round.split_off(round.partition_point(|event| event.seq <= self.through));
         self.events.increment(round.len() as u64);
+        self.last_events = round.len();
         let mut shares: Vec<Vec<Arc<Encoded>>> = self.shards.iter().map(|_| Vec::new()).collect();
         for event in round.drain(..) {
             let Some(open) = self.open.get_mut(&event.audience.id) else { continue };

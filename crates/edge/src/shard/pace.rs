@@ -21,6 +21,8 @@ const LONG_TURN: Duration = Duration::from_millis(1);
 const REST_MAX: Duration = Duration::from_millis(4);
 /// Frames a write that show that waiting gathers.
 const GATHERS: u64 = 3;
+/// Events of a turn that show that there are more to come.
+const BUSY: usize = 16;
 /// Batches that wait beside the queue during a rest: the queue's own bound holds beyond.
 const WAITING_MAX: usize = 64;
 
@@ -55,6 +57,11 @@ impl Pace {
         if events == 0 || self.events >= self.last {
             self.rest = None;
         }
+    }
+
+    /// Whether the last turn was one of many events.
+    pub fn is_busy(&self) -> bool {
+        self.last >= BUSY
     }
 
     /// Whether another message may wait here.

@@ -36,6 +36,8 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 const SUBJECTS_MAX: usize = 8192;
 /// How long a drain waits for moves and questions under way; what is left is taken up by the next owner.
 const DRAIN_WAIT: Duration = Duration::from_secs(2);
+/// Inputs of a round that show that there is more to come.
+const GATHERS: usize = 16;
 /// When a refused caller may try again: about as long as it takes to load a zone.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -97,6 +99,8 @@ pub struct OwnedZone {
     pub(super) commits: u64,
     pub(super) figures: Figures,
     subjects: HashMap<Audience, Subject>,
+    /// Inputs of the last round.
+    last_inputs: usize,
     /// Writes the events.
     pub(super) pen: MessageWriter,
 }
@@ -134,6 +138,7 @@ impl OwnedZone {
             commits: 0,
             figures,
             subjects: HashMap::new(),
+            last_inputs: 0,
             pen: MessageWriter::default(),
             shared,
         }
@@ -183,6 +188,10 @@ impl OwnedZone {
                 },
                 () = tokio::time::sleep(sleep) => {}
             }
+            if self.last_inputs >= GATHERS {
+                // Where threads share a core, those who bring more come first: one commit of what gathers, not several.
+                std::thread::yield_now();
+            }
             self.round(requests).await?;
         }
     }
@@ -190,6 +199,7 @@ impl OwnedZone {
     /// Takes everything that waits, decides and commits it: in several batches if one is full.
     async fn round(&mut self, requests: &mut Subscription) -> Result<(), End> {
         self.gather(requests);
+        self.last_inputs = self.work.len();
         while !self.work.is_empty() {
             let batch = self.decide();
             self.commit(batch).await?;
