@@ -38,6 +38,10 @@ pub enum ErrorKind {
     Storage,
     /// What is there has another form than was declared: it is not changed.
     Mismatch,
+    /// The servers do not let this process in.
+    Authentication,
+    /// There is no TLS with the servers: a certificate, or how TLS begins.
+    Tls,
     /// A setting that cannot hold.
     Config,
     /// The bus is drained or closed.
@@ -63,6 +67,8 @@ impl ErrorKind {
             Self::CircuitOpen => "circuit_open",
             Self::Storage => "storage",
             Self::Mismatch => "mismatch",
+            Self::Authentication => "authentication",
+            Self::Tls => "tls",
             Self::Config => "config",
             Self::Closed => "closed",
         }

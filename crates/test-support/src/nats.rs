@@ -13,6 +13,8 @@ use tempfile::TempDir;
 const VERSIONS: &str = include_str!("../nats-versions");
 /// How long a start may take.
 const START_WAIT: Duration = Duration::from_secs(20);
+/// Its configuration in its folder, where it has one.
+const CONFIGURATION: &str = "nats.conf";
 /// How often a starting server is looked at.
 const START_LOOK: Duration = Duration::from_millis(10);
 
@@ -40,6 +42,7 @@ pub struct NatsServer {
     address: SocketAddr,
     folder: TempDir,
     cluster: Option<Cluster>,
+    environment: Vec<(String, String)>,
 }
 
 /// A server's place in a cluster.
@@ -56,6 +59,23 @@ impl NatsServer {
         Self::start_in(version, None)
     }
 
+    /// Starts one with JetStream and this configuration (TLS, users) beside what every test's server has; `environment`
+    /// is what its variables stand for.
+    pub fn start_with(version: &str, configuration: &str, environment: &[(&str, &str)]) -> Result<Self> {
+        let folder = tempfile::tempdir().context("a folder for the NATS server")?;
+        let environment: Vec<(String, String)> =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        std::fs::write(folder.path().join(CONFIGURATION), configuration)?;
+        let (child, address) = spawn(version, folder.path(), "127.0.0.1:-1", None, &environment)?;
+        Ok(Self { version: version.to_owned(), child, address, folder, cluster: None, environment })
+    }
+
+    /// Gives one that was started with a configuration another one, while it runs.
+    pub fn reconfigure(&self, configuration: &str) -> Result<()> {
+        std::fs::write(self.folder.path().join(CONFIGURATION), configuration)?;
+        rustix::process::kill_process(self.pid(), Signal::HUP).context("reloading the NATS server")
+    }
+
     /// Starts `count` of them as one cluster, and waits until it has a leader.
     pub fn cluster(version: &str, count: usize) -> Result<Vec<Self>> {
         let ports = free_ports(count)?;
@@ -70,13 +90,19 @@ impl NatsServer {
 
     fn start_in(version: &str, cluster: Option<Cluster>) -> Result<Self> {
         let folder = tempfile::tempdir().context("a folder for the NATS server")?;
-        let (child, address) = spawn(version, folder.path(), "127.0.0.1:-1", cluster.as_ref())?;
-        Ok(Self { version: version.to_owned(), child, address, folder, cluster })
+        let (child, address) = spawn(version, folder.path(), "127.0.0.1:-1", cluster.as_ref(), &[])?;
+        let environment = Vec::new();
+        Ok(Self { version: version.to_owned(), child, address, folder, cluster, environment })
     }
 
     /// Where clients connect.
     pub fn url(&self) -> String {
         format!("nats://{}", self.address)
+    }
+
+    /// The same, by TLS.
+    pub fn tls_url(&self) -> String {
+        format!("tls://{}", self.address)
     }
 
     /// Its name in the cluster.
@@ -117,7 +143,8 @@ impl NatsServer {
     /// Starts it again, at the same address, with what it stored.
     pub fn restart(&mut self) -> Result<()> {
         let listen = self.address.to_string();
-        let (child, _) = spawn(&self.version, self.folder.path(), &listen, self.cluster.as_ref())?;
+        let (child, _) =
+            spawn(&self.version, self.folder.path(), &listen, self.cluster.as_ref(), &self.environment)?;
         self.child = child;
         Ok(())
     }
@@ -166,6 +193,7 @@ fn spawn(
     folder: &Path,
     listen: &str,
     cluster: Option<&Cluster>,
+    environment: &[(String, String)],
 ) -> Result<(Child, SocketAddr)> {
     let program = nats_program(version);
     if !program.is_file() {
@@ -179,6 +207,10 @@ fn spawn(
     let (host, port) = listen.rsplit_once(':').context("an address has a port")?;
     command.args(["--jetstream", "--addr", host, "--port", port, "--ports_file_dir"]).arg(&ports);
     command.arg("--store_dir").arg(folder.join("store"));
+    if folder.join(CONFIGURATION).is_file() {
+        command.arg("--config").arg(folder.join(CONFIGURATION));
+    }
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     if let Some(Cluster { name, listen, routes }) = cluster {
         let routes: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
         command.args(["--server_name", name, "--cluster_name", "tidings"]);
@@ -211,7 +243,8 @@ fn wait_for_address(child: &mut Child, ports: &Path) -> Result<SocketAddr> {
         for file in std::fs::read_dir(ports)?.flatten() {
             let Ok(text) = std::fs::read_to_string(file.path()) else { continue };
             let Ok(told) = serde_json::from_str::<serde_json::Value>(&text) else { continue };
-            let address = told["nats"][0].as_str().and_then(|url| url.strip_prefix("nats://")?.parse().ok());
+            // By TLS, too, the scheme is no matter here.
+            let address = told["nats"][0].as_str().and_then(|url| url.split_once("://")?.1.parse().ok());
             if let Some(address) = address {
                 return Ok(address);
             }

@@ -1,17 +1,21 @@
 //! How the NATS backend is set up.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::config::BusConfig;
+use crate::nats::security::Security;
 use crate::registry::Registry;
 use crate::settings::{BucketConfig, Keep, Retention};
 use crate::subject::matches_text;
 
 /// How the NATS backend is set up.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NatsConfig {
-    /// Where the servers are: `nats://` or `tls://` and an address, in any number.
+    /// Where the servers are: `tls://` or, without TLS, `nats://` and an address, in any number, all alike.
     pub servers: Vec<String>,
+    /// Certificates and credentials.
+    pub security: Security,
     /// The name by which the servers know this process.
     pub name: String,
     /// Copies of each stream and bucket: 1, 3 or 5.
@@ -39,6 +43,7 @@ impl Default for NatsConfig {
     fn default() -> Self {
         Self {
             servers: vec!["nats://127.0.0.1:4222".to_owned()],
+            security: Security::default(),
             name: "tidings".to_owned(),
             replicas: 1,
             buckets: Vec::new(),
@@ -51,6 +56,18 @@ impl Default for NatsConfig {
             // Four such processes fit into what a stream takes; beyond it a refused batch is repeated.
             open_batches: 12,
         }
+    }
+}
+
+impl fmt::Debug for NatsConfig {
+    /// Without what an address may hold that nobody is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsConfig")
+            .field("servers", &self.servers_shown())
+            .field("security", &self.security)
+            .field("name", &self.name)
+            .field("replicas", &self.replicas)
+            .finish_non_exhaustive()
     }
 }
 

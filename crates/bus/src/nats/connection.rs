@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, HeaderMap, Message, StatusCode};
+use async_nats::{Client, HeaderMap, Message, StatusCode};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
@@ -17,6 +17,7 @@ use crate::nats::config::NatsConfig;
 use crate::nats::inbox::{Inbox, Place};
 use crate::nats::line::{Line, Link};
 use crate::nats::pings::client_pings;
+use crate::nats::security::Secured;
 use crate::resilience::{Guard, Move};
 
 /// The oldest server with atomic batches.
@@ -75,7 +76,9 @@ impl Connection {
         let guard = Arc::new(Guard::new(bus.retry.clone(), bus.breaker.clone()));
         let line = Line::new(bus, guard.clone());
         let (told, tried) = (line.clone(), line.clone());
-        let options = ConnectOptions::new()
+        let secured = Secured::load(config)?;
+        let options = secured
+            .options()?
             .name(&config.name)
             .connection_timeout(bus.connect_wait)
             .ping_interval(client_pings(&bus.health))
@@ -86,10 +89,6 @@ impl Connection {
                 told.note(&event);
                 std::future::ready(())
             });
-        let servers = config.servers_shown();
-        let failed = |error: &dyn std::fmt::Display| {
-            Error::new(ErrorKind::Connection, format!("no connection to NATS at {servers}: {error}"))
-        };
         line.states.try_make(Move::Connect);
         let connecting = options.connect(config.servers.clone());
         let client = match tokio::time::timeout(bus.connect_wait, connecting).await {
@@ -97,8 +96,8 @@ impl Connection {
             outcome => {
                 line.states.try_make(Move::Failed);
                 return Err(match outcome {
-                    Ok(Err(error)) => failed(&error),
-                    _ => failed(&format!("no answer within {:?}", bus.connect_wait)),
+                    Ok(Err(error)) => secured.explain(&error),
+                    _ => secured.silent(bus.connect_wait),
                 });
             }
         };
@@ -111,6 +110,7 @@ impl Connection {
             .map_err(|error| Error::new(ErrorKind::Subscribe, "the inbox").because(error))?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(inbox.clone().run(answers, stop.clone()));
+        tasks.spawn(secured.watch(client.clone(), stop.clone()));
         let (link, closed, try_wait) = (line.link(), AtomicBool::new(false), bus.try_wait);
         Ok(Arc::new(Self { client, tasks, stop, line, guard, try_wait, inbox, link, closed }))
     }

@@ -23,6 +23,7 @@ mod names;
 mod pings;
 mod read;
 mod request;
+mod security;
 mod stream;
 mod subscribe;
 mod tries;
@@ -47,6 +48,7 @@ use tokio::time::Instant;
 
 pub use self::config::NatsConfig;
 pub(crate) use self::connection::random_name;
+pub use self::security::{Login, Secret, Security};
 use crate::backend::{Backend, Outcome};
 use crate::config::BusConfig;
 use crate::drain::DrainReport;
@@ -163,6 +165,11 @@ impl Nats {
     /// The version of the server it is connected to.
     pub fn server_version(&self) -> String {
         self.connection.client.server_info().version
+    }
+
+    /// The number under which that server knows this connection: another one after each reconnect.
+    pub fn client_id(&self) -> u64 {
+        self.connection.client.server_info().client_id
     }
 
     /// The name of the server that leads the event stream, where there are several.
