@@ -299,17 +299,24 @@ impl Registry {
     /// The patterns that hold every subject of a class.
     pub(crate) fn patterns_of(&self, class: Class) -> Vec<String> {
         let rows = self.templates.iter().zip(&self.parts).filter(|(def, _)| def.class == class);
-        let pattern = |parts: &[Part]| {
-            let tokens: Vec<_> = parts
-                .iter()
-                .map(|part| match part {
-                    Part::Literal(token) => *token,
-                    Part::Parameter(..) => "*",
-                })
-                .collect();
-            format!("{}{}", self.prefix(), tokens.join("."))
-        };
-        rows.map(|(_, parts)| pattern(parts)).collect()
+        rows.map(|(_, parts)| self.widest(parts)).collect()
+    }
+
+    /// The pattern of a template for the servers' permissions, where it may be as wide as it is.
+    pub(crate) fn widest_of(&self, name: &str) -> Result<String, Error> {
+        let (_, _, parts) = self.find(name)?;
+        Ok(self.widest(parts))
+    }
+
+    fn widest(&self, parts: &[Part]) -> String {
+        let tokens: Vec<_> = parts
+            .iter()
+            .map(|part| match part {
+                Part::Literal(token) => *token,
+                Part::Parameter(..) => "*",
+            })
+            .collect();
+        format!("{}{}", self.prefix(), tokens.join("."))
     }
 
     /// Every row.

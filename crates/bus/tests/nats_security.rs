@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tidings_bus::resilience::State;
 use tidings_bus::{
     Append, Bus, Class, ErrorKind, Login, Nats, NatsConfig, Registry, Secret, Security, SlowReader,
     TemplateDef,
@@ -50,6 +51,10 @@ async fn connect(servers: &[String], security: &Security) -> Result<(Arc<Nats>, 
 async fn works(bus: &Bus) -> Result<(), tidings_bus::Error> {
     let subject = bus.registry().subject("room.log", &["hall"])?;
     bus.commit(vec![Append { subject, payload: Bytes::from_static(b"x") }], vec![]).await.map(drop)
+}
+
+fn is_up(nats: &Nats) -> bool {
+    nats.states().now() == State::Connected
 }
 
 /// Waits until it is so.
@@ -287,15 +292,15 @@ async fn credentials_that_change_are_used() {
     std::fs::write(&path, "first\n").unwrap();
     let server = NatsServer::start_with(newest_nats(), &users(&["first"]), &[]).unwrap();
     let login = Login::User { user: "ann".to_owned(), password: Secret::File(path.clone()) };
-    let (_nats, bus) = connect(&[server.url()], &Security { login, ..Security::default() }).await.unwrap();
+    let (nats, bus) = connect(&[server.url()], &Security { login, ..Security::default() }).await.unwrap();
     works(&bus).await.unwrap();
     // The server first: the process is put out, and comes in once the file has the new one.
     server.reconfigure(&users(&["second"])).unwrap();
-    until("it is put out", || async { _nats.check_up().is_err() }).await;
+    until("it is put out", || async { !is_up(&nats) }).await;
     std::fs::write(&path, "").unwrap();
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     std::fs::write(&path, "second\n").unwrap();
-    until("it is in again", || async { _nats.check_up().is_ok() }).await;
+    until("it is in again", || async { is_up(&nats) }).await;
     works(&bus).await.unwrap();
 }
 
@@ -342,8 +347,7 @@ async fn certificates_that_change_are_used_at_the_next_connection() {
     put(&new);
     running.kill().unwrap();
     running.restart().unwrap();
-    until("it connects with the new ones", || async { nats.check_up().is_ok() && works(&bus).await.is_ok() })
-        .await;
+    until("it connects with the new ones", || async { is_up(&nats) && works(&bus).await.is_ok() }).await;
 }
 
 fn server_pair(folder: &Path) -> Pair {

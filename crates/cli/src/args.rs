@@ -13,6 +13,9 @@ Examples:
   tidings world check worlds/mine             every mistake in it, by file and line
   tidings user add ann --role admin           an account that may do everything
   tidings config                              what is in force, and where each value came from
+  tidings certs --out certs --name mine --host 10.0.0.1,10.0.0.2
+                                              certificates for a NATS cluster of your own
+  tidings subjects --permissions              what its users may do, for nats-server's configuration
   tidings serve --nats nats://10.0.0.1 --roles zone,services
   tidings serve --nats nats://10.0.0.1 --roles edge --listen 0.0.0.0:4000
                                               one world in several processes, on a NATS cluster
@@ -53,6 +56,55 @@ pub enum Verb {
     Config(ShowArgs),
     /// List who went over a limit of the running server, the newest first
     Violations(FolderArgs),
+    /// Make an authority and the certificates of a NATS cluster
+    Certs(CertsArgs),
+    /// List every subject that messages go by, or print what each role may do on NATS
+    Subjects(SubjectsArgs),
+}
+
+/// Which certificates to make, and where.
+#[derive(Args)]
+pub struct CertsArgs {
+    /// Folder to write them to
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// What the cluster is called
+    #[arg(long, value_name = "NAME", conflicts_with = "renew")]
+    pub name: Option<String>,
+    /// Host or address by which the servers are reached; may be repeated, or hold several with commas
+    /// [default: this machine's own: localhost, 127.0.0.1, ::1]
+    #[arg(long = "host", value_name = "HOST", value_delimiter = ',')]
+    pub hosts: Vec<String>,
+    /// How long they hold; the authority holds ten years [default: 365]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=3_650))]
+    pub days: Option<i64>,
+    /// Make new ones of the authority in the folder, for the same hosts
+    #[arg(long)]
+    pub renew: bool,
+    /// Replace what is in the folder, the authority too: nothing it vouched for is trusted any more
+    #[arg(long, conflicts_with = "renew")]
+    pub force: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl CertsArgs {
+    /// How long certificates hold where nobody says.
+    pub const DAYS: i64 = 365;
+}
+
+/// What to print of the subjects.
+#[derive(Args)]
+pub struct SubjectsArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Print a part of nats-server's configuration: a user for each kind of process, with what it may send and hear
+    #[arg(long)]
+    pub permissions: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Where the configuration comes from.

@@ -63,6 +63,8 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::World(verb) => commands::world::run(&verb),
         Verb::Config(args) => commands::config::run(&args),
         Verb::Violations(folder) => commands::violations::run(&folder),
+        Verb::Certs(args) => commands::certs::run(&args),
+        Verb::Subjects(args) => commands::subjects::run(&args),
     }
 }
 

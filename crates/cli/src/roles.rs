@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tidings_service::rights::Role;
+
 /// The role that is all of them.
 const ALL: &str = "all";
 const EDGE: &str = "edge";
@@ -34,6 +36,12 @@ impl Roles {
     /// Whether it is everything.
     pub fn is_all(self) -> bool {
         self.edge && self.zone && self.services
+    }
+
+    /// As the table of rights knows them.
+    pub fn rights(self) -> Vec<Role> {
+        let all = [(self.edge, Role::Edge), (self.zone, Role::Zone), (self.services, Role::Services)];
+        all.into_iter().filter_map(|(has, role)| has.then_some(role)).collect()
     }
 
     /// Whether the process has the storage: what hosts zones or runs services has, and no edge needs it.

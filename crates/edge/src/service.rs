@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_protocol::proto::services::v1::{Empty, Violation, ViolationsReply, ViolationsRequest};
+use tidings_service::subjects::EDGE_SERVICE;
 use tidings_service::{Server, ServerHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,7 @@ const VIOLATIONS_MAX: usize = 1_000;
 
 /// The service of the edge of this name.
 pub fn name(edge: &str) -> String {
-    format!("edge-{edge}")
+    format!("{EDGE_SERVICE}{edge}")
 }
 
 /// Serves until `cancel`; `stop` is cancelled when somebody asks the edge to go.

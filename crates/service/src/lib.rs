@@ -33,6 +33,7 @@
 pub mod caller;
 pub mod error;
 pub mod health;
+pub mod rights;
 pub mod server;
 pub mod subjects;
 mod wire;

@@ -30,6 +30,9 @@ fn row(
     TemplateDef { name, template, class, message, max_payload, slow: SlowReader::Refuse, check, wide: None }
 }
 
+/// What the names of edges' services begin with.
+pub const EDGE_SERVICE: &str = "edge-";
+
 /// The table.
 pub fn table() -> Vec<TemplateDef> {
     use Class::{Durable, Ephemeral, Request, Work};
@@ -49,6 +52,9 @@ pub fn table() -> Vec<TemplateDef> {
         },
         row("cmd.zone", "cmd.zone.{zone:slug}", Request, "tidings.world.v1.ZoneRequest", CALL_PAYLOAD_MAX),
         row("svc", "svc.{service:slug}.{version:slug}.{method:slug}", Request, "any", CALL_PAYLOAD_MAX),
+        // Each edge is a service as well. Its calls have subjects of their own, so that the right to serve them is not
+        // the right to serve all services.
+        row("edge", "edge.{edge:slug}.{version:slug}.{method:slug}", Request, "any", CALL_PAYLOAD_MAX),
         row("ctl", "ctl.{topic:slug}", Ephemeral, "any", LOG_PAYLOAD_MAX),
         row("work", "work.{queue:slug}", Work, "any", LOG_PAYLOAD_MAX),
         row("dlq", "dlq.{queue:slug}", Durable, "any", ZONE_PAYLOAD_MAX),
@@ -99,12 +105,14 @@ impl Subjects<'_> {
 
     /// A method of a service; names are lower case with dashes, for example `account`, `sign-in`.
     pub fn service(&self, service: &str, method: &str) -> Result<Subject, Error> {
-        self.0.subject("svc", &[service, "v1", method])
+        let (template, name) = of_service(service);
+        self.0.subject(template, &[name, "v1", method])
     }
 
     /// Every method of a service.
     pub fn service_methods(&self, service: &str) -> Result<Pattern, Error> {
-        self.0.pattern("svc", &[Some(service), Some("v1"), None])
+        let (template, name) = of_service(service);
+        self.0.pattern(template, &[Some(name), Some("v1"), None])
     }
 
     /// A control topic: `sessions`, `mutes`.
@@ -118,12 +126,17 @@ impl Subjects<'_> {
     }
 }
 
+/// The template of a service's calls, and its name there.
+fn of_service(service: &str) -> (&'static str, &str) {
+    service.strip_prefix(EDGE_SERVICE).map_or(("svc", service), |edge| ("edge", edge))
+}
+
 /// The buckets of key/value: name, and whether it outlives the servers.
 pub const BUCKETS: [(&str, bool); 5] =
     [("sessions", true), ("presence", false), ("leases", false), ("edges", false), ("tickets", false)];
 
 /// The buckets, as a backend is told of them.
-fn buckets() -> Vec<BucketConfig> {
+pub(crate) fn buckets() -> Vec<BucketConfig> {
     let keep = |durable| if durable { Keep::Durable } else { Keep::Volatile };
     BUCKETS.map(|(name, durable)| BucketConfig::new(name, keep(durable))).into()
 }

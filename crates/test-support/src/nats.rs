@@ -110,6 +110,11 @@ impl NatsServer {
         self.cluster.as_ref().map_or("", |cluster| &cluster.name)
     }
 
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }

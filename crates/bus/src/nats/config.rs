@@ -16,6 +16,11 @@ pub struct NatsConfig {
     pub servers: Vec<String>,
     /// Certificates and credentials.
     pub security: Security,
+    /// What the subjects begin with that answers come to. With permissions of its own for each user, answers to one are
+    /// not heard by another. Answers go nowhere but to what begins like this, or with `_INBOX`.
+    pub inbox: String,
+    /// Whether this process trims logs to the count they may have. One at least has to, and it needs the right to.
+    pub keeps: bool,
     /// The name by which the servers know this process.
     pub name: String,
     /// Copies of each stream and bucket: 1, 3 or 5.
@@ -44,6 +49,8 @@ impl Default for NatsConfig {
         Self {
             servers: vec!["nats://127.0.0.1:4222".to_owned()],
             security: Security::default(),
+            inbox: "_INBOX".to_owned(),
+            keeps: true,
             name: "tidings".to_owned(),
             replicas: 1,
             buckets: Vec::new(),

@@ -27,6 +27,8 @@ const RECONNECT_SOON: Duration = Duration::from_millis(100);
 /// Messages the client keeps for a subscription whose reader is late. Readers here move them on at once; beyond
 /// it they are dropped, and the drop is counted and repaired where the messages are stored.
 const CLIENT_QUEUE: usize = 65_536;
+/// What inboxes begin with: clients' own, and those the servers make between accounts and clusters.
+const INBOXES: [&str; 3] = ["_INBOX", "_R_", "_GR_"];
 /// How long what was sent may take to be on its way.
 const FLUSH_WAIT: Duration = Duration::from_secs(5);
 
@@ -38,6 +40,7 @@ pub(crate) struct Connection {
     pub(crate) guard: Arc<Guard>,
     /// How long one try may take of what may arrive twice.
     pub(crate) try_wait: Duration,
+    inboxes: String,
     inbox: Arc<Inbox>,
     link: watch::Receiver<Link>,
     closed: AtomicBool,
@@ -103,7 +106,8 @@ impl Connection {
         };
         line.states.try_make(Move::Established);
         check_version(&client.server_info().version)?;
-        let inbox = Inbox::new(format!("_INBOX.{}", random_name()?));
+        let inboxes = config.inbox.clone();
+        let inbox = Inbox::new(format!("{inboxes}.{}", random_name()?));
         let answers = client
             .subscribe(inbox.pattern())
             .await
@@ -112,7 +116,19 @@ impl Connection {
         tasks.spawn(inbox.clone().run(answers, stop.clone()));
         tasks.spawn(secured.watch(client.clone(), stop.clone()));
         let (link, closed, try_wait) = (line.link(), AtomicBool::new(false), bus.try_wait);
-        Ok(Arc::new(Self { client, tasks, stop, line, guard, try_wait, inbox, link, closed }))
+        Ok(Arc::new(Self { client, tasks, stop, line, guard, try_wait, inboxes, inbox, link, closed }))
+    }
+
+    /// A subject that this process may hear what it asks for at, with a name that nobody else has.
+    pub(crate) fn own_inbox(&self, name: &str) -> String {
+        format!("{}.{name}", self.inboxes)
+    }
+
+    /// Whether an answer may go there. Who asks says where to, and what this process may send the asker may not: an
+    /// answer must not be a line of a log or an order to JetStream.
+    pub(crate) fn is_inbox(&self, to: &str) -> bool {
+        let first = to.split('.').next().unwrap_or_default();
+        INBOXES.contains(&first) || self.inboxes.split('.').next() == Some(first)
     }
 
     /// Watches the connection.

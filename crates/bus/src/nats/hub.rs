@@ -21,6 +21,7 @@ use crate::nats::connection::{Connection, jitter};
 use crate::nats::epoch::Epoch;
 use crate::nats::headers;
 use crate::nats::read::{Raw, Reader, parse_time};
+use crate::nats::rights::leader_elected;
 use crate::nats::stream;
 use crate::registry::Registry;
 use crate::subject::Subject;
@@ -113,8 +114,7 @@ impl Hub {
         };
         let stream = reader.names.events();
         let copies = connection.client.subscribe(reader.names.live()).await.map_err(failed)?;
-        let elections = format!("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.{stream}");
-        let elections = connection.client.subscribe(elections).await.map_err(failed)?;
+        let elections = connection.client.subscribe(leader_elected(&stream)).await.map_err(failed)?;
         connection.flush().await?;
         let info = stream::info(&connection, &stream, reader.deadline).await?;
         let mut tail = Tail::default();

@@ -36,6 +36,7 @@ pub(crate) struct Line {
     tolerated: usize,
     next_attempt: Mutex<Option<Instant>>,
     dropped: Counter,
+    refused: Counter,
     attempts: Counter,
 }
 
@@ -50,6 +51,7 @@ impl Line {
             tolerated: usize::try_from(config.breaker.in_a_row).unwrap_or(usize::MAX),
             next_attempt: Mutex::new(None),
             dropped: metrics::counter!("tidings_bus_client_dropped_total"),
+            refused: metrics::counter!("tidings_bus_server_refused_total"),
             attempts: metrics::counter!("tidings_bus_connection_attempts_total"),
         })
     }
@@ -78,6 +80,11 @@ impl Line {
             Event::SlowConsumer(_) => {
                 self.dropped.increment(1);
                 self.link.send_modify(|link| link.gaps += 1);
+            }
+            // Most of all: that this process's user may not do something. Whoever waits for an answer gets none.
+            Event::ServerError(error) => {
+                self.refused.increment(1);
+                tracing::warn!(%error, "the NATS server refused something");
             }
             _ => {}
         }

@@ -23,6 +23,7 @@ mod names;
 mod pings;
 mod read;
 mod request;
+mod rights;
 mod security;
 mod stream;
 mod subscribe;
@@ -48,6 +49,7 @@ use tokio::time::Instant;
 
 pub use self::config::NatsConfig;
 pub(crate) use self::connection::random_name;
+pub use self::rights::{Part, Rights};
 pub use self::security::{Login, Secret, Security};
 use crate::backend::{Backend, Outcome};
 use crate::config::BusConfig;
@@ -131,8 +133,11 @@ impl Nats {
         connection.tasks.spawn(hub.clone().run(ears, epoch.clone(), config.sweep_every));
         let catch_up =
             Arc::new(CatchUp { reader: reader.clone(), registry: registry.clone(), config: config.clone() });
-        let keeper = Keeper { reader: reader.clone(), registry: registry.clone(), config: config.clone() };
-        connection.tasks.spawn(keeper.run());
+        if config.keeps {
+            let keeper =
+                Keeper { reader: reader.clone(), registry: registry.clone(), config: config.clone() };
+            connection.tasks.spawn(keeper.run());
+        }
         let pings = Pings::new(connection.clone(), config.bus.health.clone());
         connection.tasks.spawn(pings.clone().run());
         let committer = Arc::new(Committer {

@@ -98,6 +98,11 @@ impl Names {
         self.own("note.epoch")
     }
 
+    /// The notes of how far logs were trimmed.
+    pub(crate) fn all_trim_notes(&self) -> String {
+        self.own("note.trim.>")
+    }
+
     /// The note of how far a log was trimmed.
     pub(crate) fn trim_note(&self, log: &Subject) -> String {
         self.own(&format!("note.trim.{}", self.bare(log.as_str())))

@@ -159,11 +159,18 @@ impl Pump {
         let map = message.headers.as_ref();
         let deadline = headers::number(map, headers::DEADLINE).map(Duration::from_millis);
         let slow = subject.slow();
+        let reply = message.reply.filter(|to| {
+            let asks = self.all.connection.is_inbox(to);
+            if !asks {
+                metrics::counter!("tidings_bus_foreign_replies_total").increment(1);
+            }
+            asks
+        });
         let message = Message {
             payload: message.payload,
             headers: headers::from_nats(map),
-            deadline: message.reply.is_some().then(|| received + deadline.unwrap_or_default()),
-            reply: message.reply.map(|to| self.reply(to.to_string())),
+            deadline: reply.is_some().then(|| received + deadline.unwrap_or_default()),
+            reply: reply.map(|to| self.reply(to.to_string())),
             subject,
         };
         let pushed = self.queue.push(message, slow);

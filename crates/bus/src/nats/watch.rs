@@ -67,7 +67,7 @@ impl Feed {
         deadline: Duration,
     ) -> Result<Self, Error> {
         let name = format!("watch-{}", random_name()?);
-        let to = format!("_INBOX.{name}");
+        let to = connection.own_inbox(&name);
         let messages = connection.client.subscribe(to.clone()).await.map_err(|error| {
             Error::new(ErrorKind::Subscribe, format!("a watcher of '{stream}'")).because(error)
         })?;

@@ -69,7 +69,7 @@ impl Pulls {
         at: &str,
         ack_wait: Duration,
     ) -> Result<Arc<Self>, Error> {
-        let inbox = format!("_INBOX.{}", random_name()?);
+        let inbox = connection.own_inbox(&random_name()?);
         let messages =
             connection.client.subscribe(inbox.clone()).await.map_err(|error| {
                 Error::new(ErrorKind::Subscribe, format!("work of '{at}'")).because(error)

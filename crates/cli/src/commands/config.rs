@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::args::ShowArgs;
-use crate::config::Config;
 use crate::config::keys::KEYS;
+use crate::config::{Config, HIDDEN};
 use crate::control::{Access, Request};
 use crate::{Outcome, output, wrong_use};
 
@@ -37,6 +37,8 @@ fn print(report: &Value, running: bool) {
         else {
             continue;
         };
-        output::say(&format!("\n# {}\n{} = {value}    # {from}", key.help, key.name));
+        // What is hidden is no value for whoever uses this as a file.
+        let hidden = if key.secret && value == HIDDEN { "# " } else { "" };
+        output::say(&format!("\n# {}\n{hidden}{} = {value}    # {from}", key.help, key.name));
     }
 }

@@ -1,6 +1,8 @@
 //! The commands beside `serve`, a file each.
 
+pub mod certs;
 pub mod config;
+pub mod subjects;
 pub mod user;
 pub mod violations;
 pub mod world;

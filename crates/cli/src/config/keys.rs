@@ -36,14 +36,16 @@ const SECONDS: Kind = Kind::Number(1, 86_400);
 const MINUTES: Kind = Kind::Number(1, 10_080);
 
 macro_rules! keys {
-    ($($name:literal $kind:expr, $default:expr, $help:literal;)*) => {
+    (@ secret) => { true };
+    (@) => { false };
+    ($($name:literal $kind:expr, $default:expr, $help:literal $(, $secret:ident)?;)*) => {
         /// Every key, in the order that `tidings config` prints them.
         pub const KEYS: &[Key] = &[$(Key {
             name: $name,
             kind: $kind,
             default: || Value::from($default),
             help: $help,
-            secret: false,
+            secret: keys!(@ $($secret)?),
         }),*];
     };
 }
@@ -59,6 +61,18 @@ keys! {
     "roles" Kind::Roles, ["all"], "What this process does: all; or, on NATS, edge, or zone and services";
     "instance" Kind::Name, NOTHING, "What this process is called among the others; empty: as its machine. A random part follows";
     "nats.servers" Kind::Servers, NO_LIST, "Servers of a NATS cluster to use, as in nats://10.0.0.1:4222; none: messaging in the process";
+    "nats.ca_file" Kind::Text, NOTHING, "Authorities (PEM) that may vouch for the NATS servers; empty: those this machine trusts";
+    "nats.cert_file" Kind::Text, NOTHING, "The certificate (PEM) by which NATS knows this process";
+    "nats.key_file" Kind::Text, NOTHING, "The key (PEM) of that certificate";
+    "nats.server_name" Kind::Text, NOTHING, "The name in the NATS servers' certificates, where it is not the host of their address";
+    "nats.tls_first" Kind::Flag, false, "TLS from the first byte on, as NATS servers with handshake_first want it";
+    "nats.credentials_file" Kind::Text, NOTHING, "Who this process is to NATS: a file as nsc makes it";
+    "nats.nkey_file" Kind::Text, NOTHING, "The same: a file with the seed of a user's key (SU...)";
+    "nats.user" Kind::Text, NOTHING, "The same: a user's name";
+    "nats.password_file" Kind::Text, NOTHING, "The file with that user's password";
+    "nats.password" Kind::Text, NOTHING, "The password itself; a file is safer", secret;
+    "nats.token_file" Kind::Text, NOTHING, "Who this process is to NATS: a file with the token of all clients";
+    "nats.token" Kind::Text, NOTHING, "The token itself; a file is safer", secret;
     "nats.replicas" Kind::Number(1, 5), 1, "Copies that the cluster keeps of everything: 1, 3 or 5";
     "subject_prefix" Kind::Text, NOTHING, "What goes before every name on NATS, so that several worlds share a cluster";
     "database" Kind::Text, NOTHING, "A database to use; this version keeps SQLite in the data folder";
@@ -75,6 +89,7 @@ keys! {
     "edge.shards" Kind::Number(0, 1024), 0, "Threads that serve connections; 0: one a core";
     "allow.plaintext_http" Kind::Flag, false, "In production: HTTP without TLS beyond this machine, without a proxy";
     "allow.plaintext_nats" Kind::Flag, false, "In production: NATS without TLS beyond this machine";
+    "allow.readable_secrets" Kind::Flag, false, "In production: files with keys and passwords that anybody on this machine may read";
     "allow.unlimited_registration" Kind::Flag, false, "In production: open registration or guests without a rate limit";
     "limits.frame_bytes" RATE, 10 * 1024, "Largest frame of a client; 0 turns a limit off";
     "limits.json_depth" RATE, 10, "Deepest nesting of a client's JSON";

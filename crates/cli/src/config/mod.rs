@@ -4,6 +4,7 @@
 pub mod keys;
 mod layers;
 mod nats;
+mod nats_security;
 mod parts;
 mod production;
 pub mod value;
@@ -19,6 +20,9 @@ use self::keys::KEYS;
 use self::layers::Layers;
 pub use self::layers::{Origin, Setting, Sources};
 use self::value::Value;
+
+/// What stands in a report for a value that nobody is shown.
+pub const HIDDEN: &str = "(hidden)";
 
 /// A mistake in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +63,7 @@ impl Config {
         let Layers { settings, mut mistakes } = Layers::read(sources);
         let config = Self { settings };
         nats::check(&config, &mut mistakes);
+        nats_security::check(&config, &mut mistakes);
         config.times_fit(&mut mistakes);
         if config.profile() == Profile::Production {
             production::check(&config, &mut mistakes);
@@ -74,12 +79,16 @@ impl Config {
         let Layers { settings, mut mistakes } = Layers::read(sources);
         let config = Self { settings };
         nats::check(&config, &mut mistakes);
+        nats_security::check(&config, &mut mistakes);
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
     }
 
     /// What may not be meant, a sentence each: said at the start.
     pub fn warnings(&self) -> Vec<String> {
-        if self.profile() == Profile::Production { production::warnings(self) } else { Vec::new() }
+        match self.profile() {
+            Profile::Production => production::warnings(self),
+            Profile::Development => self.open_secret_warnings().collect(),
+        }
     }
 
     fn times_fit(&self, mistakes: &mut Vec<Mistake>) {
@@ -158,7 +167,8 @@ impl Config {
     pub fn report(&self) -> serde_json::Value {
         let entry = |key: &keys::Key| {
             let Setting { value, origin } = &self.settings[key.name];
-            let value = if key.secret { json!("(hidden)") } else { json!(key.kind.shown(value)) };
+            let hidden = key.secret && *value != (key.default)();
+            let value = if hidden { json!(HIDDEN) } else { json!(value) };
             (key.name.to_owned(), json!({ "value": value, "from": origin.to_string(), "help": key.help }))
         };
         KEYS.iter().map(entry).collect::<serde_json::Map<_, _>>().into()

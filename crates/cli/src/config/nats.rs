@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tidings_bus::{BusConfig, NatsConfig, Retention};
 use tidings_service::declare_on_nats;
+use tidings_service::rights::inbox;
 use tidings_service::subjects::registry;
 
 use super::{Config, Mistake};
@@ -23,7 +24,7 @@ pub struct NatsServer {
 }
 
 impl NatsServer {
-    /// Reads `nats://` or `tls://`, perhaps a user, a host, perhaps a port.
+    /// Reads `nats://` or `tls://`, a host, perhaps a port; no user and no password.
     pub fn read(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let tls = match scheme {
@@ -31,8 +32,7 @@ impl NatsServer {
             "tls" => true,
             _ => return None,
         };
-        let address = rest.rsplit_once('@').map_or(rest, |(_, address)| address);
-        let server = Self { tls, address: address.to_owned() };
+        let server = Self { tls, address: rest.to_owned() };
         let (host, port) = server.parts();
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
         let fits = !host.is_empty() && host.chars().all(plain);
@@ -47,8 +47,13 @@ impl NatsServer {
         }
     }
 
-    /// Without user and password.
-    pub fn shown(&self) -> String {
+    /// Whether it is asked for with TLS.
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// As it was written.
+    fn shown(&self) -> String {
         format!("{}://{}", if self.tls { "tls" } else { "nats" }, self.address)
     }
 
@@ -81,14 +86,17 @@ impl Config {
         Retention { messages: Some(self.retention_messages()), age: Some(self.retention()) }
     }
 
-    /// The cluster for a process of this name; `None`: messaging in the process. Everything that a connection is told
-    /// goes in here: addresses today, certificates and credentials when there are settings for them.
+    /// The cluster for a process of this name; `None`: messaging in the process.
     pub fn nats(&self, name: &str) -> Option<NatsConfig> {
         let servers = self.list("nats.servers").to_vec();
         let mut bus = BusConfig::default();
         bus.breaker.open_most = CIRCUIT_OPEN_MOST;
         let config = NatsConfig {
             servers,
+            security: self.nats_security(),
+            inbox: inbox(self.subject_prefix(), &self.roles().rights()),
+            // Who commits to logs may trim them.
+            keeps: self.roles().zone,
             name: name.to_owned(),
             replicas: self.size("nats.replicas"),
             retention: self.kept(),
@@ -161,20 +169,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_and_shown_without_their_secrets() {
+    fn addresses_are_read() {
         for (text, shown, open) in [
             ("nats://127.0.0.1:4222", "nats://127.0.0.1:4222", false),
             ("nats://localhost", "nats://localhost", false),
             ("nats://[::1]:4222", "nats://[::1]:4222", false),
             ("nats://[fd00::1]", "nats://[fd00::1]", true),
-            ("nats://ann:secret@10.0.0.1:4222", "nats://10.0.0.1:4222", true),
-            ("tls://ann:se@cret@nats.example", "tls://nats.example", false),
+            ("nats://10.0.0.1:4222", "nats://10.0.0.1:4222", true),
+            ("tls://nats.example", "tls://nats.example", false),
         ] {
             let server = NatsServer::read(text).expect(text);
             assert_eq!((server.shown().as_str(), server.is_in_the_open()), (shown, open), "{text}");
         }
-        for text in ["", "10.0.0.1:4222", "http://x", "nats://", "nats://x:port", "nats://a b", "nats://u:p@"]
-        {
+        for text in [
+            "",
+            "10.0.0.1:4222",
+            "http://x",
+            "nats://",
+            "nats://x:port",
+            "nats://a b",
+            "nats://u:p@",
+            "tls://u@x",
+        ] {
             assert_eq!(NatsServer::read(text), None, "{text}");
         }
     }

@@ -1,7 +1,7 @@
 //! What the profile `production` refuses, each with the setting that would allow it. Secrets have no
 //! default to refuse: the key that signs tokens is made at the first start and kept in the data folder.
 
-use super::{Config, Mistake, nats};
+use super::{Config, Mistake, nats, nats_security};
 
 /// Adds what is refused.
 pub fn check(config: &Config, mistakes: &mut Vec<Mistake>) {
@@ -9,6 +9,7 @@ pub fn check(config: &Config, mistakes: &mut Vec<Mistake>) {
     registration_without_limits(config, mistakes);
     insecure_cookies(config, mistakes);
     nats::check_production(config, mistakes);
+    nats_security::check_production(config, mistakes);
 }
 
 /// What is allowed and may still not be meant.

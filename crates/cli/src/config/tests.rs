@@ -1,5 +1,7 @@
 //! The configuration by data: sources in, values or mistakes out.
 
+use tidings_bus::{Login, Secret};
+
 use super::*;
 
 fn set(settings: &[&str]) -> Sources {
@@ -105,7 +107,7 @@ fn a_file_that_cannot_be_read_is_a_mistake() {
 
 #[test]
 fn what_does_not_go_together_is_refused_by_name() {
-    let nats = "nats.servers=nats://127.0.0.1:4222";
+    let (nats, tls) = ("nats.servers=nats://127.0.0.1:4222", "nats.servers=tls://nats.example");
     for (settings, told) in [
         (&["database=postgres://x"][..], "'database': this version"),
         (&["roles=edge"], "'roles': edge alone needs"),
@@ -114,7 +116,18 @@ fn what_does_not_go_together_is_refused_by_name() {
         (&["roles=edge,services", nats], "'roles': zone and services keep one storage"),
         (&["roles=zones", nats], "'roles' takes all, or some of edge, zone and services, not 'zones'"),
         (&["roles=", nats], "'roles' takes all"),
-        (&["nats.servers=10.0.0.1:4222"], "'nats.servers' takes addresses as in nats://"),
+        (&["nats.servers=10.0.0.1:4222"], "'nats.servers' takes addresses as in tls://"),
+        (&["nats.servers=nats://ann:hidden@10.0.0.1"], "'nats.user' with 'nats.password_file'"),
+        (&["nats.servers=tls://a,nats://b"], "'nats.servers': some are nats:// and some tls://"),
+        (&["nats.ca_file=ca.pem", nats], "'nats.ca_file': is of TLS"),
+        (&["nats.tls_first=true", nats], "'nats.tls_first': is of TLS"),
+        (&["nats.cert_file=c.pem", tls], "'nats.cert_file': goes with 'nats.key_file'"),
+        (&["nats.key_file=k.pem", tls], "'nats.key_file': goes with 'nats.cert_file'"),
+        (&["nats.user=ann", nats], "'nats.user': goes with 'nats.password_file'"),
+        (&["nats.password=hidden", nats], "'nats.password': goes with 'nats.user'"),
+        (&["nats.token=hidden", "nats.token_file=t", nats], "'nats.token': 'nats.token_file' is set as well"),
+        (&["nats.token=hidden", "nats.nkey_file=n", nats], "'nats.nkey_file': 'nats.token' is set as well"),
+        (&["nats.token_file=t"], "'nats.token_file': is of NATS"),
         (&["nats.replicas=2", nats], "'nats.replicas': takes 1, 3 or 5"),
         (&["nats.replicas=7", nats], "a whole number from 1 to 5"),
         (&["subject_prefix=mine"], "'subject_prefix': is of names on NATS"),
@@ -124,12 +137,16 @@ fn what_does_not_go_together_is_refused_by_name() {
     ] {
         let found = mistakes(&set(settings));
         assert!(found.len() == 1 && found[0].contains(told), "{settings:?}: {found:?}");
+        assert!(!found[0].contains("hidden"), "{found:?}");
     }
     for fine in [
         &["roles=all", nats][..],
         &["roles=edge", nats],
         &["roles=services,zone", nats, "nats.replicas=3", "subject_prefix=mine", "instance=north-1"],
         &["roles=edge,zone,services"],
+        &["nats.cert_file=c.pem", "nats.key_file=k.pem", "nats.ca_file=ca.pem", "nats.server_name=n", tls],
+        &["nats.user=ann", "nats.password_file=p", tls],
+        &["nats.credentials_file=c.creds", nats],
     ] {
         assert_eq!(mistakes(&set(fine)), [""; 0], "{fine:?}");
     }
@@ -138,21 +155,39 @@ fn what_does_not_go_together_is_refused_by_name() {
 
 #[test]
 fn what_goes_to_the_bus_is_what_was_set_and_no_password_is_shown() {
-    let servers = "nats.servers=nats://ann:hidden@10.0.0.1:4222, tls://b";
-    let config =
-        Config::load(&set(&[servers, "nats.replicas=3", "retention.minutes=7", "roles=edge"])).expect("fine");
+    let settings = [
+        "nats.servers=tls://10.0.0.1:4222, tls://b",
+        "nats.replicas=3",
+        "retention.minutes=7",
+        "roles=edge",
+        "nats.user=ann",
+        "nats.password=sesame",
+        "nats.ca_file=ca.pem",
+    ];
+    let config = Config::load(&set(&settings)).expect("fine");
     let nats = config.nats("north-1").expect("it is on NATS");
-    assert_eq!(nats.servers, ["nats://ann:hidden@10.0.0.1:4222", "tls://b"]);
+    assert_eq!(nats.servers, ["tls://10.0.0.1:4222", "tls://b"]);
+    let security = nats.security.clone();
+    assert_eq!(security.ca_file, Some(std::path::PathBuf::from("ca.pem")));
+    let Login::User { user, password: Secret::Text(password) } = &security.login else {
+        panic!("{security:?}")
+    };
+    assert_eq!((user.as_str(), password.as_str()), ("ann", "sesame"));
+    assert!(!format!("{nats:?}").contains("sesame"));
     assert_eq!((nats.name.as_str(), nats.replicas), ("north-1", 3));
     assert_eq!(nats.retention, config.kept());
     assert_eq!(nats.retention.age, Some(std::time::Duration::from_secs(7 * 60)));
     assert!(!nats.buckets.is_empty() && !nats.retention_rules.is_empty());
-    assert_eq!(nats.servers_shown(), "nats://10.0.0.1:4222, tls://b");
+    assert_eq!(nats.servers_shown(), "tls://10.0.0.1:4222, tls://b");
     let report = config.report();
-    assert_eq!(report["nats.servers"]["value"], json!(["nats://10.0.0.1:4222", "tls://b"]));
-    assert!(!report.to_string().contains("hidden"), "{report}");
-    let wrong = mistakes(&set(&["nats.servers=http://ann:hidden@10.0.0.1"]));
-    assert!(wrong.len() == 1 && !wrong[0].contains("hidden"), "{wrong:?}");
+    assert_eq!(report["nats.servers"]["value"], json!(["tls://10.0.0.1:4222", "tls://b"]));
+    assert_eq!(
+        (&report["nats.password"]["value"], &report["nats.token"]["value"]),
+        (&json!("(hidden)"), &json!(""))
+    );
+    assert!(!report.to_string().contains("sesame"), "{report}");
+    let wrong = mistakes(&set(&["nats.servers=http://ann:sesame@10.0.0.1"]));
+    assert!(wrong.len() == 1 && !wrong[0].contains("sesame"), "{wrong:?}");
     assert!(Config::load(&Sources::default()).expect("the defaults").nats("x").is_none());
 }
 
@@ -191,10 +226,10 @@ fn production_refuses_what_is_not_safe_and_says_what_would_allow_it() {
     let closed = ["registration=false", "guests=false", "limits.accounts_per_minute_per_address=0"];
     assert_eq!(with(&[&[proxied], &closed[..]].concat()), [""; 0]);
     assert_eq!(with(&[proxied, "http.secure_cookies=false"]).len(), 1);
-    let open = "nats.servers=tls://a,nats://ann:hidden@10.0.0.1:4222";
+    let open = "nats.servers=nats://127.0.0.1,nats://10.0.0.1:4222";
     let found = with(&[proxied, open]);
     assert!(found.len() == 1 && found[0].contains("allow.plaintext_nats = true"), "{found:?}");
-    assert!(found[0].contains("nats://10.0.0.1:4222") && !found[0].contains("hidden"), "{found:?}");
+    assert!(found[0].contains("nats://10.0.0.1:4222"), "{found:?}");
     for fine in
         ["nats.servers=tls://10.0.0.1", "nats.servers=nats://127.0.0.1", "nats.servers=nats://[::1]:4222"]
     {
@@ -221,6 +256,35 @@ fn production_on_this_machine_alone_warns_of_a_proxy_that_is_not_named() {
     let found = warnings(&nats);
     assert!(found.len() == 1 && found[0].contains("nats.replicas = 3"), "{found:?}");
     assert_eq!(warnings(&[&nats[..], &["nats.replicas=3"]].concat()), [""; 0]);
+}
+
+#[test]
+fn secrets_that_anybody_may_read_are_refused_in_production_and_warned_of_elsewhere() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("token");
+    let token = format!("nats.token_file={}", file.display());
+    let nats = ["nats.servers=tls://a", "nats.replicas=3", &token];
+    let production = [&nats[..], &["profile=production", "proxy.trusted=10.0.0.1"]].concat();
+    for (mode, open) in [(0o600, false), (0o640, false), (0o644, true), (0o602, true)] {
+        std::fs::write(&file, "hidden").expect("written");
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).expect("changed");
+        let found = mistakes(&set(&production));
+        let warned = Config::load(&set(&nats)).expect("it starts").warnings();
+        assert_eq!(
+            (found.len(), warned.len()),
+            (usize::from(open), usize::from(open)),
+            "{mode:o}: {found:?}"
+        );
+        if open {
+            assert!(
+                found[0].contains("chmod 600") && found[0].contains("allow.readable_secrets = true"),
+                "{found:?}"
+            );
+            assert!(warned[0].contains("'nats.token_file'"), "{warned:?}");
+        }
+        assert_eq!(mistakes(&set(&[&production[..], &["allow.readable_secrets=true"]].concat())), [""; 0]);
+    }
 }
 
 #[test]

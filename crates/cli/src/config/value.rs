@@ -156,7 +156,11 @@ impl Kind {
             Self::List => format!("takes a list of texts, not '{got}'"),
             Self::Networks => format!("takes addresses or networks, as in 10.0.0.0/8, not '{got}'"),
             Self::Roles => format!("takes all, or some of edge, zone and services, not '{got}'"),
-            Self::Servers => "takes addresses as in nats://10.0.0.1:4222 or tls://nats.example".to_owned(),
+            Self::Servers => {
+                "takes addresses as in tls://nats.example or nats://10.0.0.1:4222, without a user or a \
+                              password: those are 'nats.user' with 'nats.password_file', or 'nats.token_file'"
+                    .to_owned()
+            }
             Self::Name => {
                 format!("takes 1 to {NAME_BYTES_MAX} lower-case letters, digits and dashes, not '{got}'")
             }
@@ -194,19 +198,6 @@ impl Kind {
             }
             (Self::Name, Value::Text(text)) if !is_name(text) => Err(self.wanted(text)),
             _ => Ok(value),
-        }
-    }
-
-    /// A value as it may be shown to anybody who may see the configuration.
-    pub fn shown(self, value: &Value) -> Value {
-        match (self, value) {
-            (Self::Servers, Value::List(list)) => {
-                let shown = list
-                    .iter()
-                    .map(|text| NatsServer::read(text).map_or_else(String::new, |one| one.shown()));
-                Value::List(shown.collect())
-            }
-            _ => value.clone(),
         }
     }
 }

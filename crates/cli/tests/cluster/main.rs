@@ -15,6 +15,7 @@ mod staff;
 mod ends;
 mod keeper;
 mod operation;
+mod permissions;
 mod starts;
 
 use harness::{Cluster as World, elsewhere, server, server_with_limits};

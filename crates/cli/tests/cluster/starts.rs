@@ -34,9 +34,26 @@ fn a_stream_of_another_form_is_told_and_not_changed() -> Result<()> {
 }
 
 #[test]
-fn no_server_is_told_without_its_password() -> Result<()> {
-    let told = refused(&["--nats", "nats://ann:hidden@127.0.0.1:1", "--roles", "zone,services"])?;
-    assert!(told.contains("no connection to NATS at nats://127.0.0.1:1"), "{told}");
-    assert!(told.contains("--nats") && !told.contains("hidden"), "{told}");
+fn no_server_is_told() -> Result<()> {
+    let told = refused(&["--nats", "nats://127.0.0.1:1", "--roles", "zone,services"])?;
+    assert!(
+        told.contains("no connection to NATS at nats://127.0.0.1:1") && told.contains("--nats"),
+        "{told}"
+    );
+    Ok(())
+}
+
+#[test]
+fn who_is_not_let_in_is_told_by_the_setting_and_without_the_secret() -> Result<()> {
+    let nats = NatsServer::start_with(newest_nats(), "authorization { user: ann, password: right }", &[])?;
+    let (url, roles) = (nats.url(), ["--roles", "edge"]);
+    let wrong = ["--nats", &url, "--set", "nats.user=ann", "--set", "nats.password=hidden"];
+    let told = refused(&[&wrong[..], &roles].concat())?;
+    assert!(told.contains("'nats.user' and 'nats.password_file'") && !told.contains("hidden"), "{told}");
+    let told = refused(&[&["--nats", &url][..], &roles].concat())?;
+    assert!(told.contains("wants to know who this is"), "{told}");
+    let told =
+        refused(&[&["--nats", &url, "--set", "nats.credentials_file=none.creds"][..], &roles].concat())?;
+    assert!(told.contains("'nats.credentials_file': cannot read none.creds"), "{told}");
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! The command line through the real binary: what is printed, what is done, and the exit codes, with and without a
 //! running server.
 
+mod certs;
 mod config;
 mod harness;
 mod sessions;
 mod socket;
+mod subjects;
 mod tour;
 mod usage;
 mod user;

@@ -34,7 +34,7 @@ fn mistakes_of_the_configuration_are_told_together_and_end_with_2() {
         ran.err.lines().collect::<Vec<_>>(),
         [
             "tidings: --listen: 'listen' takes an address and a port, as in 127.0.0.1:4000, not 'nowhere'",
-            "tidings: --nats: 'nats.servers' takes addresses as in nats://10.0.0.1:4222 or tls://nats.example",
+            "tidings: --nats: 'nats.servers' takes addresses as in tls://nats.example or nats://10.0.0.1:4222, without a user or a password: those are 'nats.user' with 'nats.password_file', or 'nats.token_file'",
             "tidings: --set limits.brst: unknown key 'limits.brst': did you mean 'limits.burst'?",
         ]
     );

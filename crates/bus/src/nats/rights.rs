@@ -1,0 +1,116 @@
+//! What a process may send and hear on NATS, made of the registry and of what the process does: for the permissions of
+//! its user there. Nobody may send what the server sends on (`bus.live`).
+
+use crate::error::{Error, ErrorKind};
+use crate::nats::names::Names;
+use crate::registry::Registry;
+use crate::settings::BucketConfig;
+
+/// What a process does, by the names of templates and buckets. It reads every log: each process hears all that is
+/// stored. Work queues have no place here yet.
+#[derive(Debug, Clone, Default)]
+pub struct Part {
+    /// Templates it publishes to, or asks.
+    pub publishes: Vec<&'static str>,
+    /// Templates it subscribes to, or serves.
+    pub subscribes: Vec<&'static str>,
+    /// Templates of logs it commits to. Who commits to any may trim, too.
+    pub commits: Vec<&'static str>,
+    /// Buckets it reads and watches.
+    pub reads: Vec<&'static str>,
+    /// Buckets it reads keys of and writes.
+    pub writes: Vec<&'static str>,
+}
+
+/// Subjects and patterns of NATS that a process may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rights {
+    /// What it may send, beside answers to what it was asked.
+    pub publish: Vec<String>,
+    /// What it may hear.
+    pub subscribe: Vec<String>,
+}
+
+impl Rights {
+    /// What is needed for a part of a system of these buckets. `inbox`: as in `NatsConfig::inbox`.
+    pub fn of(
+        registry: &Registry,
+        buckets: &[BucketConfig],
+        inbox: &str,
+        part: &Part,
+    ) -> Result<Self, Error> {
+        let names = Names::new(registry)?;
+        let mut rights = Self { publish: Vec::new(), subscribe: vec![format!("{inbox}.>"), names.live()] };
+        // A round trip through the own inbox shows that the connection lives.
+        rights.publish.push(format!("{inbox}.>"));
+        rights.subscribe.push(leader_elected(&names.events()));
+        for template in &part.publishes {
+            rights.publish.push(registry.widest_of(template)?);
+        }
+        for template in &part.subscribes {
+            rights.subscribe.push(registry.widest_of(template)?);
+        }
+        rights.streams(&names, buckets);
+        rights.publish.push(names.epoch_note());
+        for template in &part.commits {
+            rights.publish.push(registry.widest_of(template)?);
+        }
+        if !part.commits.is_empty() {
+            rights.publish.extend([
+                names.fill(),
+                names.all_trim_notes(),
+                api("STREAM.PURGE", &names.events()),
+            ]);
+        }
+        for (bucket, writes) in part
+            .reads
+            .iter()
+            .map(|bucket| (bucket, false))
+            .chain(part.writes.iter().map(|bucket| (bucket, true)))
+        {
+            if !buckets.iter().any(|declared| declared.name == *bucket) {
+                return Err(Error::new(ErrorKind::Subject, format!("no bucket '{bucket}' is declared")));
+            }
+            rights.bucket(&names, bucket, writes);
+        }
+        rights.publish.sort();
+        rights.publish.dedup();
+        rights.subscribe.sort();
+        rights.subscribe.dedup();
+        Ok(rights)
+    }
+
+    /// Looking at the streams, making those that are missing, and reading what all read.
+    fn streams(&mut self, names: &Names, buckets: &[BucketConfig]) {
+        let logs = [names.events(), names.notes()];
+        let kept = buckets.iter().map(|bucket| names.bucket_stream(&bucket.name));
+        for stream in logs.iter().cloned().chain(kept) {
+            self.publish.extend([api("STREAM.INFO", &stream), api("STREAM.CREATE", &stream)]);
+        }
+        for stream in &logs {
+            self.publish.extend([api("STREAM.MSG.GET", stream), api("DIRECT.GET", stream)]);
+        }
+    }
+
+    /// A consumer sends where its maker says, whatever the maker may send: only who is trusted with that watches.
+    fn bucket(&mut self, names: &Names, bucket: &str, writes: bool) {
+        let stream = names.bucket_stream(bucket);
+        self.publish.push(api("STREAM.MSG.GET", &stream));
+        if writes {
+            self.publish.push(format!("{}>", names.bucket_keys(bucket)));
+        } else {
+            let consumers = ["CONSUMER.CREATE", "CONSUMER.DELETE"];
+            self.publish.extend(consumers.map(|call| api(call, &format!("{stream}.*"))));
+            self.publish.push(format!("$JS.FC.{stream}.>"));
+        }
+    }
+}
+
+/// Where the server tells that a stream has another leader.
+pub(crate) fn leader_elected(stream: &str) -> String {
+    format!("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.{stream}")
+}
+
+fn api(call: &str, of: &str) -> String {
+    format!("$JS.API.{call}.{of}")
+}

@@ -1,0 +1,139 @@
+//! `tidings subjects`: every subject that messages go by, from the registry; and, from the same table, what each kind of
+//! process may do on NATS, as a part of nats-server's configuration.
+
+use std::fmt::Write;
+
+use serde_json::json;
+use tidings_bus::{Class, Registry, Rights, SlowReader, TemplateDef};
+use tidings_service::rights::{PROCESSES, Role, rights, user};
+use tidings_service::subjects::registry;
+
+use crate::args::SubjectsArgs;
+use crate::config::Config;
+use crate::{Outcome, output, wrong_use};
+
+/// What the names of users begin with, and their passwords' variables.
+const WORLD: &str = "tidings";
+
+/// A user of the cluster.
+struct User {
+    name: String,
+    /// The variable of nats-server's environment that its password is in.
+    password: String,
+    roles: String,
+    rights: Rights,
+}
+
+/// Prints one or the other.
+pub fn run(args: &SubjectsArgs) -> anyhow::Result<Outcome> {
+    let config = match Config::read(&args.config.sources()) {
+        Ok(config) => config,
+        Err(mistakes) => return Ok(wrong_use(&mistakes)),
+    };
+    let prefix = config.subject_prefix();
+    let registry = registry(prefix)?;
+    if args.permissions {
+        let users = users(&registry, prefix)?;
+        if args.json {
+            output::json(&permissions_json(&users))
+        } else {
+            output::say(permissions(&users).trim_end())
+        }
+    } else if args.json {
+        let rows: Vec<_> = registry.templates().iter().map(|row| row_json(row, prefix)).collect();
+        output::json(&json!({ "subjects": rows }));
+    } else {
+        output::say(&format!(
+            "{:<42} {:<10} {:<28} {:>9}  slow reader",
+            "subject", "class", "message", "largest"
+        ));
+        registry.templates().iter().for_each(|row| output::say(&line(row, prefix)));
+    }
+    Ok(Outcome::Done)
+}
+
+fn template(row: &TemplateDef, prefix: Option<&str>) -> String {
+    prefix.map_or_else(String::new, |prefix| format!("{prefix}.")) + row.template
+}
+
+fn class(class: Class) -> &'static str {
+    match class {
+        Class::Ephemeral => "ephemeral",
+        Class::Request => "request",
+        Class::Durable => "durable",
+        Class::Work => "work",
+    }
+}
+
+fn slow(row: &TemplateDef) -> &'static str {
+    match (row.class, row.slow) {
+        // A follower holds a place in the log, and a worker asks for the next: neither can be too slow.
+        (Class::Durable | Class::Work, _) => "keeps its place",
+        (_, SlowReader::DropNewest) => "loses the newest",
+        (_, SlowReader::DropOldest) => "loses the oldest",
+        (_, SlowReader::Refuse) => "the sender is refused",
+    }
+}
+
+fn line(row: &TemplateDef, prefix: Option<&str>) -> String {
+    let (template, class) = (template(row, prefix), class(row.class));
+    format!("{template:<42} {class:<10} {:<28} {:>9}  {}", row.message, row.max_payload, slow(row))
+}
+
+fn row_json(row: &TemplateDef, prefix: Option<&str>) -> serde_json::Value {
+    json!({
+        "name": row.name, "subject": template(row, prefix), "class": class(row.class), "message": row.message,
+        "max_payload": row.max_payload, "slow_reader": slow(row), "wide": row.wide,
+    })
+}
+
+fn users(registry: &Registry, prefix: Option<&str>) -> anyhow::Result<Vec<User>> {
+    let one = |roles: &[Role]| {
+        let name = format!("{}-{}", prefix.unwrap_or(WORLD), user(roles));
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+        let password = format!("NATS_{}_PASSWORD", name.chars().map(plain).collect::<String>());
+        let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+        Ok(User { name, password, roles: names.join(", "), rights: rights(registry, prefix, roles)? })
+    };
+    PROCESSES.into_iter().map(one).collect()
+}
+
+fn permissions_json(users: &[User]) -> serde_json::Value {
+    let users: Vec<_> = users
+        .iter()
+        .map(|user| {
+            json!({
+                "user": user.name, "password_variable": user.password, "roles": user.roles,
+                "publish": user.rights.publish, "subscribe": user.rights.subscribe,
+            })
+        })
+        .collect();
+    json!({ "users": users })
+}
+
+/// As nats-server reads it.
+fn permissions(users: &[User]) -> String {
+    let mut text = String::from(
+        "# Who may do what on NATS, from 'tidings subjects --permissions': for 'include' in nats-server's configuration.\n\
+         # A process has the user of its roles ('nats.user'). Remove the users that no process has; each other one's\n\
+         # password is in the environment of nats-server, or written here in the place of its variable.\n\
+         authorization {\n  users: [\n",
+    );
+    for user in users {
+        let (name, password, roles) = (&user.name, &user.password, &user.roles);
+        let _ = write!(text, "    {{ # --roles {roles}\n      user: \"{name}\", password: ${password}\n");
+        text.push_str("      permissions: {\n");
+        list(&mut text, "publish", &user.rights.publish);
+        list(&mut text, "subscribe", &user.rights.subscribe);
+        text.push_str("        allow_responses: { max: 1, expires: \"2m\" }\n      }\n    }\n");
+    }
+    text + "  ]\n}\n"
+}
+
+fn list(text: &mut String, what: &str, subjects: &[String]) {
+    let _ = writeln!(text, "        {what}: {{ allow: [");
+    for subject in subjects {
+        let _ = writeln!(text, "          \"{subject}\"");
+    }
+    text.push_str("        ] }\n");
+}

@@ -1,0 +1,186 @@
+//! A NATS server with certificates and users as `tidings` makes them: a world goes on as it does elsewhere, and a user
+//! can do no more than its processes need.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tidings_test_support::{NatsServer, Player, newest_nats, oldest_nats};
+
+use crate::harness::process;
+
+/// Every user's password: its name, backwards.
+fn password(user: &str) -> String {
+    user.chars().rev().collect()
+}
+
+fn tidings(args: &[&str]) -> Result<String> {
+    let output = Command::new(env!("CARGO_BIN_EXE_tidings")).args(args).output()?;
+    ensure!(output.status.success(), "{args:?}: {output:?}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// A server with these users, and more configuration.
+fn server(version: &str, more: &str) -> Result<NatsServer> {
+    let users: Value = serde_json::from_str(&tidings(&["subjects", "--permissions", "--json"])?)?;
+    let users = users["users"].as_array().context("there are users")?.iter();
+    let environment: Vec<(String, String)> = users
+        .map(|user| {
+            let text = |key: &str| user[key].as_str().unwrap_or_default();
+            (text("password_variable").to_owned(), password(text("user")))
+        })
+        .collect();
+    let environment: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let fragment = tidings(&["subjects", "--permissions"])?;
+    NatsServer::start_with(version, &format!("{fragment}{more}"), &environment)
+}
+
+#[tokio::test]
+async fn a_world_needs_no_more_than_its_users_may() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let certs = folder.path().join("certs");
+    tidings(&["certs", "--out", &certs.display().to_string(), "--name", "test", "--host", "127.0.0.1"])?;
+    let file = |name: &str| certs.join(name).display().to_string();
+    let tls = format!(
+        "tls {{ cert_file: \"{}\", key_file: \"{}\", ca_file: \"{}\", verify: true }}\n",
+        file("server.pem"),
+        file("server-key.pem"),
+        file("ca.pem")
+    );
+    let nats = server(newest_nats(), &tls)?;
+    let start = |roles: &str, user: &str| {
+        let secret = folder.path().join(user);
+        write_secret(&secret, &password(user))?;
+        process(&nats, roles)
+            .without_limits()
+            .set("nats.servers", nats.tls_url())
+            .set("nats.ca_file", file("ca.pem"))
+            .set("nats.cert_file", file("client.pem"))
+            .set("nats.key_file", file("client-key.pem"))
+            .set("nats.user", user)
+            .set("nats.password_file", secret.display())
+            .start()
+    };
+    // An edge makes what is missing as well: nobody has to be first.
+    let (edge, mut world) = std::thread::scope(|scope| {
+        let edge = scope.spawn(|| start("edge", "tidings-edge"));
+        let world = start("zone,services", "tidings-zone-services");
+        anyhow::Ok((edge.join().expect("no panic")?, world?))
+    })?;
+    let mut edges = vec![edge];
+    edges.push(start("edge", "tidings-edge")?);
+
+    let mut ann = entered(&edges[0].api(), "Ann").await?;
+    let mut ben = entered(&edges[1].api(), "Ben").await?;
+    assert_eq!(ann.does("say hello").await?, "You say: hello");
+    ben.hears("Ann says: hello").await?;
+    assert_eq!(ben.does("go east").await?, "You go east.");
+    ann.hears("Ben leaves to the east.").await?;
+    assert_eq!(ann.does("mute Ben").await?, "You have muted Ben.");
+    assert!(ann.does("who").await?.starts_with("Online: 2"));
+    let ann = ann.reconnect().await?;
+    ensure!(ann.connection.welcome().recovered, "{:?}", ann.connection.welcome().reason);
+    tidings(&["user", "role", "ann-account", "moderator", "--data", &world.data().display().to_string()])?;
+    let violations =
+        ["violations", "--json", "--data", &world.data().display().to_string()].map(str::to_owned);
+    tidings(&violations.iter().map(String::as_str).collect::<Vec<_>>())?;
+    for edge in &mut edges {
+        edge.stop()?;
+    }
+    world.stop()?;
+    let log = nats.log();
+    let denied: Vec<&str> = log.lines().filter(|line| line.contains("Violation")).collect();
+    ensure!(denied.is_empty(), "{denied:#?}");
+    Ok(())
+}
+
+/// Once the processes have found each other.
+async fn entered(api: &tidings_client::Api, name: &str) -> Result<Player> {
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        match Player::new(api, name).await {
+            Ok(player) => return Ok(player),
+            Err(error) if std::time::Instant::now() > until => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
+}
+
+fn write_secret(path: &Path, secret: &str) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    Ok(file.write_all(secret.as_bytes())?)
+}
+
+/// What the server says to one line of a user, by the protocol itself: nothing of ours is between.
+fn said(nats: &NatsServer, user: &str, line: &str) -> Result<String> {
+    let url = nats.url();
+    let stream = TcpStream::connect(url.strip_prefix("nats://").context("an address")?)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut writer = stream.try_clone()?;
+    let connect = serde_json::json!({"verbose": false, "user": user, "pass": password(user)});
+    write!(writer, "CONNECT {connect}\r\n{line}\r\nPING\r\n")?;
+    let mut told = String::new();
+    for line in BufReader::new(stream).lines() {
+        let line = line?;
+        if line == "PONG" {
+            break;
+        }
+        if line.starts_with("-ERR") {
+            told.push_str(&line);
+        }
+    }
+    Ok(told)
+}
+
+#[test]
+fn a_user_can_do_nothing_else() -> Result<()> {
+    const EDGE: &str = "tidings-edge";
+    const ZONE: &str = "tidings-zone";
+    const SERVICES: &str = "tidings-services";
+    const WORLD: &str = "tidings-zone-services";
+    for version in [oldest_nats(), newest_nats()] {
+        let nats = server(version, "")?;
+        for (user, line, allowed) in [
+            (EDGE, "PUB room.harbour_quay.log 1\r\nx", false),
+            (EDGE, "PUB player.00000000000000000000000000000001.log 1\r\nx", false),
+            (EDGE, "PUB zone.harbour.owner 1\r\nx", false),
+            (EDGE, "PUB bus.live.room.harbour_quay.log 1\r\nx", false),
+            (EDGE, "PUB bus.note.trim.room.harbour_quay.log 1\r\nx", false),
+            (EDGE, "PUB ctl.sessions 1\r\nx", false),
+            (EDGE, "PUB $JS.API.STREAM.PURGE.tidings_EVENTS 0\r\n", false),
+            (EDGE, "PUB $JS.API.STREAM.DELETE.tidings_EVENTS 0\r\n", false),
+            (EDGE, "PUB $JS.API.CONSUMER.CREATE.tidings_EVENTS.x 0\r\n", false),
+            (EDGE, "PUB $KV.tidings_sessions.x 1\r\nx", false),
+            (EDGE, "PUB $KV.tidings_edges.x 1\r\nx", true),
+            (EDGE, "PUB svc.account.v1.sign-in 1\r\nx", true),
+            (EDGE, "PUB cmd.zone.harbour 1\r\nx", true),
+            (EDGE, "SUB bus.live.> 1", true),
+            (EDGE, "SUB edge.north.v1.* q 1", true),
+            (EDGE, "SUB svc.account.v1.* q 1", false),
+            (EDGE, "SUB cmd.zone.* q 1", false),
+            (EDGE, "SUB _INBOX.edge.a.* 1", true),
+            (EDGE, "SUB _INBOX.> 1", false),
+            (EDGE, "SUB > 1", false),
+            (SERVICES, "PUB room.harbour_quay.log 1\r\nx", false),
+            (SERVICES, "SUB svc.account.v1.* q 1", true),
+            (ZONE, "PUB room.harbour_quay.log 1\r\nx", true),
+            (ZONE, "PUB $KV.tidings_tickets.x 1\r\nx", false),
+            (ZONE, "PUB bus.live.room.harbour_quay.log 1\r\nx", false),
+            (WORLD, "PUB room.harbour_quay.log 1\r\nx", true),
+            (WORLD, "PUB bus.live.room.harbour_quay.log 1\r\nx", false),
+            ("tidings-all", "PUB bus.live.room.harbour_quay.log 1\r\nx", false),
+        ] {
+            let told = said(&nats, user, line)?;
+            ensure!(told.is_empty() == allowed, "{version} {user} {line:?}: {told:?}");
+            ensure!(allowed || told.contains("Permissions Violation"), "{user} {line:?}: {told}");
+        }
+    }
+    Ok(())
+}
