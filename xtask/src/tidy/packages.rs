@@ -75,6 +75,8 @@ const DUPLICATES_ALLOWED: &[(&str, &str)] = &[
     ("rand_chacha", "as rand"),
     ("rand_core", "as rand"),
     ("getrandom", "as rand"),
+    ("bit-vec", "of rcgen's own reader of certificates, which is locked and never built"),
+    ("synstructure", "as bit-vec"),
     ("foldhash", "petgraph in prost-build's own build"),
     ("hashbrown", "petgraph, hashlink and indexmap each keep to another"),
     ("syn", "proc macros are between 2 and 3"),
