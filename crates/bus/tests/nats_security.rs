@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tidings_bus::resilience::State;
 use tidings_bus::{
-    Append, Bus, Class, ErrorKind, Login, Nats, NatsConfig, Registry, Secret, Security, SlowReader,
+    Append, Bus, Class, ErrorKind, Login, Nats, NatsConfig, Pattern, Registry, Secret, Security, SlowReader,
     TemplateDef,
 };
 use tidings_test_support::{NatsServer, newest_nats, oldest_nats};
@@ -27,17 +27,26 @@ use crate::operator::Operator;
 const SOON: Duration = Duration::from_secs(20);
 
 fn registry() -> Arc<Registry> {
-    let log = TemplateDef {
-        name: "room.log",
-        template: "room.{room:slug}.log",
-        class: Class::Durable,
+    let row = |name, template, class| TemplateDef {
+        name,
+        template,
+        class,
         message: "any",
         max_payload: 1_024,
         slow: SlowReader::Refuse,
         check: None,
         wide: None,
     };
-    Arc::new(Registry::new(None, vec![log]).unwrap())
+    Arc::new(
+        Registry::new(
+            None,
+            vec![
+                row("room.log", "room.{room:slug}.log", Class::Durable),
+                row("ask", "ask.{what:slug}", Class::Request),
+            ],
+        )
+        .unwrap(),
+    )
 }
 
 async fn connect(servers: &[String], security: &Security) -> Result<(Arc<Nats>, Bus), tidings_bus::Error> {
@@ -273,6 +282,33 @@ async fn an_address_with_a_password_is_refused_and_not_shown() {
     );
     let config = NatsConfig { servers: servers.to_vec(), ..NatsConfig::default() };
     assert!(!format!("{config:?}").contains("hidden"));
+}
+
+/// Who asks says where the answer goes: not into a log, nor to JetStream, which the one who answers may write to.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_goes_to_an_inbox_and_nowhere_else() {
+    let server = NatsServer::start(newest_nats()).unwrap();
+    let (_nats, bus) = connect(&[server.url()], &Security::default()).await.unwrap();
+    let ask = bus.registry().subject("ask", &["time"]).unwrap();
+    let mut asked = bus.queue_subscribe(&Pattern::from(&ask), "clock", 16).await.unwrap();
+    let url = server.url();
+    let mut stream = std::net::TcpStream::connect(url.strip_prefix("nats://").unwrap()).unwrap();
+    let forged =
+        ["room.hall.log", "$JS.API.STREAM.PURGE.tidings_EVENTS", "$KV.tidings_x.y", "bus.note.epoch"];
+    write_all(&mut stream, "CONNECT {\"verbose\":false}\r\n");
+    for (to, answered) in forged.iter().map(|to| (*to, false)).chain([("_INBOX.a.1", true)]) {
+        write_all(&mut stream, &format!("PUB ask.time {to} 1\r\nx\r\n"));
+        let message = tokio::time::timeout(SOON, asked.next()).await.unwrap().unwrap();
+        assert_eq!(message.wants_answer(), answered, "{to}");
+    }
+    // What is asked by the bus itself is answered.
+    let answer = bus.request(&ask, Bytes::new(), Vec::new(), SOON);
+    let serve = async { asked.next().await.unwrap().respond(Bytes::from_static(b"noon")).unwrap() };
+    assert_eq!(tokio::join!(answer, serve).0.unwrap(), "noon");
+}
+
+fn write_all(stream: &mut std::net::TcpStream, text: &str) {
+    std::io::Write::write_all(stream, text.as_bytes()).unwrap();
 }
 
 /// The server's password changes, and the file with it: before or after, the process is in again by itself.

@@ -133,7 +133,8 @@ mod tests {
         assert_eq!(rows.len(), TEMPLATES.len());
         let mut buckets = BUCKETS.map(|(name, ..)| name);
         let mut declared = DECLARED.map(|(name, _)| name);
-        (buckets.sort_unstable(), declared.sort_unstable());
+        buckets.sort_unstable();
+        declared.sort_unstable();
         assert_eq!(buckets, declared);
     }
 
