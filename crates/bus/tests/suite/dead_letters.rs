@@ -209,7 +209,11 @@ pub async fn letters_are_taken_out_for_good(fixture: Fixture) {
     let letters = all(&dead).await;
     assert_eq!(dead.remove(&[letters[2].id, letters[2].id + 1_000]).await.unwrap(), 1);
     let log = subject(bus, "dlq", "q");
-    assert_eq!(bus.read(&[log.clone()], 0, 100).await.unwrap().len(), 5, "four letters and a note");
+    assert_eq!(
+        bus.read(std::slice::from_ref(&log), 0, 100).await.unwrap().len(),
+        5,
+        "four letters and a note"
+    );
     let filter = LetterFilter { reason: Some("x".to_owned()), ..LetterFilter::default() };
     assert_eq!(dead.purge(&Walk { filter, ..everything() }).await.unwrap(), (1, None));
     assert_eq!(all(&dead).await, [letters[1].clone(), letters[3].clone()]);
