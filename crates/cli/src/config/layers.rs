@@ -17,7 +17,7 @@ pub const USUAL_FILE: &str = "tidings.toml";
 /// The variable that names the file.
 const FILE_VARIABLE: &str = "TIDINGS_CONFIG";
 /// Variables of the project's own tests that reach a server they start.
-const NOT_OURS: [&str; 2] = ["TIDINGS_BIN", "TIDINGS_TEST_"];
+const NOT_OURS: [&str; 3] = ["TIDINGS_BIN", "TIDINGS_TEST_", "TIDINGS_TOOLS"];
 /// Largest file: every key with a comment, a hundred times over.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Characters of an unknown name that are compared and shown.
