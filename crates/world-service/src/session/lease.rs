@@ -2,6 +2,7 @@
 //! zones are told. After a restart this is the fate of every session of the process before, whose edge's name nobody
 //! renews.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -140,41 +141,47 @@ impl SessionService {
     /// Marks the sessions of edges that fell silent, and tells their zones. A zone that does not answer is told at
     /// the next sweep.
     pub async fn sweep(&self) -> Result<(), CallError> {
-        let (now, lease) = (self.now(), millis(self.config().lease));
-        let since = {
-            let mut listening = self.inner.listening.lock();
-            // Edges that live had no chance to say so while this process, or the bus, was away.
-            if now - listening.last_ms > lease {
-                listening.since_ms = now;
-            }
-            listening.last_ms = now;
-            listening.since_ms
-        };
-        if now - since < lease {
-            return Ok(());
-        }
         let by_edge = self.inner.index.lock().untold();
-        for (edge, sessions) in by_edge {
-            if self.is_alive(&edge).await? {
+        let asked = self.now();
+        let silent = self.silent(by_edge).await;
+        if !self.could_hear(asked, silent.is_ok()) {
+            return silent.map(drop);
+        }
+        for known in silent? {
+            if !self.inner.index.lock().tell(&known.session) {
                 continue;
             }
-            // The answer was long in coming: the bus was away, and what it says is of before.
-            if self.now() - now > lease / i64::from(SWEEPS) {
-                self.inner.listening.lock().since_ms = self.now();
-                return Ok(());
-            }
-            for known in sessions {
-                if !self.inner.index.lock().tell(&known.session) {
-                    continue;
-                }
-                if let Err(error) = self.lapse(&known).await {
-                    self.inner.index.lock().untell(&known.session);
-                    tracing::debug!(%error, "a zone could not be told of a lost session yet");
-                }
+            if let Err(error) = self.lapse(&known).await {
+                self.inner.index.lock().untell(&known.session);
+                tracing::debug!(%error, "a zone could not be told of a lost session yet");
             }
         }
         self.inner.index.lock().tidy();
         Ok(())
+    }
+
+    /// The sessions of those edges whose lease is over.
+    async fn silent(&self, by_edge: HashMap<String, Vec<Known>>) -> Result<Vec<Known>, CallError> {
+        let mut silent = Vec::new();
+        for (edge, sessions) in by_edge {
+            if !self.is_alive(&edge).await? {
+                silent.extend(sessions);
+            }
+        }
+        Ok(silent)
+    }
+
+    /// Whether an edge that lives had the time to say so: a whole lease since this process began, and since it, or the
+    /// bus, was away. That shows by a question without an answer, one that was long in coming, or a pause in asking.
+    fn could_hear(&self, asked: i64, answered: bool) -> bool {
+        let (now, lease) = (self.now(), millis(self.config().lease));
+        let mut listening = self.inner.listening.lock();
+        let slow = now - asked > lease / i64::from(SWEEPS);
+        if !answered || slow || asked - listening.last_ms > lease {
+            listening.since_ms = now;
+        }
+        listening.last_ms = now;
+        now - listening.since_ms >= lease
     }
 
     async fn lapse(&self, known: &Known) -> Result<(), CallError> {
