@@ -45,6 +45,8 @@ async fn a_world_needs_no_more_than_its_users_may() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let certs = folder.path().join("certs");
     tidings(&["certs", "--out", &certs.display().to_string(), "--name", "test", "--host", "127.0.0.1"])?;
+    // What is renewed is of the authority that is there.
+    tidings(&["certs", "--out", &certs.display().to_string(), "--renew"])?;
     let file = |name: &str| certs.join(name).display().to_string();
     let tls = format!(
         "tls {{ cert_file: \"{}\", key_file: \"{}\", ca_file: \"{}\", verify: true }}\n",
