@@ -31,6 +31,7 @@
 //! ```
 
 pub mod caller;
+pub mod dead_letters;
 pub mod error;
 pub mod health;
 pub mod rights;

@@ -9,6 +9,7 @@ mod body;
 mod client_address;
 mod connection;
 mod cookie;
+mod dead_letters;
 mod identity;
 mod openapi;
 mod operation;
@@ -16,6 +17,7 @@ mod origin;
 mod page;
 mod pending;
 mod problem;
+mod query;
 mod response;
 mod routes;
 mod serve;
@@ -28,6 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use tidings_bus::DeadLetterQueues;
 use tidings_service::{Caller, Health};
 
 use crate::limits::{Limits, Network};
@@ -82,6 +85,7 @@ pub struct Http {
     config: HttpConfig,
     limits: Arc<Limits>,
     caller: Caller,
+    dead_letters: DeadLetterQueues,
     health: Health,
     metrics: Option<PrometheusHandle>,
     page: Page,
@@ -102,10 +106,12 @@ impl Http {
     ) -> Self {
         let page = Page::new(config.web_dir.clone());
         let pending = Arc::new(Pending::new(config.pending));
+        let dead_letters = tidings_service::dead_letters::queues(caller.bus().clone());
         Self {
             config,
             limits,
             caller,
+            dead_letters,
             health,
             metrics,
             page,

@@ -82,6 +82,38 @@ const OPERATIONS: &[Operation] = &[
         201,
         Some("Ticket"),
     ),
+    Operation(
+        "listDeadLetterQueues",
+        "For moderators: queues with dead letters, how many, and since when.",
+        Access::SignedIn,
+        None,
+        200,
+        Some("Any"),
+    ),
+    Operation(
+        "listDeadLetters",
+        "For moderators: a page of a queue's dead letters, or one of them.",
+        Access::SignedIn,
+        None,
+        200,
+        Some("Any"),
+    ),
+    Operation(
+        "replayDeadLetters",
+        "For admins: puts messages back into their queue, at most 100 a call and some seconds long.",
+        Access::SignedInToChange,
+        Some("DeadLetterChange"),
+        200,
+        Some("Any"),
+    ),
+    Operation(
+        "purgeDeadLetters",
+        "For admins: takes dead letters out, for good, at most 100 a call.",
+        Access::SignedInToChange,
+        Some("DeadLetterChange"),
+        200,
+        Some("Any"),
+    ),
     Operation("getOpenApi", "This document.", Access::Anyone, None, 200, Some("Any")),
     Operation(
         "openWebSocket",
@@ -123,7 +155,7 @@ pub fn document() -> Value {
     for route in ROUTES {
         let Some(operation) = OPERATIONS.iter().find(|operation| operation.0 == route.name) else { continue };
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
-        let described = operation.describe(route.path.contains("{id}"));
+        let described = operation.describe(route.path);
         path[route.method.as_str().to_ascii_lowercase()] = described;
     }
     json!({
@@ -141,7 +173,7 @@ pub fn document() -> Value {
 }
 
 impl Operation {
-    fn describe(&self, has_id: bool) -> Value {
+    fn describe(&self, path: &str) -> Value {
         let Self(name, summary, access, body, status, answer) = self;
         let mut done = json!({ "description": summary });
         if let Some(schema) = answer {
@@ -161,12 +193,27 @@ impl Operation {
             let content = json!({ "application/json": { "schema": reference(schema) } });
             described["requestBody"] = json!({ "required": true, "content": content });
         }
-        if has_id {
-            let schema = reference("Id");
-            described["parameters"] =
-                json!([{ "name": "id", "in": "path", "required": true, "schema": schema }]);
+        let parameters = self.parameters(path);
+        if !parameters.is_empty() {
+            described["parameters"] = Value::Array(parameters);
         }
         described
+    }
+
+    fn parameters(&self, path: &str) -> Vec<Value> {
+        let mut parameters = Vec::new();
+        if path.contains("{id}") {
+            let of = if path.contains("dead-letters") { "Queue" } else { "Id" };
+            parameters.push(json!({ "name": "id", "in": "path", "required": true, "schema": reference(of) }));
+        }
+        if self.0 == "listDeadLetters" {
+            let text = [("reason", json!({ "type": "string" }))];
+            let numbers = ["from_ms", "until_ms", "after", "limit", "letter"];
+            let numbers = numbers.map(|name| (name, json!({ "type": "integer" })));
+            let query = |(name, schema)| json!({ "name": name, "in": "query", "schema": schema });
+            parameters.extend(text.into_iter().chain(numbers).map(query));
+        }
+        parameters
     }
 }
 
@@ -231,6 +278,28 @@ fn schemas() -> Value {
             false,
         ),
         "Ticket": object(&[("ticket", text())], &[("expires_in", seconds())], false),
+        "Queue": { "type": "string", "pattern": "^[a-z0-9-]{1,40}$" },
+        "DeadLetterChange": object(
+            &[],
+            &[
+                ("id", json!({ "type": "integer" })),
+                ("which", reference("DeadLetterFilter")),
+                ("per_second", json!({ "type": "integer" })),
+            ],
+            true,
+        ),
+        "DeadLetterFilter": object(
+            &[],
+            &[
+                ("reason", text()),
+                ("from_ms", json!({ "type": "integer" })),
+                ("until_ms", json!({ "type": "integer" })),
+                ("after", json!({ "type": "integer" })),
+                ("through", json!({ "type": "integer" })),
+                ("limit", json!({ "type": "integer" })),
+            ],
+            true,
+        ),
         "Problem": object(
             &[
                 ("type", text()),

@@ -18,7 +18,7 @@ use super::client_address::Client;
 use super::connection::UpgradeSlot;
 use super::problem::Problem;
 use super::response::{self, Answer};
-use super::{ConnInfo, Http, accounts, body, openapi, operation, websocket};
+use super::{ConnInfo, Http, accounts, body, dead_letters, openapi, operation, websocket};
 
 type Handler = for<'a> fn(&'a mut Call) -> LocalBoxFuture<'a, Result<Answer, Problem>>;
 
@@ -62,6 +62,10 @@ routes! {
     POST "/api/v1/characters" "createCharacter" => accounts::create_character;
     DELETE "/api/v1/characters/{id}" "deleteCharacter" => accounts::delete_character;
     POST "/api/v1/tickets" "createTicket" => accounts::ticket;
+    GET "/api/v1/dead-letters" "listDeadLetterQueues" => dead_letters::queues;
+    GET "/api/v1/dead-letters/{id}" "listDeadLetters" => dead_letters::list;
+    POST "/api/v1/dead-letters/{id}/replay" "replayDeadLetters" => dead_letters::replay;
+    POST "/api/v1/dead-letters/{id}/purge" "purgeDeadLetters" => dead_letters::purge;
     GET "/api/v1/openapi.json" "getOpenApi" => openapi::answer;
     GET "/ws" "openWebSocket" => websocket::upgrade;
     GET "/health" "getHealth" => operation::health;
@@ -103,6 +107,11 @@ impl Call {
 
     pub fn method(&self) -> &Method {
         &self.parts.method
+    }
+
+    /// What follows the path's `?`.
+    pub fn query(&self) -> Option<&str> {
+        self.parts.uri.query()
     }
 
     pub fn version(&self) -> Version {

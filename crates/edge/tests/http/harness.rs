@@ -15,7 +15,7 @@ use tidings_edge::http::{Adopt, ConnInfo, Http, HttpConfig, serve};
 use tidings_edge::limits::{Clock, Limits, Rates};
 use tidings_protocol::ErrorCode;
 use tidings_protocol::proto::services::v1::{
-    AccountInfo, AccountRequest, CharacterList, CharacterName, CreateCharacterRequest,
+    AccountInfo, AccountRequest, AuditEntry, CharacterList, CharacterName, CreateCharacterRequest,
     DeleteCharacterRequest, Empty, GuestRequest, Identity, IssueTicketRequest, RefreshRequest,
     RegisterRequest, SignInRequest, SignOutRequest, Ticket, Tokens, VerifyRequest,
 };
@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 pub const ANN: &str = "0190000000007000800000000000000a";
 pub const ANNS_CHARACTER: &str = "0190000000007000800000000000000b";
 pub const ACCESS: &str = "access-of-ann";
+pub const MODERATOR: &str = "access-of-a-moderator";
+pub const ADMIN: &str = "access-of-an-admin";
 pub const REFRESH: &str = "refresh-of-ann";
 pub const CSRF: &str = "csrf-of-ann";
 /// No answer of a test takes this long on a loaded machine.
@@ -57,7 +59,8 @@ pub struct TestServer {
     pub adopted: Adopted,
     pub calls: Calls,
     pub stop: CancellationToken,
-    _service: Option<ServerHandle>,
+    pub bus: Bus,
+    _services: Vec<ServerHandle>,
 }
 
 /// What the account service was asked to do.
@@ -112,17 +115,21 @@ async fn start(setup: Setup) -> TestServer {
     let backend = Embedded::open(EmbeddedConfig::default()).expect("a bus in memory");
     let bus = Bus::new(backend, registry);
     let calls = Calls::default();
-    let service = if setup.account_service { Some(account_service(&bus, calls.clone()).await) } else { None };
+    let mut services = vec![moderation_service(&bus, calls.clone()).await];
+    if setup.account_service {
+        services.push(account_service(&bus, calls.clone()).await);
+    }
     let limits = Arc::new(Limits::new(&setup.rates, setup.clock));
     let health = Health::new();
     let metrics = PrometheusBuilder::new().build_recorder().handle();
-    let http = Http::new(setup.config, Arc::clone(&limits), Caller::new(bus), health.clone(), Some(metrics));
+    let http =
+        Http::new(setup.config, Arc::clone(&limits), Caller::new(bus.clone()), health.clone(), Some(metrics));
     let http = Arc::new(http);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let (adopted, stop) = (Adopted::default(), CancellationToken::new());
     tokio::task::spawn_local(serve(listener, Arc::clone(&http), adopted.clone(), stop.clone()));
-    TestServer { address, http, limits, health, adopted, calls, stop, _service: service }
+    TestServer { address, http, limits, health, adopted, calls, stop, bus, _services: services }
 }
 
 fn refused(code: ErrorCode, message: &str) -> CallError {
@@ -143,6 +150,15 @@ fn ann() -> Identity {
     let csrf = Sha256::digest(CSRF.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     let (account, username, family) = (ANN.to_owned(), "ann".to_owned(), "family-of-ann".to_owned());
     Identity { account, username, role: "player".into(), guest: false, family, csrf }
+}
+
+async fn moderation_service(bus: &Bus, calls: Calls) -> ServerHandle {
+    let audit = move |_: CallContext, entry: AuditEntry| {
+        let AuditEntry { name, action, target, detail, .. } = entry;
+        calls.lock().expect("no test panics here").push(format!("audit {name} {action} {target} {detail}"));
+        async { Ok(Empty {}) }
+    };
+    Server::new(bus.clone(), "moderation").method("audit", audit).start().await.expect("the service starts")
 }
 
 async fn account_service(bus: &Bus, calls: Calls) -> ServerHandle {
@@ -174,6 +190,8 @@ async fn account_service(bus: &Bus, calls: Calls) -> ServerHandle {
         .method("verify", |_: CallContext, r: VerifyRequest| async move {
             match r.access_token.as_str() {
                 ACCESS => Ok(ann()),
+                MODERATOR => Ok(Identity { role: "moderator".into(), ..ann() }),
+                ADMIN => Ok(Identity { role: "admin".into(), ..ann() }),
                 _ => Err(refused(ErrorCode::Unauthenticated, "This sign-in is not valid.")),
             }
         })
@@ -248,6 +266,10 @@ impl Request {
 
     pub fn bearer(self) -> Self {
         self.header("Authorization", &format!("Bearer {ACCESS}"))
+    }
+
+    pub fn bearing(self, token: &str) -> Self {
+        self.header("Authorization", &format!("Bearer {token}"))
     }
 
     pub fn cookie(self) -> Self {

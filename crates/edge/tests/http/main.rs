@@ -2,6 +2,7 @@
 
 mod accounts;
 mod connections;
+mod dead_letters;
 mod guards;
 mod harness;
 mod operation;
