@@ -16,6 +16,7 @@ mod follow;
 mod headers;
 mod hub;
 mod inbox;
+pub mod inspect;
 mod keep;
 mod kv;
 mod line;

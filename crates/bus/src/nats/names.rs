@@ -68,6 +68,17 @@ impl Names {
         format!("{}_WORK_{}", self.base, escape_token(self.bare(queue.as_str())))
     }
 
+    /// Whether a stream's name is that of a work queue.
+    pub(crate) fn is_work(&self, stream: &str) -> bool {
+        stream.strip_prefix(&self.base).is_some_and(|rest| rest.starts_with("_WORK_"))
+    }
+
+    /// Whether a stream's name begins as ours do.
+    pub(crate) fn is_ours(&self, stream: &str) -> bool {
+        let bare = stream.strip_prefix("KV_").unwrap_or(stream);
+        bare.strip_prefix(&self.base).is_some_and(|rest| rest.starts_with('_'))
+    }
+
     /// The prefix's own subjects, all of them: what the stream sends on.
     pub(crate) fn everything(&self) -> String {
         format!("{}>", self.prefix)

@@ -136,13 +136,7 @@ pub(crate) async fn subjects(
 
 /// Every difference in one error: what is there stays as it is.
 pub(crate) fn compare(what: &str, declared: &Value, found: &Value) -> Result<(), Error> {
-    let Value::Object(declared) = declared else { return Ok(()) };
-    let mut differences = Vec::new();
-    for (field, wanted) in declared {
-        if !alike(wanted, &found[field]) {
-            differences.push(format!("{field} is {}, declared is {wanted}", found[field]));
-        }
-    }
+    let differences = differences(declared, found);
     if differences.is_empty() {
         return Ok(());
     }
@@ -150,6 +144,13 @@ pub(crate) fn compare(what: &str, declared: &Value, found: &Value) -> Result<(),
         ErrorKind::Mismatch,
         format!("the {what} is there in another form, and is not changed: {}", differences.join("; ")),
     ))
+}
+
+/// Where what is found is another than declared.
+pub(crate) fn differences(declared: &Value, found: &Value) -> Vec<String> {
+    let fields = declared.as_object().into_iter().flatten();
+    let differ = fields.filter(|(field, wanted)| !alike(wanted, &found[*field]));
+    differ.map(|(field, wanted)| format!("{field} is {}, declared is {wanted}", found[field])).collect()
 }
 
 /// Servers leave out what is false, nothing or empty, and order subjects as they like.
