@@ -1,5 +1,7 @@
 //! The command line: what can be typed, and the help that teaches it.
 
+pub mod bus;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -16,6 +18,8 @@ Examples:
   tidings certs --out certs --name mine --host 10.0.0.1,10.0.0.2
                                               certificates for a NATS cluster of your own
   tidings subjects --permissions              what its users may do, for nats-server's configuration
+  tidings check                               whether all of that can run here
+  tidings dlq list                            what work queues could not do
   tidings serve --nats nats://10.0.0.1 --roles zone,services
   tidings serve --nats nats://10.0.0.1 --roles edge --listen 0.0.0.0:4000
                                               one world in several processes, on a NATS cluster
@@ -54,6 +58,17 @@ pub enum Verb {
     /// Print what is in force and where each value came from
     #[command(after_help = SETTINGS)]
     Config(ShowArgs),
+    /// Look at what work queues could not do, put it back, take it out
+    #[command(subcommand, after_help = bus::DLQ)]
+    Dlq(bus::DlqVerb),
+    /// Show the streams, buckets and consumers that are declared beside what stands; nothing is changed
+    Streams(bus::BusArgs),
+    /// Check whether this configuration can run here: what is wrong, and what to do
+    #[command(after_help = SETTINGS)]
+    Check(bus::CheckArgs),
+    /// Run a NATS cluster on this machine
+    #[command(subcommand)]
+    Cluster(bus::ClusterVerb),
     /// List who went over a limit of the running server, the newest first
     Violations(FolderArgs),
     /// Make an authority and the certificates of a NATS cluster

@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Descriptors below which a busy evening ends in refused connections: each player takes one.
-const DESCRIPTORS_WANTED: u64 = 4096;
+pub const DESCRIPTORS_WANTED: u64 = 4096;
 /// Descriptors the system keeps places for from the start: 128 KB of its memory.
 const DESCRIPTORS_READY: u64 = 16_384;
 /// How often the samples of histograms are taken together; until then each is kept.

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use serde_json::Value;
 
+use super::when;
 use crate::args::FolderArgs;
 use crate::config::Config;
 use crate::control::{Access, Request};
@@ -35,14 +36,8 @@ pub fn run(folder: &FolderArgs) -> anyhow::Result<Outcome> {
 
 fn line(one: &Value) -> String {
     let text = |key: &str| one[key].as_str().unwrap_or_default();
-    let seconds = one["at_ms"].as_i64().unwrap_or_default() / 1_000;
-    let at = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
-    let (date, hour, minute, second) = (at.date(), at.hour(), at.minute(), at.second());
+    let at = when::shown(&one["at_ms"]);
     let who = one["username"].as_str().unwrap_or_else(|| text("who"));
     let count = &one["count"];
-    format!(
-        "{date} {hour:02}:{minute:02}:{second:02} UTC  {:<9}  {:<8}  {count:>6} x  {who}",
-        text("limit"),
-        text("outcome")
-    )
+    format!("{at}  {:<9}  {:<8}  {count:>6} x  {who}", text("limit"), text("outcome"))
 }

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use tidings_bus::dead_letters::LETTER_LINE_BYTES_MAX;
 use tidings_storage::Store;
 
 use crate::data::{DataFolder, Held};
@@ -21,10 +22,10 @@ pub use verbs::{Request, Response, Running, Verbs};
 
 /// The socket's name in the data folder.
 const SOCKET: &str = "control.sock";
-/// Longest request: a password of 1,024 bytes, written in JSON as badly as can be, and a name.
-const REQUEST_BYTES_MAX: usize = 16 * 1024;
-/// Longest answer: a page of accounts.
-const RESPONSE_BYTES_MAX: usize = 1024 * 1024;
+/// Longest request: a line of dead letters to import, which is a text in JSON once more.
+const REQUEST_BYTES_MAX: usize = LETTER_LINE_BYTES_MAX * 2;
+/// Longest answer: a page of dead letters, whose last may be as long as a line of them.
+const RESPONSE_BYTES_MAX: usize = LETTER_LINE_BYTES_MAX * 2;
 /// How long another command may hold the folder before this one gives up.
 const FOLDER_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a server that holds the folder may take to open its socket.
@@ -35,7 +36,7 @@ pub enum Access {
     /// A server runs.
     Server(client::Client),
     /// The folder is held by this process.
-    Folder { verbs: Verbs, store: Store, runtime: tokio::runtime::Runtime, _folder: DataFolder },
+    Folder { verbs: Box<Verbs>, store: Store, runtime: tokio::runtime::Runtime, _folder: DataFolder },
 }
 
 impl Access {
@@ -78,7 +79,7 @@ impl Access {
         let store = runtime
             .block_on(Store::sqlite(&database))
             .with_context(|| format!("the database {}", database.display()))?;
-        let verbs = Verbs::new(store.clone(), None)?;
+        let verbs = Box::new(Verbs::new(store.clone(), None)?);
         Ok(Self::Folder { verbs, store, runtime, _folder: folder })
     }
 

@@ -5,14 +5,17 @@ use std::collections::hash_map::Entry;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tidings_bus::DeadLetterQueues;
 use tidings_protocol::proto::services::v1::AccountInfo;
 use tidings_protocol::{AccountId, ErrorCode};
+use tidings_service::dead_letters::{self, Ask};
 use tidings_service::{CallError, Caller};
 use tidings_storage::{Ban, Store};
 use tidings_world_service::account::admin::Admin;
 use tidings_world_service::clock::wall_clock;
 
 use crate::args::Role;
+use crate::commands::streams;
 use crate::edges;
 
 /// Violations of one answer: a few screens, the newest.
@@ -27,6 +30,12 @@ pub enum Request {
     Config {},
     /// Who went over a limit of the server.
     Violations {},
+    /// About what work queues could not do.
+    DeadLetters {
+        ask: Ask,
+    },
+    /// The logs there are.
+    Streams {},
     UserAdd {
         name: String,
         role: Role,
@@ -72,6 +81,7 @@ pub struct Verbs {
     admin: Admin,
     store: Store,
     server: Option<Box<Running>>,
+    queues: Option<DeadLetterQueues>,
 }
 
 /// What only a running server knows.
@@ -86,7 +96,9 @@ impl Verbs {
     /// Over a store, and the running server where one runs.
     pub fn new(store: Store, server: Option<Running>) -> Result<Self, CallError> {
         let caller = server.as_ref().map(|server| server.caller.clone());
+        let queues = caller.as_ref().map(|caller| dead_letters::queues(caller.bus().clone()));
         Ok(Self {
+            queues,
             admin: Admin::new(store.clone(), caller, wall_clock())?,
             store,
             server: server.map(Box::new),
@@ -106,6 +118,11 @@ impl Verbs {
         match request {
             Request::Config {} => Ok(self.running()?.config.clone()),
             Request::Violations {} => self.violations().await,
+            Request::Streams {} => Ok(streams::logs(self.running()?.caller.bus()).await?),
+            Request::DeadLetters { ask } => {
+                let queues = self.queues.as_ref().ok_or_else(no_server)?;
+                dead_letters::answer(queues, ask).await
+            }
             Request::UserAdd { name, role, password } => {
                 Ok(account(&self.admin.add(&name, role.into(), password.as_deref()).await?))
             }
@@ -128,8 +145,7 @@ impl Verbs {
 
 impl Verbs {
     fn running(&self) -> Result<&Running, CallError> {
-        let none = || CallError::new(ErrorCode::FailedPrecondition, "No server runs here.");
-        self.server.as_deref().ok_or_else(none)
+        self.server.as_deref().ok_or_else(no_server)
     }
 
     /// The newest violations at all edges; accounts by their names.
@@ -157,6 +173,10 @@ impl Verbs {
         }
         Ok(json!({ "violations": list, "silent": silent }))
     }
+}
+
+fn no_server() -> CallError {
+    CallError::new(ErrorCode::FailedPrecondition, "No server runs here.")
 }
 
 fn ban(minutes: Option<u32>, reason: String) -> Ban {

@@ -3,7 +3,9 @@
 
 mod certs;
 mod config;
+mod dlq;
 mod harness;
+mod operate;
 mod sessions;
 mod socket;
 mod subjects;

@@ -1,0 +1,162 @@
+//! `tidings streams`, `check` and `cluster up`.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tidings_bus::{Nats, NatsConfig};
+use tidings_service::declare_on_nats;
+use tidings_service::subjects::registry;
+use tidings_test_support::{NatsServer, nats_program, newest_nats};
+
+use crate::harness::Place;
+
+fn named<'a>(found: &'a Value, name: &str) -> &'a Value {
+    let streams = found["streams"].as_array().expect("streams");
+    streams.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("no {name}: {found}"))
+}
+
+fn finding<'a>(found: &'a Value, what: &str) -> &'a Value {
+    let findings = found["findings"].as_array().expect("findings");
+    findings.iter().find(|one| one["what"] == what).unwrap_or_else(|| panic!("no {what}: {found}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_shown_and_never_changed() -> Result<()> {
+    let server = NatsServer::start(newest_nats())?;
+    let place = Place::new();
+    let at = ["--nats", &server.url(), "--json"];
+    let before = place.run(&[&["streams"][..], &at].concat()).ends(0).json();
+    assert_eq!(named(&before, "tidings_EVENTS")["found"], Value::Null, "looking makes nothing");
+    let config = declare_on_nats(NatsConfig::default().server(server.url()));
+    Nats::connect(config, Arc::new(registry(None)?)).await?;
+    let found = place.run(&[&["streams"][..], &at].concat()).ends(0).json();
+    for name in ["tidings_EVENTS", "tidings_NOTES", "KV_tidings_sessions"] {
+        let one = named(&found, name);
+        assert_eq!(
+            (&one["found"]["replicas"], &one["differences"]),
+            (&1.into(), &Value::Array(Vec::new())),
+            "{one}"
+        );
+    }
+    let other = place.run(&[&["streams", "--set", "nats.replicas=3"][..], &at].concat()).ends(1).json();
+    let differences = named(&other, "tidings_EVENTS")["differences"].to_string();
+    assert!(differences.contains("num_replicas is 1, declared is 3"), "{differences}");
+    let again = place.run(&[&["streams"][..], &at].concat()).ends(0).json();
+    assert_eq!(named(&again, "tidings_EVENTS")["found"]["replicas"], 1, "it is as it was");
+    Ok(())
+}
+
+#[test]
+fn without_a_cluster_the_logs_are_shown() {
+    let place = Place::new();
+    std::fs::create_dir(place.data()).expect("a folder");
+    let shown = place.run(&["streams", "--data", "data"]).ends(0).out;
+    assert!(shown.contains("room.{room:place}.log") && shown.contains("sessions"), "{shown}");
+}
+
+#[test]
+fn a_machine_is_checked() {
+    let place = Place::new();
+    let run = |more: &[&str]| place.run(&[&["check", "--data", "data", "--json"], more].concat());
+    let found = run(&["--listen", "127.0.0.1:0"]).ends(0).json();
+    for what in ["configuration", "data folder", "port", "stored"] {
+        assert_eq!(finding(&found, what)["verdict"], "ok", "{found}");
+    }
+    assert!(finding(&found, "disk sync")["found"].as_str().is_some_and(|text| text.contains(" ms")));
+    assert!(!place.data().exists(), "a check leaves nothing behind");
+    assert_eq!(std::fs::read_dir(place.path()).expect("the folder").count(), 0);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address").to_string();
+    let found = run(&["--listen", &address]).ends(1).json();
+    let port = finding(&found, "port");
+    assert_eq!((&port["verdict"], &port["advice"]), (&"fail".into(), &"choose another with --listen".into()));
+    let away = run(&["--listen", "127.0.0.1:0", "--nats", "nats://127.0.0.1:1"]).ends(1).json();
+    assert_eq!(finding(&away, "nats server")["verdict"], "fail");
+    assert!(place.run(&["check", "--set", "limits.brst=1"]).ends(2).err.contains("limits.burst"));
+}
+
+/// Three servers are started, found to be whole, refused a second time over the same folder, ended, and found again.
+#[test]
+fn a_cluster_runs_until_it_is_told_to_end() -> Result<()> {
+    let place = Place::new();
+    let program = nats_program(newest_nats());
+    let program = program.to_str().context("a path")?;
+    let up = ["cluster", "up", "-n", "3", "--plaintext", "--dir", "mine", "--nats-server", program];
+    let mut ports = Vec::new();
+    for round in 0..2 {
+        let mut child = place.command(&[&up[..], &["--json"]].concat()).stdout(Stdio::piped()).spawn()?;
+        let mut told = String::new();
+        let mut out = BufReader::new(child.stdout.take().context("its output")?);
+        while !told.ends_with("}\n") && out.read_line(&mut told)? > 0 {}
+        let told: Value = serde_json::from_str(&told).with_context(|| {
+            let mut text = String::new();
+            let _ = child.stderr.take().map(|mut err| err.read_to_string(&mut text));
+            text
+        })?;
+        let list = |name: &str| -> Vec<String> {
+            let all = told[name].as_array().into_iter().flatten();
+            all.filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        let servers = list("servers");
+        assert_eq!(servers.len(), 3);
+        ports.push(servers.clone());
+        let again = place.run(&up).ends(1);
+        assert!(again.err.contains("runs in") && again.err.contains("already"), "{again:?}");
+        if round == 0 {
+            let nats = servers.join(",");
+            let mut args = vec![
+                "check",
+                "--listen",
+                "127.0.0.1:0",
+                "--set",
+                "nats.replicas=3",
+                "--nats",
+                &nats,
+                "--json",
+            ];
+            let monitors = list("monitors");
+            monitors.iter().for_each(|one| args.extend(["--monitor", one]));
+            let found = place.run(&args).ends(0).json();
+            for what in ["nats server", "jetstream", "copies", "stored"] {
+                assert_eq!(finding(&found, what)["verdict"], "ok", "{found}");
+            }
+            assert!(finding(&found, "stored")["found"].as_str().is_some_and(|text| text.contains("2 of 3")));
+        }
+        kill_process(Pid::from_child(&child), Signal::INT)?;
+        assert!(child.wait()?.success());
+        for server in &servers {
+            let address = server.trim_start_matches("nats://");
+            assert!(std::net::TcpStream::connect(address).is_err(), "{server} still runs");
+        }
+    }
+    assert_eq!(ports[0], ports[1], "a cluster is found where it was");
+    let other =
+        place.run(&["cluster", "up", "-n", "5", "--plaintext", "--dir", "mine", "--nats-server", program]);
+    assert!(other.ends(1).err.contains("-n 3"));
+    Ok(())
+}
+
+#[test]
+fn a_cluster_starts_over_nothing_of_anybody_elses() {
+    let place = Place::new();
+    let program = nats_program(newest_nats());
+    let program = program.to_str().expect("a path");
+    place.write("theirs/letter.txt", "dear ann");
+    let ran =
+        place.run(&["cluster", "up", "--plaintext", "--dir", "theirs", "--nats-server", program]).ends(1);
+    assert!(ran.err.contains("is no cluster's folder"), "{ran:?}");
+    assert_eq!(std::fs::read_dir(place.path().join("theirs")).expect("the folder").count(), 1);
+    let old = place.write("old-nats", "#!/bin/sh\necho 'nats-server: v2.10.25'\n");
+    let mode = Command::new("chmod").arg("+x").arg(&old).status().expect("chmod");
+    assert!(mode.success());
+    let ran =
+        place.run(&["cluster", "up", "--plaintext", "--nats-server", old.to_str().expect("a path")]).ends(1);
+    assert!(ran.err.contains("2.12 or later"), "{ran:?}");
+    place.run(&["cluster", "up"]).ends(2);
+    place.run(&["cluster", "up", "--plaintext", "-n", "2"]).ends(2);
+    place.run(&["cluster", "up", "--plaintext", "--sync-interval", "x }"]).ends(2);
+}
