@@ -184,8 +184,8 @@ pub enum ClusterVerb {
         /// How often the servers sync: always, or a time as in 2m (faster, and a loss of power loses what is younger)
         #[arg(long, value_name = "TIME", default_value = "always", value_parser = sync_interval)]
         sync_interval: String,
-        /// Without TLS, on this machine's loopback alone
-        #[arg(long, required = true)]
+        /// Without TLS: the servers listen on this machine's loopback alone
+        #[arg(long)]
         plaintext: bool,
         /// Print JSON
         #[arg(long)]

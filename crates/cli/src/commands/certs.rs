@@ -49,9 +49,8 @@ struct Made {
     what: String,
 }
 
-/// Makes them all, then writes them: nothing is left half done.
+/// Makes them and says what they are for.
 pub fn run(args: &CertsArgs) -> anyhow::Result<Outcome> {
-    let folder = &args.out;
     let record = match record(args) {
         Ok(record) => record,
         Err(why) => {
@@ -59,10 +58,33 @@ pub fn run(args: &CertsArgs) -> anyhow::Result<Outcome> {
             return Ok(Outcome::WrongUse);
         }
     };
+    let made = make(args, &record)?;
+    tell(args, &record, &made);
+    Ok(Outcome::Done)
+}
+
+/// Certificates of a cluster of this machine, in a folder: made, or made anew of the authority there.
+pub fn for_this_machine(folder: &Path, name: &str) -> anyhow::Result<()> {
+    let renew = folder.join(RECORD).is_file();
+    let args = CertsArgs {
+        out: folder.to_owned(),
+        name: (!renew).then(|| name.to_owned()),
+        hosts: Vec::new(),
+        days: None,
+        renew,
+        force: false,
+        json: false,
+    };
+    make(&args, &record(&args)?).map(drop)
+}
+
+/// Makes them all, then writes them: nothing is left half done.
+fn make(args: &CertsArgs, record: &Record) -> anyhow::Result<Vec<Made>> {
+    let folder = &args.out;
     let mut made = Vec::new();
     if args.renew {
         let issuer = Issuer::new(authority(&record.name), read_key(&folder.join(CA_KEY))?);
-        leaves(&issuer, &record, &mut made)?;
+        leaves(&issuer, record, &mut made)?;
     } else {
         let issuer = CertifiedIssuer::self_signed(authority(&record.name), KeyPair::generate()?)?;
         let until = Some(authority(&record.name).not_after);
@@ -76,10 +98,10 @@ pub fn run(args: &CertsArgs) -> anyhow::Result<Outcome> {
         });
         let (text, what) = (key_pem(issuer.key()), "its key: not on any server; kept for --renew".to_owned());
         made.push(Made { file: CA_KEY.into(), text, secret: true, until: None, what });
-        leaves(&issuer, &record, &mut made)?;
+        leaves(&issuer, record, &mut made)?;
     }
     let (text, what) =
-        (serde_json::to_string_pretty(&record)? + "\n", "what was made, for --renew".to_owned());
+        (serde_json::to_string_pretty(record)? + "\n", "what was made, for --renew".to_owned());
     made.push(Made { file: RECORD.into(), text, secret: false, until: None, what });
     DirBuilder::new()
         .recursive(true)
@@ -92,8 +114,7 @@ pub fn run(args: &CertsArgs) -> anyhow::Result<Outcome> {
     for one in &made {
         write(&folder.join(&one.file), one)?;
     }
-    tell(args, &record, &made);
-    Ok(Outcome::Done)
+    Ok(made)
 }
 
 /// What is to be made: as it was said, or as it was the last time.

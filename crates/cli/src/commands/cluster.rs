@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::certs;
 use super::streams::inspect;
 use crate::args::bus::ClusterVerb;
 use crate::config::{Config, Sources};
@@ -53,13 +54,49 @@ struct Node {
     monitor: u16,
 }
 
+/// What is started.
+struct Plan<'a> {
+    dir: PathBuf,
+    mark: Mark,
+    /// Where certificates are; none: plaintext.
+    certs: Option<PathBuf>,
+    sync_interval: &'a str,
+}
+
+impl Plan<'_> {
+    fn urls(&self) -> Vec<String> {
+        let scheme = if self.certs.is_some() { "tls" } else { "nats" };
+        self.mark.nodes.iter().map(|node| format!("{scheme}://127.0.0.1:{}", node.client)).collect()
+    }
+
+    /// What a process has to be told beside the servers.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let replicas = self.mark.nodes.len().min(3);
+        let mut settings = vec![("nats.replicas", replicas.to_string())];
+        if let Some(certs) = &self.certs {
+            let files = [
+                ("nats.ca_file", "ca.pem"),
+                ("nats.cert_file", "client.pem"),
+                ("nats.key_file", "client-key.pem"),
+            ];
+            settings.extend(files.map(|(key, file)| (key, certs.join(file).display().to_string())));
+        }
+        settings
+    }
+}
+
 /// Does it.
 pub fn run(verb: &ClusterVerb) -> Result<Outcome> {
-    let ClusterVerb::Up { nodes, dir, nats_server, sync_interval, plaintext: _, json } = verb;
+    let ClusterVerb::Up { nodes, dir, nats_server, sync_interval, plaintext, json } = verb;
     let program = program(nats_server.as_deref())?;
     check_version(&program)?;
     let (dir, _lock) = folder(dir)?;
     let mark = mark(&dir, *nodes)?;
+    let certs = (!plaintext).then(|| dir.join("certs"));
+    if let Some(certs) = &certs {
+        certs::for_this_machine(certs, "tidings-cluster")?;
+    }
+    let plan = Plan { dir, mark, certs, sync_interval };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         // Heard from the first moment on: what is started is also ended.
@@ -72,13 +109,13 @@ pub fn run(verb: &ClusterVerb) -> Result<Outcome> {
             }
         };
         tokio::pin!(told);
-        let mut servers = Servers::start(&program, &dir, &mark, sync_interval)?;
+        let mut servers = Servers::start(&program, &plan)?;
         let began = tokio::select! {
             () = &mut told => return Ok(Outcome::Done),
-            began = servers.until_ready(&mark) => began,
+            began = servers.until_ready(&plan) => began,
         };
         began?;
-        tell(&dir, &mark, *json);
+        tell(&plan, *json);
         tokio::select! {
             () = told => {}
             failed = servers.until_one_ends() => return Err(failed),
@@ -163,22 +200,29 @@ fn name(place: usize) -> String {
 }
 
 /// The configuration of one server.
-fn configuration(dir: &Path, mark: &Mark, place: usize, sync_interval: &str) -> String {
-    let Node { client, route, monitor } = mark.nodes[place];
-    let (name, dir) = (name(place), dir.display());
-    let cluster = if mark.nodes.len() == 1 {
+fn configuration(plan: &Plan<'_>, place: usize) -> String {
+    let Node { client, route, monitor } = plan.mark.nodes[place];
+    let (name, dir, sync_interval) = (name(place), plan.dir.display(), plan.sync_interval);
+    let tls = plan.certs.as_ref().map_or_else(String::new, |certs| {
+        let certs = certs.display();
+        format!(
+            "tls {{ cert_file: \"{certs}/server.pem\", key_file: \"{certs}/server-key.pem\", \
+             ca_file: \"{certs}/ca.pem\", verify: true }}\n"
+        )
+    });
+    let cluster = if plan.mark.nodes.len() == 1 {
         String::new()
     } else {
         let routes: Vec<String> =
-            mark.nodes.iter().map(|node| format!("nats://127.0.0.1:{}", node.route)).collect();
+            plan.mark.nodes.iter().map(|node| format!("nats://127.0.0.1:{}", node.route)).collect();
         format!(
-            "cluster {{\n  name: tidings\n  listen: \"127.0.0.1:{route}\"\n  routes: [{}]\n}}\n",
+            "cluster {{\n  name: tidings\n  listen: \"127.0.0.1:{route}\"\n  routes: [{}]\n  {tls}}}\n",
             routes.join(", ")
         )
     };
     format!(
         "# Made by 'tidings cluster up' at each start.\nserver_name: {name}\nlisten: \"127.0.0.1:{client}\"\n\
-         http: \"127.0.0.1:{monitor}\"\nlog_file: \"{dir}/{name}.log\"\n\
+         http: \"127.0.0.1:{monitor}\"\nlog_file: \"{dir}/{name}.log\"\n{tls}\
          jetstream {{\n  store_dir: \"{dir}/{name}\"\n  sync_interval: {sync_interval}\n}}\n{cluster}"
     )
 }
@@ -190,13 +234,14 @@ struct Servers {
 }
 
 impl Servers {
-    fn start(program: &Path, dir: &Path, mark: &Mark, sync_interval: &str) -> Result<Self> {
+    fn start(program: &Path, plan: &Plan<'_>) -> Result<Self> {
+        let (dir, mark) = (plan.dir.as_path(), &plan.mark);
         let mut servers = Self { dir: dir.to_owned(), children: Vec::new() };
         for place in 0..mark.nodes.len() {
             let path = dir.join(format!("{}.conf", name(place)));
             let mut options = OpenOptions::new();
             let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-            file.write_all(configuration(dir, mark, place, sync_interval).as_bytes())?;
+            file.write_all(configuration(plan, place).as_bytes())?;
             let output = File::create(dir.join(format!("{}.out", name(place))))?;
             let mut command = Command::new(program);
             command.arg("-c").arg(&path).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
@@ -223,13 +268,14 @@ impl Servers {
     }
 
     /// Every server answers, and JetStream has somebody who leads.
-    async fn until_ready(&mut self, mark: &Mark) -> Result<()> {
+    async fn until_ready(&mut self, plan: &Plan<'_>) -> Result<()> {
         let begun = Instant::now();
-        let mut left: Vec<String> = urls(mark);
+        let mut left = plan.urls();
+        let set: Vec<String> = plan.settings().iter().map(|(key, value)| format!("{key}={value}")).collect();
         while let Some(url) = left.last() {
             self.check_running()?;
             let flags = vec![("nats.servers", "--nats", url.clone())];
-            let sources = Sources { file: None, environment: BTreeMap::new(), flags, set: Vec::new() };
+            let sources = Sources { file: None, environment: BTreeMap::new(), flags, set: set.clone() };
             let config = Config::read(&sources).map_err(|mistakes| anyhow::anyhow!("{mistakes:?}"))?;
             match inspect(&config, None).await {
                 Ok(found) if found.server.jetstream_error.is_none() => {
@@ -275,26 +321,28 @@ impl Drop for Servers {
     }
 }
 
-fn urls(mark: &Mark) -> Vec<String> {
-    mark.nodes.iter().map(|node| format!("nats://127.0.0.1:{}", node.client)).collect()
-}
-
-fn tell(dir: &Path, mark: &Mark, as_json: bool) {
-    let replicas = mark.nodes.len().min(3);
+fn tell(plan: &Plan<'_>, as_json: bool) {
     let monitors: Vec<String> =
-        mark.nodes.iter().map(|node| format!("http://127.0.0.1:{}", node.monitor)).collect();
+        plan.mark.nodes.iter().map(|node| format!("http://127.0.0.1:{}", node.monitor)).collect();
+    let settings = plan.settings();
     if as_json {
-        let told = json!({ "servers": urls(mark), "monitors": monitors, "dir": dir, "replicas": replicas });
+        let settings: serde_json::Map<_, _> =
+            settings.into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect();
+        let told = json!({
+            "servers": plan.urls(), "monitors": monitors, "dir": plan.dir, "settings": settings,
+        });
         return output::json(&told);
     }
-    let servers = urls(mark).join(",");
-    output::say(&format!("{} NATS servers run in {}; Ctrl-C ends them.", mark.nodes.len(), dir.display()));
-    output::say(&format!("  tidings serve --nats {servers} --set nats.replicas={replicas}"));
+    let set: Vec<String> = settings.iter().map(|(key, value)| format!("--set '{key}={value}'")).collect();
+    let at = format!("--nats {} {}", plan.urls().join(","), set.join(" "));
     let monitors: Vec<String> = monitors.iter().map(|one| format!("--monitor {one}")).collect();
     output::say(&format!(
-        "  tidings check --nats {servers} --set nats.replicas={replicas} {}",
-        monitors.join(" ")
+        "{} NATS servers run in {}; Ctrl-C ends them.",
+        plan.mark.nodes.len(),
+        plan.dir.display()
     ));
+    output::say(&format!("  tidings serve {at}"));
+    output::say(&format!("  tidings check {at} {}", monitors.join(" ")));
 }
 
 #[cfg(test)]
@@ -304,8 +352,10 @@ mod tests {
     #[test]
     fn each_server_knows_the_others() {
         let node = |base| Node { client: base, route: base + 1, monitor: base + 2 };
-        let three = Mark { nodes: vec![node(10), node(20), node(30)] };
-        let text = configuration(Path::new("/d"), &three, 1, "always");
+        let dir = PathBuf::from("/d");
+        let mark = Mark { nodes: vec![node(10), node(20), node(30)] };
+        let three = Plan { certs: Some(dir.join("certs")), dir, mark, sync_interval: "always" };
+        let text = configuration(&three, 1);
         for part in [
             "server_name: n2\n",
             "listen: \"127.0.0.1:20\"",
@@ -315,7 +365,16 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        let one = configuration(Path::new("/d"), &Mark { nodes: vec![node(10)] }, 0, "2m");
-        assert!(!one.contains("cluster {") && one.contains("sync_interval: 2m"), "{one}");
+        assert_eq!(
+            text.matches("cert_file: \"/d/certs/server.pem\"").count(),
+            2,
+            "clients and routes: {text}"
+        );
+        let mark = Mark { nodes: vec![node(10)] };
+        let one = configuration(&Plan { dir: "/d".into(), mark, certs: None, sync_interval: "2m" }, 0);
+        assert!(
+            !one.contains("cluster {") && !one.contains("tls") && one.contains("sync_interval: 2m"),
+            "{one}"
+        );
     }
 }
