@@ -1,4 +1,4 @@
-//! What a session asks of others, and waits for: joining, commands, views, mutes, its end.
+//! What a session asks of others, and waits for: joining, views, mutes, its end. Commands are `shard/commands.rs`.
 //!
 //! Each is a short task of the shard. It holds no lock and no borrow while it waits, and finds its connection by a
 //! number that is never used again: one that is gone meanwhile is simply not found.
