@@ -18,6 +18,8 @@ const ATTEMPTS_MAX: usize = 100;
 const ERRORS_MAX: usize = 16;
 /// What a dead letter's own headers start with.
 const OWN: &str = "Tidings-Dead-";
+/// What follows where the message had a header that looks like one of those.
+const OF_MESSAGE: &str = "Of-";
 /// Says of a message of a dead-letter log that it is no letter: which letters are gone.
 const REMOVED: &str = "Tidings-Removed";
 /// Why they are.
@@ -147,7 +149,10 @@ impl DeadLetter {
         let rest = (self.attempts.len() - half).min(ATTEMPTS_MAX / 2);
         headers.extend(self.attempts[..half].iter().map(attempt));
         headers.extend(self.attempts[self.attempts.len() - rest..].iter().map(attempt));
-        headers.extend(self.headers.iter().cloned());
+        headers.extend(self.headers.iter().map(|(name, value)| match name.strip_prefix(OWN) {
+            Some(_) => own(&format!("{OF_MESSAGE}{name}"), value.clone()),
+            None => (name.clone(), value.clone()),
+        }));
         envelope::encode_any(&headers, &self.payload)
     }
 
@@ -161,6 +166,9 @@ impl DeadLetter {
 
     fn set(&mut self, name: &str, value: String) -> Result<(), Error> {
         match name.strip_prefix(OWN) {
+            Some(of) if of.starts_with(OF_MESSAGE) => {
+                self.headers.push((of[OF_MESSAGE.len()..].to_owned(), value));
+            }
             Some("Subject") => self.subject = value,
             Some("Stream") => self.stream = value,
             Some("Sequence") => self.seq = value.parse().map_err(|_| wrong())?,
@@ -234,6 +242,17 @@ mod tests {
         let odd =
             DeadLetter::of(origin(), Vec::new(), Some("é".repeat(9_000).as_str()), &Bytes::from("\u{1}"));
         assert_eq!(DeadLetter::decode(&odd.encode().unwrap()).unwrap(), odd);
+    }
+
+    #[test]
+    fn a_message_cannot_say_what_its_letter_says() {
+        let headers =
+            ["Sequence", "Subject", "Of-x", "Attempt"].map(|name| (format!("{OWN}{name}"), "x".to_owned()));
+        let message = envelope::encode(&headers.to_vec(), b"payload").unwrap();
+        let letter = DeadLetter::of(origin(), vec![(1, "nak".into())], None, &message);
+        let read = DeadLetter::decode(&letter.encode().unwrap()).unwrap();
+        assert_eq!((read.subject.as_str(), read.seq, read.attempts.len()), ("work.q", 7, 1));
+        assert_eq!(read.headers, headers);
     }
 
     #[test]

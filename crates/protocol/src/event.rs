@@ -1,7 +1,7 @@
 //! An event of a log, read where it lies: who only looks at a record makes no copy of what it says.
 //!
-//! Reads what [`wire::Event`] reads, but that a message that comes twice in another counts the last time alone; nobody
-//! writes one so.
+//! Reads what [`wire::Event`] reads, where nothing comes twice that comes once: of a message the last counts, of a text's
+//! key and arguments the first. What an event does not show (`variants`, an actor's kind) is not looked at.
 
 use crate::form::{FormError, Value, field};
 use crate::proto::world::v1 as wire;

@@ -102,7 +102,9 @@ impl Counts {
 
 /// An id for a group; without random numbers the clock has to do.
 fn new_id() -> String {
-    random_name().unwrap_or_else(|_| format!("t{:x}", crate::clock::now_ms()))
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let made = || MADE.fetch_add(1, Ordering::Relaxed);
+    random_name().unwrap_or_else(|_| format!("t{:x}-{:x}", crate::clock::now_ms(), made()))
 }
 
 fn now() -> Instant {

@@ -1,7 +1,7 @@
 //! What is known of a log of dead letters: which letters are left, and since when. A few dozen bytes a letter; the
 //! letters themselves are read where they are wanted.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound;
 
 use crate::dead_letter::{DeadLetter, Record};
@@ -20,6 +20,8 @@ pub(crate) struct Known {
 pub(crate) struct Index {
     epoch: String,
     letters: BTreeMap<u64, Known>,
+    /// What lies there and is no letter that can be read.
+    unread: BTreeSet<u64>,
     /// Everything up to here is known.
     upto: u64,
     /// The first message, letter or note, that may still be in the log.
@@ -56,7 +58,10 @@ impl Index {
                     self.letters.remove(&id);
                 }
             }
-            Err(error) => tracing::warn!(%error, seq = message.seq, "a dead letter cannot be read"),
+            Err(error) => {
+                tracing::warn!(%error, seq = message.seq, "a dead letter cannot be read");
+                self.unread.insert(message.seq);
+            }
         }
     }
 
@@ -65,6 +70,7 @@ impl Index {
         if self.letters.first_key_value().is_some_and(|(first, _)| *first <= through) {
             self.letters = self.letters.split_off(&(through + 1));
         }
+        self.unread = self.unread.split_off(&(through + 1));
         self.front = self.front.max(through + 1);
     }
 
@@ -98,9 +104,12 @@ impl Index {
         self.letters.values().map(|known| known.origin).collect()
     }
 
-    /// Up to where nothing is left but what notes took out, and the notes themselves.
+    /// Up to where nothing is left but what notes took out, and the notes themselves. What cannot be read is left to its
+    /// age.
     pub(crate) fn trimmable(&self) -> Option<u64> {
-        let through = self.letters.first_key_value().map_or(self.upto, |(first, _)| first - 1);
+        let letter = self.letters.first_key_value().map(|(first, _)| first);
+        let kept = letter.into_iter().chain(self.unread.first()).min();
+        let through = kept.map_or(self.upto, |first| first - 1);
         (through >= self.front && self.front > 0).then_some(through)
     }
 }

@@ -223,7 +223,7 @@ impl DeadLetters {
     /// Tells the metrics how many there are and how old the oldest is.
     pub async fn measure(&self) -> Result<Depth, Error> {
         let depth = self.depth().await?;
-        let age_ms = depth.oldest_ms.map_or(0, |oldest| (crate::clock::now_ms() - oldest).max(0));
+        let age_ms = depth.oldest_ms.map_or(0, |oldest| crate::clock::now_ms().saturating_sub(oldest).max(0));
         let queue = self.queue.as_str().to_owned();
         metrics::gauge!("tidings_bus_dead_letters", "queue" => queue.clone()).set(depth.letters as f64);
         metrics::gauge!("tidings_bus_dead_letters_oldest_seconds", "queue" => queue)

@@ -102,10 +102,12 @@ pub fn run(verb: &ClusterVerb) -> Result<Outcome> {
         // Heard from the first moment on: what is started is also ended.
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut hangup = signal(SignalKind::hangup())?;
         let told = async {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                _ = hangup.recv() => {}
             }
         };
         tokio::pin!(told);

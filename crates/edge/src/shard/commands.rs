@@ -79,16 +79,15 @@ impl Shard {
 
 impl Inner {
     fn next_attempt(&mut self, at: At) -> Option<(ZoneId, ZoneRequest, u64, Duration)> {
-        self.next_number = self.next_number.wrapping_add(1).max(1);
-        let number = u64::from(self.next_number) << 32 | u64::from(at.key);
-        let tick = self.tick;
+        let (number, tick) = (self.fresh_number(at), self.tick);
         let session = self.session(at)?;
         let origin = Origin { session: session.id.to_string(), id: String::new() };
         let inflight = session.inflight.as_mut()?;
         let ticks_left = if is_before(tick, inflight.until) { inflight.until.wrapping_sub(tick) } else { 0 };
         let left = TICK.saturating_mul(ticks_left).min(ATTEMPT);
         inflight.asked = number;
-        inflight.late = Some(tick.wrapping_add(ticks(left).max(1)));
+        // One more: the first of them is under way.
+        inflight.late = Some(tick.wrapping_add(ticks(left) + 1));
         let command = Command {
             origin: Some(Origin { id: inflight.id.to_string(), ..origin }),
             character: session.character.to_string(),
@@ -96,6 +95,12 @@ impl Inner {
         };
         let request = ZoneRequest { ask: Some(zone_request::Ask::Command(command)) };
         Some((session.zone.clone(), request, number, left))
+    }
+
+    /// A number that no command had, of this connection's place.
+    pub(super) fn fresh_number(&mut self, at: At) -> u64 {
+        self.next_number = self.next_number.wrapping_add(1).max(1);
+        u64::from(self.next_number) << 32 | u64::from(at.key)
     }
 
     fn answered(&mut self, number: u64, answer: Result<zone_reply::Answer, CallError>) {
@@ -115,11 +120,14 @@ impl Inner {
     /// The command is asked again after a pause, where that can help and there is time.
     fn not_answered(&mut self, at: At, error: &CallError) {
         let tick = self.tick;
+        if !error.is_retryable() {
+            return self.command_failed(at, error);
+        }
         let Some(inflight) = self.session(at).and_then(|session| session.inflight.as_mut()) else { return };
         let wait = pause(inflight.tries, error);
         inflight.tries = inflight.tries.saturating_add(1);
         inflight.late = None;
-        if !error.is_retryable() || !is_before(tick.wrapping_add(ticks(wait)), inflight.until) {
+        if !is_before(tick.wrapping_add(ticks(wait)), inflight.until) {
             return self.command_failed(at, error);
         }
         let number = inflight.asked;

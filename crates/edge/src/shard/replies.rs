@@ -16,9 +16,11 @@ use crate::session::frames;
 impl Inner {
     /// The outcome of the command in flight is known: its reply goes in its place, after everything up to its sequence.
     pub(crate) fn command_done(&mut self, at: At, done: CommandDone) {
+        // From now on by a number it was not asked with: an attempt that was about to be made again is not.
+        let asked = self.fresh_number(at);
         let Some(inflight) = self.session(at).and_then(|session| session.inflight.as_mut()) else { return };
-        inflight.late = None;
-        let (asked, CommandDone { ok, reply, seq, in_log }) = (inflight.asked, done);
+        (inflight.asked, inflight.late) = (asked, None);
+        let CommandDone { ok, reply, seq, in_log } = done;
         let Some(text) = reply.filter(|_| !in_log) else { return self.reply_in_log(at, seq) };
         let waiting = WaitingReply { at, asked, seq, ok, text: Text::from(text) };
         if seq <= self.through {

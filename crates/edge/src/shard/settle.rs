@@ -98,6 +98,7 @@ async fn again(shard: Rc<Shard>, at: At, number: u64, wait: Duration) {
     tokio::time::sleep(wait).await;
     if shard.inner.borrow_mut().asked(at) == Some(number) {
         shard.ask_zone(at);
+        shard.settle();
     }
 }
 

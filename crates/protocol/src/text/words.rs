@@ -11,7 +11,7 @@ pub trait Words<'a>: Copy {
     type Lines: Iterator<Item = Self>;
     /// The key of its message.
     fn key(self) -> &'a str;
-    /// Its arguments, in the order of their names.
+    /// Its arguments: in the order of their names, as every writer of ours has them.
     fn args(self) -> impl Iterator<Item = (&'a str, Word<'a, Self>)>;
     /// The argument of a name.
     fn arg(self, name: &str) -> Option<Word<'a, Self>> {

@@ -172,12 +172,13 @@ impl SessionService {
     }
 
     /// Whether an edge that lives had the time to say so: a whole lease since this process began, and since it, or the
-    /// bus, was away. That shows by a question without an answer, one that was long in coming, or a pause in asking.
+    /// bus, was away. That shows by a question without an answer, one that was long in coming, or a pause in asking. A
+    /// clock that was set back begins anew, too.
     fn could_hear(&self, asked: i64, answered: bool) -> bool {
         let (now, lease) = (self.now(), millis(self.config().lease));
         let mut listening = self.inner.listening.lock();
         let slow = now - asked > lease / i64::from(SWEEPS);
-        if !answered || slow || asked - listening.last_ms > lease {
+        if !answered || slow || !(0..=lease).contains(&(asked - listening.last_ms)) {
             listening.since_ms = now;
         }
         listening.last_ms = now;
