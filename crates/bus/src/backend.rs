@@ -53,7 +53,8 @@ pub trait Backend: Send + Sync + 'static {
         headers: Headers,
         deadline: Duration,
     ) -> BoxFuture<'_, Result<Bytes, Error>>;
-    /// As `request`, for an asker who is told. A backend that knows no better way waits in a task of its own.
+    /// As `request`, for an asker who is told. A backend that knows no better way waits in a task of its own,
+    /// which ends with the deadline.
     fn ask(
         self: Arc<Self>,
         subject: &Subject,
