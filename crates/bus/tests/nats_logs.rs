@@ -148,3 +148,37 @@ async fn a_log_is_kept_to_its_count() {
     );
     assert_eq!(bus.read(&[zone], 0, 100).await.unwrap().len(), 30);
 }
+
+/// A follower is made while the copy of the last message is on its way, and falls out of a small tail at once: what it
+/// could have read from either, tail or stream, comes once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_begins_at_the_edge_of_the_tail_hears_each_once() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let mut config = config(&servers);
+    config.tail_bytes = 400;
+    let bus = Bus::new(Nats::connect(config, registry()).await.unwrap(), registry());
+    let subject = |template, parameter: &str| bus.registry().subject(template, &[parameter]).unwrap();
+    let (room, other) = (subject("room", "z_r"), subject("room", "z_o"));
+    for round in 0..300 {
+        for _ in 0..3 {
+            bus.append(&other, Bytes::from("x")).await.unwrap();
+        }
+        let mut set = bus.follow(&room, From::New);
+        let _ = set.try_next();
+        let mut expected = Vec::new();
+        for number in 0..3 {
+            expected.push(bus.append(&room, Bytes::from(format!("{round} {number}"))).await.unwrap());
+        }
+        let mut found = Vec::new();
+        while let Ok(next) =
+            tokio::time::timeout(Duration::from_millis(if found.len() < 3 { 5_000 } else { 10 }), set.next())
+                .await
+        {
+            match next.unwrap() {
+                Followed::Message(message) => found.push(message.seq),
+                hole => panic!("{hole:?}"),
+            }
+        }
+        assert_eq!(found, expected, "round {round}");
+    }
+}

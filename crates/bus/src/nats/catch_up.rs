@@ -32,6 +32,8 @@ pub(crate) struct Place {
 pub(crate) struct Reading {
     pub(crate) log: Subject,
     pub(crate) incarnation: u64,
+    /// The place it was read from.
+    pub(crate) after: u64,
     /// A hole before everything else, and the sequence up to which it reaches.
     pub(crate) hole: Option<(u64, Followed)>,
     pub(crate) messages: Vec<LogMessage>,
@@ -78,7 +80,7 @@ impl CatchUp {
             let through = through.min(first.saturating_sub(1));
             (through, Followed::Hole { subject: log.clone(), after, first })
         });
-        Ok(Reading { log, incarnation, hole, messages, complete_to })
+        Ok(Reading { log, incarnation, after, hole, messages, complete_to })
     }
 
     /// How far a log's messages are gone, where some after this place are, or may be.

@@ -123,6 +123,9 @@ impl NatsFollow {
         if self.life != tail.life {
             self.begin_anew(&tail);
         }
+        if self.cursor < tail.complete_after {
+            self.fall_behind(&tail);
+        }
         self.refill_behind(&tail);
         // A log that has caught up has done so to the cursor: that stays until its end is handed on.
         if self.taken.is_empty() {
@@ -132,10 +135,6 @@ impl NatsFollow {
     }
 
     fn refill_live(&mut self, tail: &Tail) {
-        if self.cursor < tail.complete_after {
-            self.fall_behind(tail);
-            return;
-        }
         let mut found = 0;
         for (looks, message) in tail.after(self.cursor).enumerate() {
             if looks == LIVE_LOOKS || found == LIVE_BATCH {
@@ -228,7 +227,13 @@ impl NatsFollow {
     fn take_readings(&mut self, readings: Vec<Reading>) {
         let mut items = Vec::new();
         for reading in readings {
+            let still_there = self.behind.contains(&reading.log);
             let Some(one) = self.current(&reading.log, reading.incarnation) else { continue };
+            // Meanwhile the tail may have brought the log further: then this is of a place it has left, and what the
+            // tail brought would come once more.
+            if !still_there || one.delivered != reading.after {
+                continue;
+            }
             one.holes_told = true;
             let behind = |seq, followed| Item::Behind {
                 log: reading.log.clone(),
