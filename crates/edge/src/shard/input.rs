@@ -182,12 +182,14 @@ impl Inner {
     /// Sends the next command where none is in flight and nothing missed has to be told first.
     pub(crate) fn next_command(&mut self, at: At) {
         let until = self.tick.wrapping_add(ticks(self.shared.config.session.command));
+        let counted = Rc::clone(&self.in_flight);
         let Some(session) = self.session(at) else { return };
         if session.inflight.is_some() || session.replay.is_some() {
             return;
         }
         let Some(Queued { id, text }) = session.queue.pop_front() else { return };
-        session.inflight = Some(Inflight { id, text, logged: 0, asked: 0, late: None, until, tries: 0 });
+        session.inflight =
+            Some(Inflight { id, text, logged: 0, asked: 0, late: None, until, tries: 0, counted });
         self.todo.push(Todo::Command(at));
     }
 

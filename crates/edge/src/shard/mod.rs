@@ -109,6 +109,8 @@ pub struct Inner {
     /// Of them, what the dispatcher is to be asked yet.
     asks: Vec<Ask>,
     pub(crate) waiting: Vec<table::WaitingReply>,
+    /// Held by each command in flight.
+    pub(crate) in_flight: Rc<()>,
     /// The last control messages, the newest at the end.
     pub(crate) controls: VecDeque<Arc<SessionControl>>,
     /// How many there have been.
@@ -204,7 +206,7 @@ impl Shard {
                     tokio::task::yield_now().await;
                 }
                 message = messages.recv(), if pace.has_room() => match message {
-                    Some(message) => pace.wait(message),
+                    Some(message) => pace.wait(message, self.inner.borrow().commands_in_flight()),
                     None => break,
                 },
             }
@@ -302,6 +304,7 @@ impl Inner {
             openings: HashMap::new(),
             asks: Vec::new(),
             waiting: Vec::new(),
+            in_flight: Rc::default(),
             controls: VecDeque::new(),
             controls_heard: 0,
             dirty: Vec::new(),
@@ -337,6 +340,11 @@ impl Inner {
             waiting: self.waiting.len() + self.openings.len() + self.ends.len(),
             tasks,
         }
+    }
+
+    /// Commands that zones were asked to do and whose replies are not in an outbox yet.
+    fn commands_in_flight(&self) -> usize {
+        Rc::strong_count(&self.in_flight) - 1
     }
 
     /// The connection, if it is still the same.

@@ -2,7 +2,8 @@
 //!
 //! A write costs the same whether it carries one line or a dozen. Under load a shard therefore rests after a long turn,
 //! and more gathers for the next: but only where writes already carry several lines, since where few lines come for each
-//! reader a rest gathers nothing, and no longer than until as much waits as the last turn took.
+//! reader a rest gathers nothing, and no longer than until as much waits as may be expected: what is said here is known by
+//! the commands in flight, what is said elsewhere comes about as it did before.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,10 +16,10 @@ use crate::fanout::ToShard;
 pub const DELIVERIES_A_TURN: u64 = 32_768;
 /// Messages of one turn, for those that deliver nothing: sessions being opened, batches held for who is joining.
 pub const MESSAGES_A_TURN: usize = 512;
-/// A turn that takes so long may be followed by a rest of half its time.
+/// A turn that takes so long may be followed by a rest of as long.
 const LONG_TURN: Duration = Duration::from_millis(1);
 /// Longest rest: what it may add to a line's way when a shard is loaded.
-const REST_MAX: Duration = Duration::from_millis(4);
+const REST_MAX: Duration = Duration::from_millis(10);
 /// Frames a write that show that waiting gathers.
 const GATHERS: u64 = 3;
 /// Events of a turn that show that there are more to come.
@@ -48,13 +49,14 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Keeps a message for the next turn. A rest is over once as much waits as the last turn took, or something that is
-    /// no event.
-    pub fn wait(&mut self, message: ToShard) {
+    /// Keeps a message for the next turn. A rest is over once as many events wait as commands are `in_flight` and nearly as
+    /// many as the last turn took, or something that is no event.
+    pub fn wait(&mut self, message: ToShard, in_flight: usize) {
         let events = events(&message);
         self.waiting.push_back(message);
         self.events += events;
-        if events == 0 || self.events >= self.last {
+        let expected = in_flight.max(self.last - self.last / 8);
+        if events == 0 || self.events >= expected {
             self.rest = None;
         }
     }
@@ -101,7 +103,7 @@ pub fn events(message: &ToShard) -> usize {
 fn rest(begun: Instant, now: Instant, did: Work) -> Option<Instant> {
     let spent = now - begun;
     let gathers = did.deliveries >= did.writes.max(1) * GATHERS;
-    (gathers && spent >= LONG_TURN).then(|| now + (spent / 2).min(REST_MAX))
+    (gathers && spent >= LONG_TURN).then(|| now + spent.min(REST_MAX))
 }
 
 #[cfg(test)]
@@ -126,12 +128,12 @@ mod tests {
         };
         assert_eq!(after(0, 500, 100), None, "short");
         assert_eq!(after(2, 100, 100), None, "a line each");
-        assert_eq!(after(2, 500, 100), Some(Duration::from_millis(1)));
+        assert_eq!(after(2, 500, 100), Some(Duration::from_millis(2)));
         assert_eq!(after(100, 500, 100), Some(REST_MAX));
     }
 
     #[tokio::test]
-    async fn a_rest_ends_when_as_much_waits_as_was_taken_or_something_else_comes() {
+    async fn a_rest_ends_when_as_much_waits_as_is_in_flight_or_something_else_comes() {
         let mut pace = Pace::default();
         assert!(!is_due(&pace), "nothing waits");
         let busy = |pace: &mut Pace| {
@@ -140,12 +142,14 @@ mod tests {
             pace.turned(3, begun, Work { deliveries: 900, writes: 100 });
         };
         busy(&mut pace);
-        pace.wait(batch(2));
-        assert!(!is_due(&pace), "it rests");
-        pace.wait(batch(1));
-        assert!(is_due(&pace), "as much waits as was taken");
+        pace.wait(batch(2), 0);
+        assert!(!is_due(&pace), "the last turn took more");
+        pace.wait(batch(1), 4);
+        assert!(!is_due(&pace), "more is in flight");
+        pace.wait(batch(1), 4);
+        assert!(is_due(&pace), "as much waits as is in flight");
         busy(&mut pace);
-        pace.wait(ToShard::Drain);
+        pace.wait(ToShard::Drain, 4);
         assert!(is_due(&pace), "no event");
     }
 }

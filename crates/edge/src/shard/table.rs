@@ -77,6 +77,9 @@ pub struct Inflight {
     pub until: u32,
     /// How often it failed.
     pub tries: u8,
+    /// How many are in flight is how often this is held: a count that cannot go wrong.
+    #[expect(dead_code, reason = "it is held, not read")]
+    pub counted: Rc<()>,
 }
 
 /// A command that waits.

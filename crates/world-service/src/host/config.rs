@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tidings_service::subjects::{CALL_PAYLOAD_MAX, ZONE_PAYLOAD_MAX};
 use tidings_world::limits::TRAVELLER_BYTES_MAX;
 
-/// Inputs decided together at most: one commit's worth; keeps the pause before a reply short.
-pub const INPUTS_MAX: usize = 256;
+/// Inputs decided together at most: one commit's worth, a few milliseconds.
+pub const INPUTS_MAX: usize = 700;
 /// Requests that wait for a zone: half a second's worth at 8,000 a second. Beyond it callers are told
 /// `resource_exhausted`.
 pub const QUEUE_MAX: usize = 4096;
