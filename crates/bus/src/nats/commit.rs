@@ -2,8 +2,10 @@
 //!
 //! The commit's id is the message id of its first message. The server stores an id once within its window, in
 //! batches too, so a repeat after a lost answer is stored once whatever became of the first try, also when that one
-//! arrives late. Where a repeat is refused because a fence moved, the id says whether it was the commit itself that
-//! moved it: stored with the id on a log that nobody reads, the server answers with the sequence of the first.
+//! arrives late. Where it is refused because a fence moved, the id says whether it was the commit itself that moved it:
+//! stored with the id on a log that nobody reads, the server answers with the sequence of the first. A first try is asked
+//! about as well where there are replicas: for a moment after a partition two servers take themselves for the leader, and
+//! the one that is none answers from what it knew, while the other stores. It cannot answer what has to be stored.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -11,12 +13,13 @@ use std::sync::atomic::AtomicUsize;
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use metrics::Histogram;
+use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 use crate::log::{Append, Committed, Fence};
-use crate::nats::api::{BATCH_DUPLICATE, Stored, parse};
+use crate::nats::api::{ApiError, BATCH_DUPLICATE, Stored, parse};
 use crate::nats::config::NatsConfig;
 use crate::nats::connection::{Connection, random_name};
 use crate::nats::headers;
@@ -54,6 +57,19 @@ struct Entry {
 struct Plan {
     entries: Vec<Entry>,
     fillers: usize,
+}
+
+/// The id of a commit.
+struct Id {
+    text: String,
+    /// Whether the server was asked about it: then it may be stored as the question's, and not as the commit's.
+    asked: bool,
+}
+
+impl Id {
+    fn of(text: String) -> Self {
+        Self { text, asked: false }
+    }
 }
 
 /// What one try came to.
@@ -99,7 +115,7 @@ impl Committer {
     /// As `finish`, under an id by which the server knows a repeat.
     pub(crate) async fn finish_as(
         &self,
-        mut id: String,
+        id: String,
         batch: Vec<Append>,
         fences: Vec<Fence>,
     ) -> Result<Committed, Error> {
@@ -108,9 +124,9 @@ impl Committer {
         let begun = Instant::now();
         let stream = self.names.events();
         let mut tries = self.connection.to_stream(&stream, self.config.bus.deadline)?;
-        let mut unsure = false;
+        let (mut id, mut unsure) = (Id::of(id), false);
         loop {
-            let answer = self.try_once(&plan, &id, &tries).await;
+            let answer = self.try_once(&plan, &id.text, &tries).await;
             unsure |= answer.as_ref().is_err_and(is_passing);
             match self.judge(answer, &plan, &mut id, &fences, unsure, &mut tries).await {
                 Outcome::Stored(committed) => {
@@ -207,7 +223,7 @@ impl Committer {
         &self,
         answer: Result<Stored, Error>,
         plan: &Plan,
-        id: &mut String,
+        id: &mut Id,
         fences: &[Fence],
         unsure: bool,
         tries: &mut Tries<'_>,
@@ -216,20 +232,23 @@ impl Committer {
         let error = match answer {
             Err(error) if is_passing(&error) => return Outcome::Again(error),
             Err(error) => return Outcome::Failed(error),
+            // There already: the commit, or the question whether it is.
+            Ok(Stored { error: None, duplicate: true, .. }) if id.asked => None,
             Ok(Stored { error: None, seq, .. }) => {
                 return Outcome::Stored(Committed { first: seq + 1 - count, last: seq });
             }
-            Ok(Stored { error: Some(error), .. }) => error,
+            Ok(Stored { error: Some(error), .. }) => Some(error),
         };
-        let moved = error.is_wrong_sequence();
-        if error.err_code == BATCH_DUPLICATE || (moved && unsure) {
+        let there = error.as_ref().is_none_or(|error| error.err_code == BATCH_DUPLICATE);
+        let moved = error.as_ref().is_some_and(ApiError::is_wrong_sequence);
+        if there || (moved && (unsure || self.config.replicas > 1)) {
             match self.find(id, tries).await {
                 Ok(Some(first)) => {
                     return Outcome::Stored(Committed { first, last: first + count - 1 });
                 }
                 // Asking took the id: under it nothing can be stored any more.
                 Ok(None) => match random_name() {
-                    Ok(fresh) => *id = fresh,
+                    Ok(fresh) => *id = Id::of(fresh),
                     Err(error) => return Outcome::Failed(error),
                 },
                 Err(error) if is_passing(&error) => return Outcome::Again(error),
@@ -250,14 +269,20 @@ impl Committer {
                 Err(error) => Outcome::Failed(error),
             };
         }
-        let told = error.to_error("a commit was not taken");
-        if error.is_passing() { Outcome::Again(told) } else { Outcome::Failed(told) }
+        match error {
+            Some(error) if !there && !error.is_passing() => {
+                Outcome::Failed(error.to_error("a commit was not taken"))
+            }
+            Some(error) => Outcome::Again(error.to_error("a commit was not taken")),
+            None => Outcome::Again(Error::new(ErrorKind::NoResponders, "a commit has to have another id")),
+        }
     }
 
     /// The sequence under which a message with this id is stored.
-    async fn find(&self, id: &str, tries: &Tries<'_>) -> Result<Option<u64>, Error> {
+    async fn find(&self, id: &mut Id, tries: &Tries<'_>) -> Result<Option<u64>, Error> {
         let mut map = HeaderMap::new();
-        headers::put(&mut map, headers::MESSAGE_ID, id);
+        headers::put(&mut map, headers::MESSAGE_ID, &id.text);
+        let asked_before = std::mem::replace(&mut id.asked, true);
         headers::put(&mut map, headers::TTL, format_args!("{FILL_SECONDS}s"));
         let stored = self.connection.store(&self.names.fill(), Some(map), Bytes::new(), tries.wait()).await?;
         match stored.error {
@@ -265,8 +290,19 @@ impl Committer {
                 let kind = if error.is_passing() { ErrorKind::NoResponders } else { ErrorKind::Publish };
                 Err(Error::new(kind, format!("whether a commit is stored: {}", error.description)))
             }
-            None => Ok(stored.duplicate.then_some(stored.seq)),
+            None if !stored.duplicate => Ok(None),
+            // It may be the question itself, asked when its answer was lost.
+            None if asked_before => self.unless_question(stored.seq).await,
+            None => Ok(Some(stored.seq)),
         }
+    }
+
+    /// A sequence, unless it is that of a question.
+    async fn unless_question(&self, seq: u64) -> Result<Option<u64>, Error> {
+        let found = self.reader.leader_has(&self.names.events(), &json!({"seq": seq})).await?;
+        // What is gone was no question: those stay for longer than a commit takes.
+        let question = found.is_some_and(|raw| raw.subject == self.names.fill());
+        Ok((!question).then_some(seq))
     }
 
     /// Says which fence moved.
