@@ -11,6 +11,8 @@ use crate::message::Headers;
 pub(crate) const DEADLINE: &str = "Tidings-Deadline-Ms";
 /// An answer that is none, and why.
 pub(crate) const REFUSED: &str = "Tidings-Refused";
+/// Such a refusal: the request was taken, and there will be no answer.
+pub(crate) const UNANSWERED: &str = "unanswered";
 /// The commit a message is of.
 pub(crate) const COMMIT: &str = "Tidings-Commit";
 

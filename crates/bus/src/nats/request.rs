@@ -64,6 +64,10 @@ impl Nats {
             Some("overloaded") => {
                 Err(Error::new(ErrorKind::Overloaded, format!("a subscriber of '{subject}' is full")))
             }
+            Some(headers::UNANSWERED) => {
+                let why = format!("'{subject}' was taken and let go without an answer");
+                Err(Error::new(ErrorKind::Timeout, why))
+            }
             Some(_) => Err(no_responders(subject)),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -183,17 +183,53 @@ impl Pump {
         }
     }
 
-    /// A refusal is only for a group's member to give: of several subscribers another may answer.
     fn reply(&self, to: String) -> Reply {
-        let (connection, in_group) = (self.all.connection.clone(), self.in_group);
-        Reply::new(Answer::Away(Box::new(move |answer| match answer {
-            Ok(payload) => connection.send_soon(to, None, payload),
-            Err(error) if in_group => {
-                let mut map = async_nats::HeaderMap::new();
-                headers::put(&mut map, headers::REFUSED, error.kind().as_str());
-                connection.send_soon(to, Some(map), Bytes::new());
-            }
-            Err(_) => {}
-        })))
+        let way = Way { connection: self.all.connection.clone(), to: Some(to), in_group: self.in_group };
+        Reply::new(Answer::Away(Box::new(move |answer| way.send(answer))))
+    }
+}
+
+/// An answer's way to an asker elsewhere, who is told as well where there will be none.
+struct Way {
+    connection: Arc<Connection>,
+    to: Option<String>,
+    in_group: bool,
+}
+
+impl Way {
+    fn send(mut self, answer: Result<Bytes, Error>) {
+        let Some(to) = self.to.take() else { return };
+        match answer {
+            Ok(payload) => match self.connection.send(to.clone(), None, None, payload.clone()).now_or_never()
+            {
+                Some(Ok(())) => {}
+                // It is larger than the server takes: the asker would wait for it.
+                Some(Err(error)) => {
+                    tracing::warn!(%error, bytes = payload.len(), "an answer could not be sent");
+                    self.refuse(to, headers::UNANSWERED);
+                }
+                None => self.connection.send_soon(to, None, payload),
+            },
+            Err(error) => self.refuse(to, error.kind().as_str()),
+        }
+    }
+
+    /// A refusal is only for a group's member to give: of several subscribers another may answer. Never waits: it may be
+    /// called from anywhere.
+    fn refuse(&self, to: String, why: &str) {
+        if self.in_group {
+            let mut map = async_nats::HeaderMap::new();
+            headers::put(&mut map, headers::REFUSED, why);
+            let _ = self.connection.send(to, None, Some(map), Bytes::new()).now_or_never();
+        }
+    }
+}
+
+impl Drop for Way {
+    /// Let go without an answer.
+    fn drop(&mut self) {
+        if let Some(to) = self.to.take() {
+            self.refuse(to, headers::UNANSWERED);
+        }
     }
 }

@@ -218,6 +218,19 @@ pub async fn a_responder_that_goes(fixture: Fixture) {
     assert!(matches!(kind, ErrorKind::NoResponders | ErrorKind::Timeout), "{kind:?}");
 }
 
+pub async fn a_request_that_is_let_go(fixture: Fixture) {
+    let bus = fixture.bus.clone();
+    let ask = subject(&bus, "ask", "dropped");
+    let mut server = bus.queue_subscribe(&Pattern::from(&ask), "g", 16).await.unwrap();
+    let asking = tokio::spawn({
+        let (bus, ask) = (bus.clone(), ask.clone());
+        async move { bus.request(&ask, Bytes::new(), Vec::new(), 10 * super::SOON).await }
+    });
+    drop(soon(server.next()).await.unwrap());
+    // At once, long before its deadline; and it is not known what became of it.
+    assert_eq!(soon(asking).await.unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+}
+
 pub async fn slow_readers_by_policy(fixture: Fixture) {
     let bus = &fixture.bus;
     let publish = async |name: &str, parameter: &str| {

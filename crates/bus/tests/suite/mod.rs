@@ -105,6 +105,7 @@ macro_rules! cases {
                 everyone_subscribed_hears, a_group_shares, patterns_hear_their_own, classes_are_enforced,
                 a_request_is_answered,
                 an_asker_is_told_once, nobody_serves, the_deadline_holds, a_responder_that_goes,
+                a_request_that_is_let_go,
                 slow_readers_by_policy, invalid_is_refused_and_skipped, draining_finishes_what_waits,
                 draining_says_what_it_gave_up
             ],
