@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
+use crate::disk::SmallDisk;
+
 /// What the tests run against, a version a line; `cargo xtask test` fetches them.
 const VERSIONS: &str = include_str!("../nats-versions");
 /// How long a start may take.
@@ -41,16 +43,22 @@ pub struct NatsServer {
     child: Child,
     address: SocketAddr,
     folder: TempDir,
-    cluster: Option<Cluster>,
+    cluster: Option<Peers>,
     environment: Vec<(String, String)>,
+    /// What it stores on, where that is not its folder.
+    disk: Option<SmallDisk>,
 }
 
 /// A server's place in a cluster.
 #[derive(Clone)]
-struct Cluster {
-    name: String,
-    listen: u16,
-    routes: Vec<u16>,
+pub(crate) struct Peers {
+    pub(crate) name: String,
+    /// Where the others find it.
+    pub(crate) listen: u16,
+    /// Where it finds the others.
+    pub(crate) routes: Vec<SocketAddr>,
+    /// Where it says that it is to be found, by the others and by clients.
+    pub(crate) advertise: Option<(String, String)>,
 }
 
 impl NatsServer {
@@ -66,8 +74,30 @@ impl NatsServer {
         let environment: Vec<(String, String)> =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         std::fs::write(folder.path().join(CONFIGURATION), configuration)?;
-        let (child, address) = spawn(version, folder.path(), "127.0.0.1:-1", None, &environment)?;
-        Ok(Self { version: version.to_owned(), child, address, folder, cluster: None, environment })
+        let (child, address) = spawn(version, folder.path(), "127.0.0.1:-1", None, &environment, None)?;
+        Ok(Self {
+            version: version.to_owned(),
+            child,
+            address,
+            folder,
+            cluster: None,
+            environment,
+            disk: None,
+        })
+    }
+
+    /// Starts one with JetStream that stores on this disk.
+    pub fn start_on(version: &str, disk: SmallDisk) -> Result<Self> {
+        let folder = tempfile::tempdir().context("a folder for the NATS server")?;
+        let (child, address) = spawn(version, folder.path(), "127.0.0.1:-1", None, &[], Some(&disk))?;
+        let (cluster, environment) = (None, Vec::new());
+        let disk = Some(disk);
+        Ok(Self { version: version.to_owned(), child, address, folder, cluster, environment, disk })
+    }
+
+    /// The disk it stores on, where it has one of its own.
+    pub fn disk(&self) -> Option<&SmallDisk> {
+        self.disk.as_ref()
     }
 
     /// Gives one that was started with a configuration another one, while it runs.
@@ -79,20 +109,37 @@ impl NatsServer {
     /// Starts `count` of them as one cluster, and waits until it has a leader.
     pub fn cluster(version: &str, count: usize) -> Result<Vec<Self>> {
         let ports = free_ports(count)?;
+        let routes: Vec<SocketAddr> =
+            ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect();
         let servers: Vec<Self> = (0..count)
             .map(|place| {
                 let (name, listen) = (format!("n{place}"), ports[place]);
-                Self::start_in(version, Some(Cluster { name, listen, routes: ports.clone() }))
+                Self::start_in(version, Some(Peers { name, listen, routes: routes.clone(), advertise: None }))
             })
             .collect::<Result<_>>()?;
         Ok(servers)
     }
 
-    fn start_in(version: &str, cluster: Option<Cluster>) -> Result<Self> {
+    /// Starts one of a cluster at this address, with this configuration.
+    pub(crate) fn start_at(
+        version: &str,
+        address: SocketAddr,
+        peers: Peers,
+        configuration: &str,
+    ) -> Result<Self> {
         let folder = tempfile::tempdir().context("a folder for the NATS server")?;
-        let (child, address) = spawn(version, folder.path(), "127.0.0.1:-1", cluster.as_ref(), &[])?;
+        std::fs::write(folder.path().join(CONFIGURATION), configuration)?;
+        let (child, address) = spawn(version, folder.path(), &address.to_string(), Some(&peers), &[], None)?;
         let environment = Vec::new();
-        Ok(Self { version: version.to_owned(), child, address, folder, cluster, environment })
+        let cluster = Some(peers);
+        Ok(Self { version: version.to_owned(), child, address, folder, cluster, environment, disk: None })
+    }
+
+    fn start_in(version: &str, cluster: Option<Peers>) -> Result<Self> {
+        let folder = tempfile::tempdir().context("a folder for the NATS server")?;
+        let (child, address) = spawn(version, folder.path(), "127.0.0.1:-1", cluster.as_ref(), &[], None)?;
+        let environment = Vec::new();
+        Ok(Self { version: version.to_owned(), child, address, folder, cluster, environment, disk: None })
     }
 
     /// Where clients connect.
@@ -148,8 +195,8 @@ impl NatsServer {
     /// Starts it again, at the same address, with what it stored.
     pub fn restart(&mut self) -> Result<()> {
         let listen = self.address.to_string();
-        let (child, _) =
-            spawn(&self.version, self.folder.path(), &listen, self.cluster.as_ref(), &self.environment)?;
+        let (cluster, disk) = (self.cluster.as_ref(), self.disk.as_ref());
+        let (child, _) = spawn(&self.version, self.folder.path(), &listen, cluster, &self.environment, disk)?;
         self.child = child;
         Ok(())
     }
@@ -157,6 +204,21 @@ impl NatsServer {
     /// Stops its process without ending it: sockets stay open, nothing is answered.
     pub fn freeze(&self) -> Result<()> {
         rustix::process::kill_process(self.pid(), Signal::STOP).context("stopping the NATS server")
+    }
+
+    /// Tells it to go: it hands over what it leads, lets its clients go, and ends.
+    pub fn lame_duck(&self) -> Result<()> {
+        rustix::process::kill_process(self.pid(), Signal::USR2).context("the NATS server's lame-duck mode")
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// What it holds in memory, in bytes; `None` where the system does not say.
+    pub fn memory(&self) -> Option<u64> {
+        crate::memory::of(&self.child.id().to_string())
     }
 
     /// Lets it go on.
@@ -187,7 +249,7 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 /// Ports that were free a moment ago: a cluster's members have to know each other's before they start.
-fn free_ports(count: usize) -> Result<Vec<u16>> {
+pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>> {
     let listeners: Vec<TcpListener> =
         (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
     listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
@@ -197,8 +259,9 @@ fn spawn(
     version: &str,
     folder: &Path,
     listen: &str,
-    cluster: Option<&Cluster>,
+    cluster: Option<&Peers>,
     environment: &[(String, String)],
+    disk: Option<&SmallDisk>,
 ) -> Result<(Child, SocketAddr)> {
     let program = nats_program(version);
     if !program.is_file() {
@@ -208,18 +271,21 @@ fn spawn(
     let _ = std::fs::remove_dir_all(&ports);
     std::fs::create_dir_all(&ports)?;
     let log = std::fs::File::options().create(true).append(true).open(folder.join("log"))?;
-    let mut command = Command::new(&program);
+    let mut command = disk.map_or_else(|| Command::new(&program), |disk| disk.command(&program));
     let (host, port) = listen.rsplit_once(':').context("an address has a port")?;
     command.args(["--jetstream", "--addr", host, "--port", port, "--ports_file_dir"]).arg(&ports);
-    command.arg("--store_dir").arg(folder.join("store"));
+    command.arg("--store_dir").arg(disk.map_or(folder, SmallDisk::within).join("store"));
     if folder.join(CONFIGURATION).is_file() {
         command.arg("--config").arg(folder.join(CONFIGURATION));
     }
     command.envs(environment.iter().map(|(name, value)| (name, value)));
-    if let Some(Cluster { name, listen, routes }) = cluster {
-        let routes: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+    if let Some(Peers { name, listen, routes, advertise }) = cluster {
+        let routes: Vec<String> = routes.iter().map(|address| format!("nats://{address}")).collect();
         command.args(["--server_name", name, "--cluster_name", "tidings"]);
         command.args(["--cluster", &format!("nats://127.0.0.1:{listen}"), "--routes", &routes.join(",")]);
+        if let Some((to_peers, to_clients)) = advertise {
+            command.args(["--cluster_advertise", to_peers, "--client_advertise", to_clients]);
+        }
     }
     let mut child = command
         .stdin(Stdio::null())

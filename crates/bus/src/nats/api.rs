@@ -31,11 +31,13 @@ const MESSAGE_NOT_FOUND: u32 = 10_037;
 const CONSUMER_NOT_FOUND: u32 = 10_014;
 const MESSAGES_REACHED: u32 = 10_077;
 const BYTES_REACHED: u32 = 10_054;
+/// The server's disk is full, or holds as much as the server or the account may.
+const NO_ROOM: u32 = 10_023;
 
 impl ApiError {
     /// Whether the same call may be answered soon: an election, a server that starts, too many open batches.
     pub(crate) fn is_passing(&self) -> bool {
-        let full = matches!(self.err_code, MESSAGES_REACHED | BYTES_REACHED);
+        let full = matches!(self.err_code, MESSAGES_REACHED | BYTES_REACHED | NO_ROOM);
         (self.code == 503 && !full)
             || matches!(self.err_code, BATCH_INCOMPLETE | ID_IN_PROCESS)
             || self.description.contains("inflight")
@@ -62,6 +64,7 @@ impl ApiError {
             || self.description.contains("maximum messages");
         let kind = match self.code {
             _ if full => ErrorKind::Overloaded,
+            _ if self.err_code == NO_ROOM => ErrorKind::Storage,
             503 => ErrorKind::NoResponders,
             500 => ErrorKind::Storage,
             _ => ErrorKind::Publish,
