@@ -68,6 +68,14 @@ impl NatsCluster {
         self.doors[place].set(wire);
     }
 
+    /// The server with most clients, the first of these from `place` on.
+    pub fn busiest(&self, place: usize) -> usize {
+        let count = self.doors.len();
+        let from = (0..count).map(|step| (place + step) % count);
+        // The last of equals is taken: so the other way round.
+        from.rev().max_by_key(|place| self.doors[*place].open()).unwrap_or(place)
+    }
+
     /// How it is between one server and all the others.
     pub fn set_routes(&self, place: usize, wire: Wire) {
         let its = self.routes.iter().filter(|((from, to), _)| *from == place || *to == place);

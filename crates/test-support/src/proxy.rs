@@ -38,6 +38,7 @@ pub struct Proxy {
     address: SocketAddr,
     wire: watch::Sender<Wire>,
     accepted: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
     listening: AbortHandle,
 }
 
@@ -47,9 +48,9 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("a port for a proxy")?;
         let address = listener.local_addr()?;
         let wire = watch::Sender::new(Wire::Through);
-        let accepted = Arc::new(AtomicUsize::new(0));
-        let task = tokio::spawn(listen(listener, to, wire.subscribe(), accepted.clone()));
-        Ok(Self { address, wire, accepted, listening: task.abort_handle() })
+        let (accepted, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let task = tokio::spawn(listen(listener, to, wire.subscribe(), accepted.clone(), open.clone()));
+        Ok(Self { address, wire, accepted, open, listening: task.abort_handle() })
     }
 
     /// Where to connect.
@@ -71,6 +72,27 @@ impl Proxy {
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Acquire)
     }
+
+    /// Connections that are open.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+}
+
+/// A connection that is open.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn count(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::AcqRel);
+        Self(open.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Drop for Proxy {
@@ -85,22 +107,23 @@ async fn listen(
     to: SocketAddr,
     wire: watch::Receiver<Wire>,
     accepted: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
 ) {
-    let mut open = JoinSet::new();
+    let mut joined = JoinSet::new();
     loop {
         tokio::select! {
             taken = listener.accept() => {
                 let Ok((near, _)) = taken else { return };
                 accepted.fetch_add(1, Ordering::AcqRel);
-                open.spawn(join(near, to, wire.clone()));
+                joined.spawn(join(near, to, wire.clone(), Open::count(&open)));
             }
-            Some(_) = open.join_next() => {}
+            Some(_) = joined.join_next() => {}
         }
     }
 }
 
 /// One connection, until it is cut or both ends are done.
-async fn join(near: TcpStream, to: SocketAddr, wire: watch::Receiver<Wire>) {
+async fn join(near: TcpStream, to: SocketAddr, wire: watch::Receiver<Wire>, _open: Open) {
     let mut cut = wire.clone();
     let both = async {
         let mut ready = wire.clone();

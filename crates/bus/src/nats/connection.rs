@@ -270,14 +270,18 @@ impl Connection {
         Ok((place, answers))
     }
 
-    /// Waits until the server has what was sent.
+    /// Waits until the server has what was sent: a message of our own, there and back. The client's own flush ends when
+    /// everything is with the system, and waits for that as long as it takes.
     pub(crate) async fn flush(&self) -> Result<(), Error> {
         self.check_up()?;
-        match tokio::time::timeout(FLUSH_WAIT, self.client.flush()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Error::new(ErrorKind::Connection, "NATS was not reached").because(error)),
-            Err(_) => Err(Error::new(ErrorKind::Timeout, format!("NATS did not answer in {FLUSH_WAIT:?}"))),
-        }
+        let (place, answered) = self.place();
+        let there_and_back = async {
+            self.send(place.reply(), None, None, Bytes::new()).await?;
+            answered.await.map(drop).map_err(|_| Error::closed())
+        };
+        tokio::time::timeout(FLUSH_WAIT, there_and_back).await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Timeout, format!("NATS did not answer in {FLUSH_WAIT:?}")))
+        })
     }
 
     /// Ends every task, then the connection.

@@ -102,3 +102,26 @@ impl Inbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The client's own requests keep an entry for each answer that never comes, for as long as it lives.
+    #[tokio::test]
+    async fn nothing_is_kept_for_an_answer_that_never_comes() {
+        let inbox = Inbox::new("_INBOX.x".to_owned());
+        for _ in 0..1_000 {
+            let (place, answered) = inbox.one();
+            let (many, answers) = inbox.many(4);
+            // Who asks gives up, in whatever order.
+            drop((answered, place, answers, many));
+        }
+        assert!(inbox.waiting.lock().is_empty());
+        let (place, answered) = inbox.one();
+        assert_eq!(inbox.waiting.lock().len(), 1);
+        drop(answered);
+        drop(place);
+        assert!(inbox.waiting.lock().is_empty());
+    }
+}
