@@ -3,6 +3,7 @@
 
 mod bench;
 mod browser;
+mod chaos;
 mod limits;
 mod nats;
 mod run;
@@ -29,6 +30,9 @@ enum Chore {
     Limits,
     /// Measures beside references, in one run, and prints ratios.
     Bench(bench::Args),
+    /// Breaks a cluster of NATS servers by a seed while the bus works on it, and compares what was confirmed with what
+    /// is stored.
+    Chaos(chaos::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -37,6 +41,7 @@ fn main() -> std::process::ExitCode {
         Chore::Tidy => tidy::run(),
         Chore::Limits => limits::run(),
         Chore::Bench(args) => bench::run(&args),
+        Chore::Chaos(args) => chaos::run(&args),
     };
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,
