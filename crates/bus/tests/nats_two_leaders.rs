@@ -1,8 +1,12 @@
-//! For a moment after a partition two servers take themselves for the leader of a stream. The one that is none stores
-//! nothing, but refuses from what it knew; and its answer may come first.
+//! Servers that answer from what they knew. For a moment after a partition two take themselves for the leader of a stream:
+//! the one that is none stores nothing, but refuses. And a replica that is behind says that there is nothing. Either answer
+//! may come first.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 mod checker;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -64,4 +68,51 @@ async fn what_one_leader_refuses_and_the_other_stores_is_not_called_fenced() {
     println!("{} confirmed, {} fenced, {both} of them stored", confirmed.len(), fenced.len());
     assert_eq!(both, 0, "fenced means that nothing was stored");
     assert_eq!(confirmed, stored);
+}
+
+/// What a replica that is behind answers to every second question for the last of some logs.
+fn behind(server: &NatsServer) {
+    let mut stream = TcpStream::connect(server.url().strip_prefix("nats://").unwrap()).unwrap();
+    let hello = "CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB $JS.API.DIRECT.GET.w_EVENTS 1\r\n";
+    stream.write_all(hello.as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream.try_clone().unwrap());
+    // It ends with the server.
+    std::thread::spawn(move || -> std::io::Result<()> {
+        let (mut line, mut count) = (String::new(), 0);
+        while lines.read_line(&mut line)? > 0 {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if let ["MSG", _, _, reply, size] = words[..] {
+                let mut payload = vec![0; size.parse::<usize>().unwrap() + 2];
+                lines.read_exact(&mut payload)?;
+                let asked = String::from_utf8_lossy(&payload).contains("multi_last");
+                count += usize::from(asked);
+                if asked && count % 2 == 1 {
+                    let nothing = "NATS/1.0 404 No Results\r\n\r\n";
+                    let size = nothing.len();
+                    stream.write_all(format!("HPUB {reply} {size} {size}\r\n{nothing}\r\n").as_bytes())?;
+                }
+            } else if words == ["PING"] {
+                stream.write_all(b"PONG\r\n")?;
+            }
+            line.clear();
+        }
+        Ok(())
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_behind_is_not_believed_that_there_is_nothing() {
+    let servers = NatsServer::cluster(newest_nats(), 3).unwrap();
+    let (_backend, bus) = connect(&servers).await;
+    let room = bus.registry().subject("room", &["z_a"]).unwrap();
+    let first = bus.append(&room, Bytes::from("first")).await.unwrap();
+    let last = bus.append(&room, Bytes::from("last")).await.unwrap();
+    servers.iter().for_each(behind);
+    let mut wrong = 0;
+    for _ in 0..100 {
+        let found = bus.last(&room).await.unwrap().unwrap();
+        assert_eq!(found.seq, last);
+        wrong += usize::from(found.prev != first);
+    }
+    assert_eq!(wrong, 0, "the one before it is there");
 }

@@ -199,7 +199,32 @@ impl Reader {
             return Ok(Vec::new());
         }
         let question = json!({"multi_last": logs, "up_to_seq": up_to, "batch": logs.len()});
-        Ok(self.part(&self.names.events(), &question, logs.len()).await?.messages)
+        let (stream, until, mut pause) = (self.names.events(), Instant::now() + self.deadline, CATCH_UP);
+        loop {
+            let found = self.part(&stream, &question, logs.len()).await?.messages;
+            // A replica that has not come that far says that there is nothing at all.
+            if self.replicas <= 1 || !found.is_empty() || !self.has_any(logs, up_to).await? {
+                return Ok(found);
+            }
+            if Instant::now() + pause >= until {
+                let what = format!("a replica of '{stream}' is behind {up_to}");
+                return Err(Error::new(ErrorKind::Timeout, what));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(CATCH_UP_MOST);
+        }
+    }
+
+    /// Whether the leader has anything of these logs up to a sequence.
+    async fn has_any(&self, logs: &[String], up_to: u64) -> Result<bool, Error> {
+        for log in logs {
+            let first =
+                self.leader_has(&self.names.events(), &json!({"seq": 1, "next_by_subj": log})).await?;
+            if first.is_some_and(|raw| raw.seq <= up_to) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Messages of a pattern after a sequence, up to another, at most `limit`, whole: what a replica has not yet, the
