@@ -137,8 +137,9 @@ impl EmbeddedFollow {
 
     fn refill_live(&mut self, view: &View) -> Refill {
         if self.cursor < view.tail.complete_after {
+            // There is something to look at: those that fell behind, though they were looked at before.
             self.fall_behind(view);
-            return Refill::Nothing;
+            return Refill::Something;
         }
         for (looks, (log, message)) in view.tail.after(self.cursor).enumerate() {
             if looks == LIVE_LOOKS || self.taken.len() == LIVE_BATCH {

@@ -284,6 +284,32 @@ pub async fn one_writer_many_followers(fixture: Fixture) {
     }
 }
 
+/// A follower that waits, and before it looks more is stored than the tail holds: all of it comes, with nothing later to
+/// wake it. Whatever it looked at last.
+pub async fn falling_behind_while_waiting(fixture: Fixture) {
+    let bus = &fixture.bus;
+    let room = subject(bus, "room", "z_r");
+    let mut set = bus.follow(&room, From::New);
+    for round in 0..12 {
+        for _ in 0..round % 4 {
+            assert!(set.try_next().is_none());
+        }
+        let mut waiting = Box::pin(message(&mut set));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        for number in 0..5 {
+            bus.append(&room, Bytes::from(format!("{round} {number} {}", "x".repeat(100)))).await.unwrap();
+        }
+        let mut found = vec![waiting.await];
+        while found.len() < 5 {
+            found.push(message(&mut set).await);
+        }
+        for (number, found) in found.iter().enumerate() {
+            let found = text(&found.payload);
+            assert!(found.starts_with(&format!("{round} {number} ")), "{round}: {found}");
+        }
+    }
+}
+
 pub async fn a_commit_out_of_bounds(fixture: Fixture) {
     let bus = &fixture.bus;
     let room = subject(bus, "room", "z_r");

@@ -113,7 +113,8 @@ macro_rules! cases {
                 a_commit_is_ordered, a_fence_refuses_the_stale, last_and_read, following_from_any_place,
                 following_many_in_stream_order, adding_while_live_catches_up, removing_and_adding_anew,
                 a_trimmed_log_reports_a_hole, what_is_no_longer_retained_is_told, the_position_resumes_exactly,
-                one_writer_many_followers, a_commit_out_of_bounds, a_follower_ends_with_the_bus
+                one_writer_many_followers, falling_behind_while_waiting, a_commit_out_of_bounds,
+                a_follower_ends_with_the_bus
             ],
             jobs: [
                 each_goes_to_one_worker, a_nak_comes_again_later, the_last_attempt_makes_a_dead_letter,
