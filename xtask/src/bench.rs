@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
 use clap::ValueEnum;
 
+use crate::nats;
 use crate::run::{cargo, root, run as command, say};
 
 /// What to measure.
@@ -18,7 +19,7 @@ pub struct Args {
     /// One short round: shows that it works, not how fast it is.
     #[arg(long)]
     quick: bool,
-    /// Of the edge or the peers: only these scenarios, by name or by how the name begins.
+    /// Of the bus, the edge or the peers: only these scenarios, by name or by how the name begins.
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
     only: Vec<String>,
     /// Names the scenarios and ends.
@@ -27,7 +28,7 @@ pub struct Args {
     /// Interleaved rounds [three, of starts seven].
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// Writes the results to this file, a line of JSON each row (not of the bus).
+    /// Writes the results to this file, a line of JSON each row.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// After so many minutes no further round begins, and what is missing is named.
@@ -40,7 +41,7 @@ pub struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// The bus in the process.
+    /// The bus in the process, and on NATS beside async-nats; fetches the server first.
     Bus,
     /// Fan-out, latency, memory, accepting, coming back, beside bare and limit.
     Edge,
@@ -104,8 +105,8 @@ fn program(what: What, args: &Args) -> Result<Command> {
     if let Some(rounds) = args.rounds {
         run.args(["--rounds", &rounds.to_string()]);
     }
-    if what == What::Bus {
-        return Ok(run);
+    if what == What::Bus && !args.list {
+        nats::servers()?;
     }
     if what == What::Peers {
         let peers = folder.join("peers");
