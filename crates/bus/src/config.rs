@@ -28,7 +28,7 @@ pub struct BusConfig {
     /// Whether an inbound payload must have its message's form: one that has not is counted and skipped, or
     /// dead-lettered where it is work.
     pub check_inbound: bool,
-    /// How long a first connection may take.
+    /// How long a connection to one address may take.
     pub connect_wait: Duration,
     /// The delay before connecting anew is drawn between nothing and this; it doubles with each attempt that fails.
     pub reconnect_first: Duration,

@@ -78,6 +78,31 @@ impl Queue {
     /// Never waits. `Refuse` and `DropNewest` both hand the message back: what follows is the caller's affair.
     pub(crate) fn push(&self, message: Message, slow: SlowReader) -> Pushed {
         let mut waiting = self.waiting.lock();
+        let pushed = self.put(&mut waiting, message, slow);
+        Self::wake(waiting);
+        pushed
+    }
+
+    /// As `push`, of many with one lock and one wake; who is not simply taken is told afterwards.
+    pub(crate) fn push_all(
+        &self,
+        messages: impl Iterator<Item = Message>,
+        mut told: impl FnMut(Pushed, SlowReader),
+    ) {
+        let mut odd = Vec::new();
+        let mut waiting = self.waiting.lock();
+        for message in messages {
+            let slow = message.subject.slow();
+            match self.put(&mut waiting, message, slow) {
+                Pushed::Taken => {}
+                pushed => odd.push((pushed, slow)),
+            }
+        }
+        Self::wake(waiting);
+        odd.into_iter().for_each(|(pushed, slow)| told(pushed, slow));
+    }
+
+    fn put(&self, waiting: &mut Waiting, message: Message, slow: SlowReader) -> Pushed {
         if waiting.closed {
             return Pushed::Closed(message);
         }
@@ -92,12 +117,15 @@ impl Queue {
             }
         }
         waiting.messages.push_back(message);
-        let waker = waiting.waker.take();
+        oldest.map_or(Pushed::Taken, drop_oldest)
+    }
+
+    fn wake(mut waiting: parking_lot::MutexGuard<'_, Waiting>) {
+        let waker = if waiting.messages.is_empty() { None } else { waiting.waker.take() };
         drop(waiting);
         if let Some(waker) = waker {
             waker.wake();
         }
-        if let Some(message) = oldest { drop_oldest(message) } else { Pushed::Taken }
     }
 
     /// Moves all that waits into `taken`; `false` once the queue is closed and empty.

@@ -21,10 +21,11 @@ struct Inner {
     template: u16,
     class: Class,
     slow: SlowReader,
-    text: Box<str>,
+    /// As the client takes it: cloned without copying.
+    text: async_nats::Subject,
 }
 
-fn text_hash(text: &str) -> u64 {
+pub(crate) fn text_hash(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(text.as_bytes());
     hasher.finish()
@@ -33,7 +34,9 @@ fn text_hash(text: &str) -> u64 {
 impl Subject {
     pub(crate) fn new(text: String, template: u16, class: Class, slow: SlowReader) -> Self {
         let hash = text_hash(&text);
-        Self(Arc::new(Inner { hash, template, class, slow, text: text.into() }))
+        // Without room to spare: what has some is copied once more.
+        let text = text.into_boxed_str().into_string().into();
+        Self(Arc::new(Inner { hash, template, class, slow, text }))
     }
 
     /// A subject of the bus's own making, or one read from a store before anybody named it.
@@ -44,6 +47,16 @@ impl Subject {
     /// The subject as text.
     pub fn as_str(&self) -> &str {
         &self.0.text
+    }
+
+    /// As the NATS client takes it.
+    pub(crate) fn wire(&self) -> async_nats::Subject {
+        self.0.text.clone()
+    }
+
+    /// The hash of its text.
+    pub(crate) fn key(&self) -> u64 {
+        self.0.hash
     }
 
     /// Its delivery class: it belongs to the subject, a caller does not choose it.

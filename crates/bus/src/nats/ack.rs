@@ -19,22 +19,19 @@ impl Delivery {
     /// Reads `$JS.ACK.<stream>.<consumer>.<count>.<seq>.<number>.<time>.<pending>`, or its longer form with the
     /// domain and the account before the stream.
     pub(crate) fn parse(reply: &str) -> Option<Self> {
-        let tokens: Vec<&str> = reply.split('.').collect();
-        let skip = match tokens.len() {
+        let skip = match reply.split('.').count() {
             9 => 4,
             11.. => 6,
             _ => return None,
         };
-        if tokens[..2] != ["$JS", "ACK"] {
-            return None;
-        }
-        let number = |place: usize| tokens.get(skip + place)?.parse::<u64>().ok();
+        let mut tokens = reply.strip_prefix("$JS.ACK.")?.split('.').skip(skip - 2);
+        let mut number = || tokens.next()?.parse::<u64>().ok();
         Some(Self {
-            count: number(0)?,
-            seq: number(1)?,
-            number: number(2)?,
-            time_ms: i64::try_from(number(3)? / 1_000_000).ok()?,
-            pending: number(4)?,
+            count: number()?,
+            seq: number()?,
+            number: number()?,
+            time_ms: i64::try_from(number()? / 1_000_000).ok()?,
+            pending: number()?,
         })
     }
 }

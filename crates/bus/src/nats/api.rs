@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
@@ -87,13 +87,13 @@ impl Connection {
     /// One try to store a message.
     pub(crate) async fn store(
         &self,
-        subject: &str,
+        subject: Subject,
         headers: Option<HeaderMap>,
         payload: Bytes,
         wait: Duration,
     ) -> Result<Stored, Error> {
-        let answer = self.ask(subject, headers, payload, wait).await?;
-        parse(subject, &answer.payload)
+        let answer = self.ask(subject.clone(), headers, payload, wait).await?;
+        parse(&subject, &answer.payload)
     }
 
     /// A call of the API, repeated while it is passing: only for calls that may be done twice. The inner error
@@ -122,7 +122,7 @@ impl Connection {
         payload: Bytes,
         wait: Duration,
     ) -> Result<Result<Value, ApiError>, Error> {
-        let answer = self.ask(&format!("$JS.API.{subject}"), None, payload, wait).await?;
+        let answer = self.ask(format!("$JS.API.{subject}").into(), None, payload, wait).await?;
         let mut value: Value = parse(subject, &answer.payload)?;
         match value.get_mut("error").map(Value::take) {
             Some(error) => serde_json::from_value(error).map(Err).map_err(|error| odd(subject, error)),

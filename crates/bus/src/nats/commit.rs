@@ -8,9 +8,9 @@
 //! the one that is none answers from what it knew, while the other stores. It cannot answer what has to be stored.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, Subject as Wire};
 use bytes::Bytes;
 use metrics::Histogram;
 use serde_json::json;
@@ -42,15 +42,54 @@ pub(crate) struct Committer {
     pub(crate) config: NatsConfig,
     pub(crate) open_batches: Semaphore,
     pub(crate) under_way: AtomicUsize,
+    pub(crate) ids: Ids,
     pub(crate) took: Histogram,
 }
 
-/// One message of a commit as it is sent.
+/// Names that nobody else gives: what a process draws once, and a count.
+pub(crate) struct Ids {
+    own: String,
+    next: AtomicU64,
+}
+
+impl Ids {
+    pub(crate) fn new() -> Result<Self, Error> {
+        Ok(Self { own: random_name()?, next: AtomicU64::new(0) })
+    }
+
+    pub(crate) fn next(&self) -> String {
+        format!("{}{:x}", self.own, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// One message of a commit.
 #[derive(Debug)]
 struct Entry {
-    subject: String,
-    headers: HeaderMap,
+    subject: Wire,
+    /// Seconds it is kept.
+    ttl: Option<u64>,
+    /// Whether it takes the place of all before it in its log.
+    rollup: bool,
+    fence: Option<Fence>,
     payload: Bytes,
+}
+
+impl Entry {
+    /// Its headers, made for each try: nearly always there is one.
+    fn headers(&self) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        if let Some(seconds) = self.ttl {
+            headers::put(&mut map, headers::TTL, format_args!("{seconds}s"));
+        }
+        if self.rollup {
+            headers::put(&mut map, headers::ROLLUP, "sub");
+        }
+        if let Some(fence) = &self.fence {
+            headers::put(&mut map, headers::EXPECTED, fence.seq);
+            headers::put(&mut map, headers::EXPECTED_SUBJECT, fence.subject.as_str());
+        }
+        map
+    }
 }
 
 /// A commit as it is sent: `fillers` messages that only carry fences, then those of the caller.
@@ -80,11 +119,6 @@ enum Outcome {
     Failed(Error),
 }
 
-fn set_fence(map: &mut HeaderMap, fence: &Fence) {
-    headers::put(map, headers::EXPECTED, fence.seq);
-    headers::put(map, headers::EXPECTED_SUBJECT, fence.subject.as_str());
-}
-
 /// Which message carries which fence: one a message, and none after a write to the fence's own log, which the
 /// server would take for the fence having moved. What finds no place goes to a filler in front.
 fn place_fences(batch: &[Append], fences: Vec<Fence>) -> (Vec<Option<Fence>>, Vec<Fence>) {
@@ -109,7 +143,7 @@ impl Committer {
 
     /// As `commit`, also while the bus drains: for the end of what was begun.
     pub(crate) async fn finish(&self, batch: Vec<Append>, fences: Vec<Fence>) -> Result<Committed, Error> {
-        self.finish_as(random_name()?, batch, fences).await
+        self.finish_as(self.ids.next(), batch, fences).await
     }
 
     /// As `finish`, under an id by which the server knows a repeat.
@@ -166,43 +200,40 @@ impl Committer {
         let (places, homeless) = place_fences(&batch, fences);
         let fillers = homeless.len();
         let mut entries = Vec::with_capacity(fillers + batch.len());
-        for fence in &homeless {
-            let mut map = HeaderMap::new();
-            headers::put(&mut map, headers::TTL, format_args!("{FILL_SECONDS}s"));
-            set_fence(&mut map, fence);
-            entries.push(Entry { subject: self.names.fill(), headers: map, payload: Bytes::new() });
+        for fence in homeless {
+            let (ttl, fence) = (Some(FILL_SECONDS), Some(fence));
+            let subject = self.names.fill().into();
+            entries.push(Entry { subject, ttl, rollup: false, fence, payload: Bytes::new() });
         }
         for (append, fence) in batch.into_iter().zip(places) {
-            let mut map = HeaderMap::new();
             let retention = self.config.retention_of(&self.registry, append.subject.as_str());
-            if let Some(age) = retention.age {
-                headers::put(&mut map, headers::TTL, format_args!("{}s", whole_seconds(age)));
-            }
-            if retention.messages == Some(1) {
-                headers::put(&mut map, headers::ROLLUP, "sub");
-            }
-            if let Some(fence) = &fence {
-                set_fence(&mut map, fence);
-            }
-            let subject = append.subject.as_str().to_owned();
-            entries.push(Entry { subject, headers: map, payload: append.payload });
+            entries.push(Entry {
+                subject: append.subject.wire(),
+                ttl: retention.age.map(whole_seconds),
+                rollup: retention.messages == Some(1),
+                fence,
+                payload: append.payload,
+            });
         }
         Plan { entries, fillers }
     }
 
     async fn try_once(&self, plan: &Plan, id: &str, tries: &Tries<'_>) -> Result<Stored, Error> {
         if let [only] = plan.entries.as_slice() {
-            let mut map = only.headers.clone();
+            let mut map = only.headers();
             headers::put(&mut map, headers::MESSAGE_ID, id);
-            return self.connection.store(&only.subject, Some(map), only.payload.clone(), tries.wait()).await;
+            let subject = only.subject.clone();
+            return self.connection.store(subject, Some(map), only.payload.clone(), tries.wait()).await;
         }
         self.connection.check_up()?;
         let _open = self.open_batches.acquire().await.map_err(|_| Error::closed())?;
         let batch = format!("{id}-{}", tries.done);
-        let (place, answered) = self.connection.place();
         let last = plan.entries.len() - 1;
+        // All of it by one connection: the server takes a batch in its order.
+        let member = self.connection.any(&plan.entries[last].subject)?;
+        let (place, answered) = member.place();
         for (index, entry) in plan.entries.iter().enumerate() {
-            let mut map = entry.headers.clone();
+            let mut map = entry.headers();
             headers::put(&mut map, headers::BATCH_ID, &batch);
             headers::put(&mut map, headers::BATCH_SEQUENCE, index + 1);
             if index == plan.fillers {
@@ -211,11 +242,11 @@ impl Committer {
             if index == last {
                 headers::put(&mut map, headers::BATCH_COMMIT, 1);
             }
-            let reply = (index == last).then(|| place.reply());
-            self.connection.send(entry.subject.clone(), reply, Some(map), entry.payload.clone()).await?;
+            let reply = (index == last).then(|| place.reply().into());
+            member.send(entry.subject.clone(), reply, Some(map), entry.payload.clone()).await?;
         }
         let subject = &plan.entries[last].subject;
-        let answer = self.connection.answer(subject, answered, tries.wait()).await?;
+        let answer = member.answer(subject, answered, tries.wait()).await?;
         parse(subject, &answer.payload)
     }
 
@@ -247,10 +278,7 @@ impl Committer {
                     return Outcome::Stored(Committed { first, last: first + count - 1 });
                 }
                 // Asking took the id: under it nothing can be stored any more.
-                Ok(None) => match random_name() {
-                    Ok(fresh) => *id = Id::of(fresh),
-                    Err(error) => return Outcome::Failed(error),
-                },
+                Ok(None) => *id = Id::of(self.ids.next()),
                 Err(error) if is_passing(&error) => return Outcome::Again(error),
                 Err(error) => return Outcome::Failed(error),
             }
@@ -284,7 +312,8 @@ impl Committer {
         headers::put(&mut map, headers::MESSAGE_ID, &id.text);
         let asked_before = std::mem::replace(&mut id.asked, true);
         headers::put(&mut map, headers::TTL, format_args!("{FILL_SECONDS}s"));
-        let stored = self.connection.store(&self.names.fill(), Some(map), Bytes::new(), tries.wait()).await?;
+        let stored =
+            self.connection.store(self.names.fill().into(), Some(map), Bytes::new(), tries.wait()).await?;
         match stored.error {
             Some(error) => {
                 let kind = if error.is_passing() { ErrorKind::NoResponders } else { ErrorKind::Publish };

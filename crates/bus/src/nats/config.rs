@@ -4,10 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::config::BusConfig;
+use crate::error::{Error, ErrorKind};
 use crate::nats::security::Security;
 use crate::registry::Registry;
 use crate::settings::{BucketConfig, Keep, Retention};
 use crate::subject::matches_text;
+
+/// Connections of a process at most: each costs both sides buffers and a task, and a process has no more cores to gain by.
+pub const POOL_MAX: usize = 16;
 
 /// How the NATS backend is set up.
 #[derive(Clone)]
@@ -23,6 +27,8 @@ pub struct NatsConfig {
     pub keeps: bool,
     /// The name by which the servers know this process.
     pub name: String,
+    /// Connections to the servers, 1 to [`POOL_MAX`](crate::POOL_MAX). A subject stays with one of them.
+    pub pool: usize,
     /// Copies of each stream and bucket: 1, 3 or 5.
     pub replicas: usize,
     /// The buckets there are.
@@ -52,6 +58,7 @@ impl Default for NatsConfig {
             inbox: "_INBOX".to_owned(),
             keeps: true,
             name: "tidings".to_owned(),
+            pool: 1,
             replicas: 1,
             buckets: Vec::new(),
             retention: Retention::default(),
@@ -73,12 +80,21 @@ impl fmt::Debug for NatsConfig {
             .field("servers", &self.servers_shown())
             .field("security", &self.security)
             .field("name", &self.name)
+            .field("pool", &self.pool)
             .field("replicas", &self.replicas)
             .finish_non_exhaustive()
     }
 }
 
 impl NatsConfig {
+    pub(crate) fn check_pool(&self) -> Result<(), Error> {
+        if (1..=POOL_MAX).contains(&self.pool) {
+            return Ok(());
+        }
+        let what = format!("'nats.pool' is {}: 1 to {POOL_MAX} connections", self.pool);
+        Err(Error::new(ErrorKind::Config, what))
+    }
+
     /// The same, at this server.
     #[must_use]
     pub fn server(mut self, address: impl Into<String>) -> Self {

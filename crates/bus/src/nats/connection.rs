@@ -1,10 +1,12 @@
-//! One connection to the cluster: made with its checks, watched, asked, and closed.
+//! The way to the cluster that everything else uses: a pool of connections, made, asked, repaired, and closed as one.
+//!
+//! Start reading at `pool`: which member a subject goes by. A single connection is a pool of one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, HeaderMap, Message, StatusCode};
+use async_nats::{HeaderMap, Message, Subject};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
@@ -16,34 +18,33 @@ use crate::error::{Error, ErrorKind};
 use crate::nats::config::NatsConfig;
 use crate::nats::inbox::{Inbox, Place};
 use crate::nats::line::{Line, Link};
-use crate::nats::pings::client_pings;
+use crate::nats::member::{Making, Member, Trouble};
+use crate::nats::pool::Routes;
 use crate::nats::security::Secured;
+use crate::nats::together::Together;
 use crate::resilience::{Guard, Move};
+use crate::subject::text_hash;
 
-/// The oldest server with atomic batches.
-const SERVER_MIN: (u32, u32) = (2, 12);
 /// When to try again while the connection is made anew: a first attempt takes that long at most.
-const RECONNECT_SOON: Duration = Duration::from_millis(100);
-/// Messages the client keeps for a subscription whose reader is late. Readers here move them on at once; beyond
-/// it they are dropped, and the drop is counted and repaired where the messages are stored.
-const CLIENT_QUEUE: usize = 65_536;
+pub(crate) const RECONNECT_SOON: Duration = Duration::from_millis(100);
 /// What inboxes begin with: clients' own, and those the servers make between accounts and clusters.
 const INBOXES: [&str; 3] = ["_INBOX", "_R_", "_GR_"];
 /// How long what was sent may take to be on its way.
 const FLUSH_WAIT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Connection {
-    pub(crate) client: Client,
+    pub(crate) members: Vec<Arc<Member>>,
+    pub(crate) routes: Routes,
+    pub(crate) together: Arc<Together>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
-    pub(crate) line: Arc<Line>,
     pub(crate) guard: Arc<Guard>,
+    pub(crate) making: Making,
     /// How long one try may take of what may arrive twice.
     pub(crate) try_wait: Duration,
     inboxes: String,
-    inbox: Arc<Inbox>,
-    link: watch::Receiver<Link>,
     closed: AtomicBool,
+    ended: AtomicBool,
 }
 
 /// Draws a delay between nothing and `most`.
@@ -60,63 +61,60 @@ pub(crate) fn random_name() -> Result<String, Error> {
     Ok(format!("{number:016x}"))
 }
 
-fn check_version(version: &str) -> Result<(), Error> {
-    let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if found >= SERVER_MIN {
-        return Ok(());
-    }
-    let (major, minor) = SERVER_MIN;
-    Err(Error::new(
-        ErrorKind::Connection,
-        format!("the NATS server is {version}: {major}.{minor} or later is needed, for its atomic batches"),
-    ))
-}
-
 impl Connection {
+    /// Makes every member that can be made; an error if none can. Those that cannot are reported, and repaired meanwhile.
     pub(crate) async fn open(config: &NatsConfig) -> Result<Arc<Self>, Error> {
+        config.check_pool()?;
         let bus = &config.bus;
         let guard = Arc::new(Guard::new(bus.retry.clone(), bus.breaker.clone()));
-        let line = Line::new(bus, guard.clone());
-        let (told, tried) = (line.clone(), line.clone());
+        let together = Arc::new(Together::new(config.pool));
         let secured = Secured::load(config)?;
-        let options = secured
-            .options()?
-            .name(&config.name)
-            .connection_timeout(bus.connect_wait)
-            .ping_interval(client_pings(&bus.health))
-            .subscription_capacity(CLIENT_QUEUE)
-            .max_reconnects(None)
-            .reconnect_delay_callback(move |number| tried.attempt(number))
-            .event_callback(move |event| {
-                told.note(&event);
-                std::future::ready(())
-            });
-        line.states.try_make(Move::Connect);
-        let connecting = options.connect(config.servers.clone());
-        let client = match tokio::time::timeout(bus.connect_wait, connecting).await {
-            Ok(Ok(client)) => client,
-            outcome => {
-                line.states.try_make(Move::Failed);
-                return Err(match outcome {
-                    Ok(Err(error)) => secured.explain(&error),
-                    _ => secured.silent(bus.connect_wait),
-                });
-            }
-        };
-        line.states.try_make(Move::Established);
-        check_version(&client.server_info().version)?;
         let inboxes = config.inbox.clone();
-        let inbox = Inbox::new(format!("{inboxes}.{}", random_name()?));
-        let answers = client
-            .subscribe(inbox.pattern())
-            .await
-            .map_err(|error| Error::new(ErrorKind::Subscribe, "the inbox").because(error))?;
+        let mut members = Vec::with_capacity(config.pool);
+        for number in 0..config.pool {
+            let line = Line::new(bus, guard.clone(), number, together.clone());
+            let inbox = Inbox::new(format!("{inboxes}.{}", random_name()?));
+            members.push(Member::new(number, line, inbox));
+        }
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        tasks.spawn(inbox.clone().run(answers, stop.clone()));
-        tasks.spawn(secured.watch(client.clone(), stop.clone()));
-        let (link, closed, try_wait) = (line.link(), AtomicBool::new(false), bus.try_wait);
-        Ok(Arc::new(Self { client, tasks, stop, line, guard, try_wait, inboxes, inbox, link, closed }))
+        let making = Making { config: config.clone(), secured, tasks: tasks.clone(), stop: stop.clone() };
+        let connection = Arc::new(Self {
+            routes: Routes::new(members.len()),
+            members,
+            together,
+            tasks,
+            stop,
+            guard,
+            making,
+            try_wait: bus.try_wait,
+            inboxes,
+            closed: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        });
+        connection.begin().await?;
+        Ok(connection)
+    }
+
+    async fn begin(self: &Arc<Self>) -> Result<(), Error> {
+        let made =
+            futures_util::future::join_all(self.members.iter().map(|member| member.connect(&self.making)));
+        let made = made.await;
+        if !self.together.is_up() {
+            let troubles: Vec<Trouble> = made.into_iter().filter_map(Result::err).flatten().collect();
+            self.stop.cancel();
+            return Err(all_failed(troubles));
+        }
+        for (member, outcome) in self.members.iter().zip(made) {
+            if let Err(troubles) = outcome {
+                troubles.iter().for_each(|trouble| member.tell(trouble));
+                self.leave(member);
+                member.line.given_up.notify_one();
+            }
+            self.tasks.spawn(self.clone().keep(member.clone()));
+        }
+        let secured = self.making.secured.clone();
+        self.tasks.spawn(secured.watch(self.members.clone(), self.stop.clone()));
+        Ok(())
     }
 
     /// A subject that this process may hear what it asks for at, with a name that nobody else has.
@@ -133,7 +131,7 @@ impl Connection {
 
     /// Watches the connection.
     pub(crate) fn link(&self) -> watch::Receiver<Link> {
-        self.link.clone()
+        self.together.link()
     }
 
     pub(crate) fn check_open(&self) -> Result<(), Error> {
@@ -143,40 +141,43 @@ impl Connection {
     /// Takes nothing new.
     pub(crate) fn shut(&self) {
         self.closed.store(true, Ordering::Release);
-        self.line.states.try_make(Move::Drain);
+        self.members.iter().for_each(|member| member.line.make(Move::Drain));
+        self.together.states.try_make(Move::Drain);
     }
 
     /// Its tasks end, and nothing is sent any more.
     pub(crate) fn end(&self) {
         self.shut();
+        self.ended.store(true, Ordering::Release);
         self.stop.cancel();
-        self.line.states.try_make(Move::Close);
+        self.members.iter().for_each(|member| {
+            member.close_inbox();
+            member.line.make(Move::Close);
+        });
+        self.together.states.try_make(Move::Close);
     }
 
-    /// As `check_up`, for calls that do not wait for a connection: `CircuitOpen` while attempts to connect keep failing.
-    pub(crate) fn check_ready(&self) -> Result<(), Error> {
-        self.check_up().or_else(|down| self.line.check_circuit().and(Err(down)))
+    pub(crate) fn check_ended(&self) -> Result<(), Error> {
+        if self.ended.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
     }
 
     /// Refuses only while attempts to connect keep failing.
     pub(crate) fn check_circuit(&self) -> Result<(), Error> {
-        if self.link.borrow().up { Ok(()) } else { self.line.check_circuit() }
+        if self.together.is_up() {
+            return Ok(());
+        }
+        self.members.iter().try_for_each(|member| member.line.check_circuit())
     }
 
     /// Whether there is a connection: the client itself would take a message into its queue and say nothing.
     pub(crate) fn check_up(&self) -> Result<(), Error> {
-        if self.stop.is_cancelled() {
-            return Err(Error::closed());
-        }
-        if self.link.borrow().up {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Connection, "not connected to NATS").after(RECONNECT_SOON))
+        self.check_ended()?;
+        if self.together.is_up() { Ok(()) } else { Err(not_connected()) }
     }
 
     /// Waits for a connection until the deadline.
     pub(crate) async fn wait_up(&self, until: Instant) -> Result<(), Error> {
-        let mut link = self.link.clone();
+        let mut link = self.link();
         let up = async { link.wait_for(|link| link.up).await.map(drop) };
         tokio::select! {
             () = self.stop.cancelled() => Err(Error::closed()),
@@ -187,74 +188,48 @@ impl Connection {
         }
     }
 
-    /// Sends a message, waiting only where the client's queue is full.
+    /// The member for a subject whose messages need no order: its own, or where that has no connection another.
+    pub(crate) fn any(&self, subject: &str) -> Result<&Arc<Member>, Error> {
+        self.check_ended()?;
+        let own = match self.members.len() {
+            1 => 0,
+            _ => self.routes.own(text_hash(subject)),
+        };
+        let mut members = self.members[own..].iter().chain(&self.members[..own]);
+        members.find(|member| member.is_up()).ok_or_else(not_connected)
+    }
+
+    /// Sends a message that needs no order, waiting only where the client's queue is full.
     pub(crate) async fn send(
         &self,
-        subject: String,
-        reply: Option<String>,
+        subject: Subject,
         headers: Option<HeaderMap>,
         payload: Bytes,
     ) -> Result<(), Error> {
-        let sent = match (reply, headers) {
-            (None, None) => self.client.publish(subject, payload).await,
-            (None, Some(headers)) => self.client.publish_with_headers(subject, headers, payload).await,
-            (Some(reply), None) => self.client.publish_with_reply(subject, reply, payload).await,
-            (Some(reply), Some(headers)) => {
-                self.client.publish_with_reply_and_headers(subject, reply, headers, payload).await
-            }
-        };
-        sent.map_err(|error| Error::new(ErrorKind::Publish, "NATS did not take a message").because(error))
+        self.any(&subject)?.send(subject, None, headers, payload).await
     }
 
     /// Sends a message from where nothing can wait.
-    pub(crate) fn send_soon(self: &Arc<Self>, subject: String, headers: Option<HeaderMap>, payload: Bytes) {
-        let connection = self.clone();
+    pub(crate) fn send_soon(self: &Arc<Self>, subject: Subject, headers: Option<HeaderMap>, payload: Bytes) {
         let (again, more) = (subject.clone(), headers.clone());
-        if self.send(subject, None, headers, payload.clone()).now_or_never().is_none() {
-            self.tasks.spawn(async move { drop(connection.send(again, None, more, payload).await) });
+        if self.send(subject, headers, payload.clone()).now_or_never().is_none() {
+            let connection = self.clone();
+            self.tasks.spawn(async move { drop(connection.send(again, more, payload).await) });
         }
     }
 
     /// One question, one answer.
     pub(crate) async fn ask(
         &self,
-        subject: &str,
+        subject: Subject,
         headers: Option<HeaderMap>,
         payload: Bytes,
         wait: Duration,
     ) -> Result<Message, Error> {
-        self.check_up()?;
-        let (place, answered) = self.inbox.one();
-        self.send(subject.to_owned(), Some(place.reply()), headers, payload).await?;
-        self.answer(subject, answered, wait).await
-    }
-
-    /// A place for an answer to what is sent otherwise.
-    pub(crate) fn place(&self) -> (Place, tokio::sync::oneshot::Receiver<Message>) {
-        self.inbox.one()
-    }
-
-    /// Waits for an answer.
-    pub(crate) async fn answer(
-        &self,
-        subject: &str,
-        answered: tokio::sync::oneshot::Receiver<Message>,
-        wait: Duration,
-    ) -> Result<Message, Error> {
-        let waited = tokio::select! {
-            () = self.stop.cancelled() => return Err(Error::closed()),
-            waited = tokio::time::timeout(wait, answered) => waited,
-        };
-        match waited {
-            Ok(Ok(answer)) if answer.status == Some(StatusCode::NO_RESPONDERS) => {
-                Err(Error::new(ErrorKind::NoResponders, format!("nobody serves '{subject}'")))
-            }
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(Error::closed()),
-            Err(_) => {
-                Err(Error::new(ErrorKind::Timeout, format!("no answer from '{subject}' within {wait:?}")))
-            }
-        }
+        let member = self.any(&subject)?;
+        let (place, answered) = member.place();
+        member.send(subject.clone(), Some(place.reply().into()), headers, payload).await?;
+        member.answer(&subject, answered, wait).await
     }
 
     /// One question, many answers.
@@ -264,54 +239,59 @@ impl Connection {
         payload: Bytes,
         capacity: usize,
     ) -> Result<(Place, mpsc::Receiver<Message>), Error> {
-        self.check_up()?;
-        let (place, answers) = self.inbox.many(capacity);
-        self.send(subject.to_owned(), Some(place.reply()), None, payload).await?;
+        let member = self.any(subject)?;
+        let (place, answers) = member.many(capacity);
+        member.send(subject.into(), Some(place.reply().into()), None, payload).await?;
         Ok((place, answers))
     }
 
-    /// Waits until the server has what was sent: a message of our own, there and back. The client's own flush ends when
-    /// everything is with the system, and waits for that as long as it takes.
+    /// Waits until the servers have what was sent: a message of our own to each, there and back. The client's own flush
+    /// ends when everything is with the system, and waits for that as long as it takes.
     pub(crate) async fn flush(&self) -> Result<(), Error> {
         self.check_up()?;
-        let (place, answered) = self.place();
-        let there_and_back = async {
-            self.send(place.reply(), None, None, Bytes::new()).await?;
-            answered.await.map(drop).map_err(|_| Error::closed())
-        };
-        tokio::time::timeout(FLUSH_WAIT, there_and_back).await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Timeout, format!("NATS did not answer in {FLUSH_WAIT:?}")))
-        })
+        let trips =
+            self.members.iter().filter(|member| member.is_up()).map(|member| member.round_trip(FLUSH_WAIT));
+        if futures_util::future::join_all(trips).await.iter().all(Option::is_some) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Timeout, format!("NATS did not answer in {FLUSH_WAIT:?}")))
     }
 
-    /// Ends every task, then the connection.
+    /// What the server says of itself by which the first member that has one is connected.
+    pub(crate) fn server_info(&self) -> async_nats::ServerInfo {
+        let up = self.members.iter().filter(|member| member.is_up()).find_map(|member| member.client());
+        let client = up.or_else(|| self.members.iter().find_map(|member| member.client()));
+        client.map(|client| client.server_info()).unwrap_or_default()
+    }
+
+    /// Ends every task, then the connections.
     pub(crate) async fn close(&self, wait: Duration) {
         self.end();
         self.tasks.close();
         let _ = tokio::time::timeout(wait, self.tasks.wait()).await;
-        let _ = tokio::time::timeout(wait, self.client.drain()).await;
+        let clients = self.members.iter().filter_map(|member| member.client());
+        let draining = clients.map(|client| async move { client.drain().await });
+        let _ = tokio::time::timeout(wait, futures_util::future::join_all(draining)).await;
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+pub(crate) fn not_connected() -> Error {
+    Error::new(ErrorKind::Connection, "not connected to NATS").after(RECONNECT_SOON)
+}
 
-    #[test]
-    fn an_old_server_is_refused() {
-        for (version, taken) in [
-            ("2.11.11", false),
-            ("2.9.10", false),
-            ("1.99.0", false),
-            ("", false),
-            ("2.12.0", true),
-            ("2.12.8-RC.1", true),
-            ("2.15.1", true),
-            ("3.0.0", true),
-        ] {
-            assert_eq!(check_version(version).is_ok(), taken, "{version}");
+/// None at all. What is wrong with settings or certificates says more than that somebody is away.
+fn all_failed(mut troubles: Vec<Trouble>) -> Error {
+    troubles.sort_by_key(|trouble| trouble.error.kind() == ErrorKind::Connection);
+    let mut told: Vec<String> = Vec::new();
+    for trouble in &troubles {
+        let text = trouble.error.to_string();
+        if !told.contains(&text) {
+            told.push(text);
         }
-        let told = check_version("2.11.11").expect_err("it is too old").to_string();
-        assert!(told.contains("2.11.11") && told.contains("2.12"), "{told}");
+    }
+    match troubles.into_iter().next() {
+        Some(first) if told.len() == 1 => first.error,
+        Some(first) => Error::new(first.error.kind(), told.join("; ")),
+        None => Error::new(ErrorKind::Config, "'nats.servers' names no server"),
     }
 }

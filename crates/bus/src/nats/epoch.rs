@@ -126,7 +126,10 @@ impl Epoch {
         let payload = serde_json::to_vec(note)
             .map_err(|error| Error::new(ErrorKind::Schema, "the note of the epoch").because(error))?;
         let subject = self.names.epoch_note();
-        let stored = self.connection.store(&subject, Some(map), Bytes::from(payload), tries.wait()).await?;
+        let stored = self
+            .connection
+            .store(subject.as_str().into(), Some(map), Bytes::from(payload), tries.wait())
+            .await?;
         match stored.error {
             None => Ok(true),
             Some(error) if error.is_wrong_sequence() => Ok(false),

@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind};
 use crate::log::LogMessage;
 use crate::nats::connection::{Connection, jitter};
+use crate::nats::ear::{Ear, TAKEN_AT_ONCE};
 use crate::nats::epoch::Epoch;
 use crate::nats::headers;
 use crate::nats::read::{Raw, Reader, parse_time};
@@ -28,8 +29,6 @@ use crate::subject::Subject;
 
 /// A longer gap is not read into the tail: each follower reads its own logs instead.
 const REPAIR_MAX: u64 = 5_000;
-/// Copies taken before followers are woken.
-const WAKE_AFTER: usize = 512;
 /// Subjects kept parsed.
 const SUBJECTS_MAX: usize = 65_536;
 /// The longest wait before a repair that failed is tried again.
@@ -97,8 +96,8 @@ pub(crate) struct Hub {
 
 /// What the task of the hub listens to.
 pub(crate) struct Ears {
-    copies: async_nats::Subscriber,
-    elections: async_nats::Subscriber,
+    copies: Ear,
+    elections: Ear,
 }
 
 impl Hub {
@@ -109,13 +108,9 @@ impl Hub {
         registry: Arc<Registry>,
         tail_bytes: usize,
     ) -> Result<(Arc<Self>, Ears), Error> {
-        let failed = |error: async_nats::SubscribeError| {
-            Error::new(ErrorKind::Subscribe, "the copies of what is stored").because(error)
-        };
         let stream = reader.names.events();
-        let copies = connection.client.subscribe(reader.names.live()).await.map_err(failed)?;
-        let elections = connection.client.subscribe(leader_elected(&stream)).await.map_err(failed)?;
-        connection.flush().await?;
+        let copies = Ear::open(&connection, reader.names.live(), None).await?;
+        let elections = Ear::open(&connection, leader_elected(&stream), None).await?;
         let info = stream::info(&connection, &stream, reader.deadline).await?;
         let mut tail = Tail::default();
         tail.reset(info.last_seq);
@@ -173,6 +168,7 @@ impl Hub {
         let mut beat = tokio::time::interval(sweep_every);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let stop = self.connection.stop.clone();
+        let mut taken = Vec::with_capacity(TAKEN_AT_ONCE);
         let work = async {
             loop {
                 tokio::select! {
@@ -186,10 +182,12 @@ impl Hub {
                             self.sweep(&epoch, &mut ears.copies).await;
                         }
                     }
-                    copy = ears.copies.next() => match copy {
-                        Some(copy) => self.take_all(copy, &mut ears.copies).await,
-                        None => return,
-                    },
+                    more = ears.copies.some(&mut taken) => {
+                        if !more {
+                            return;
+                        }
+                        self.take_all(&mut taken).await;
+                    }
                     _ = ears.elections.next() => self.sweep(&epoch, &mut ears.copies).await,
                     _ = beat.tick() => self.sweep(&epoch, &mut ears.copies).await,
                 }
@@ -202,51 +200,32 @@ impl Hub {
         self.wake();
     }
 
-    async fn take_all(&self, first: async_nats::Message, copies: &mut async_nats::Subscriber) {
-        let mut next = Some(first);
-        for _ in 0..WAKE_AFTER {
-            let Some(copy) = next else { break };
-            self.take(copy).await;
-            next = copies.next().now_or_never().flatten();
+    async fn take_all(&self, copies: &mut Vec<async_nats::Message>) {
+        let mut rest = copies.drain(..).filter_map(read_copy).peekable();
+        loop {
+            {
+                let mut tail = self.tail.write();
+                while let Some((raw, prev)) = rest.next_if(|(raw, _)| raw.seq <= tail.end + 1) {
+                    if raw.seq > tail.end {
+                        self.append(&mut tail, raw, prev);
+                    }
+                }
+            }
+            let Some(missing_before) = rest.peek().map(|(raw, _)| raw.seq) else { break };
+            metrics::counter!("tidings_bus_follow_gaps_total").increment(1);
+            self.repair(missing_before - 1).await;
+            if self.tail.read().end + 1 < missing_before {
+                // It is read by the next sweep: what is after a gap is not shown before.
+                rest.next();
+            }
         }
-        if let Some(copy) = next {
-            self.take(copy).await;
-        }
+        drop(rest);
         self.wake();
     }
 
-    async fn take(&self, copy: async_nats::Message) {
-        let map = copy.headers.as_ref();
-        let read = || {
-            Some(Raw {
-                subject: headers::text(map, headers::SUBJECT)?.to_owned(),
-                seq: headers::number(map, headers::SEQUENCE)?,
-                time_ms: headers::text(map, headers::TIME).and_then(parse_time)?,
-                payload: copy.payload.clone(),
-                gone: false,
-                commit: None,
-            })
-        };
-        let Some(raw) = read() else { return };
-        let end = self.tail.read().end;
-        if raw.seq <= end {
-            return;
-        }
-        if raw.seq > end + 1 {
-            metrics::counter!("tidings_bus_follow_gaps_total").increment(1);
-            self.repair(raw.seq - 1).await;
-        }
-        let prev = headers::number(map, headers::LAST_SEQUENCE).unwrap_or(0);
-        if raw.seq == self.tail.read().end + 1 {
-            self.push(raw, prev);
-        }
-    }
-
-    fn push(&self, raw: Raw, prev: u64) {
+    fn append(&self, tail: &mut Tail, raw: Raw, prev: u64) {
         self.learn(raw.seq);
-        let subject = self.subject(&raw.subject);
-        let mut tail = self.tail.write();
-        match subject {
+        match self.subject(&raw.subject) {
             Some(subject) => {
                 let Raw { seq, time_ms, payload, .. } = raw;
                 tail.push(LogMessage { subject, seq, prev, time_ms, payload }, self.tail_bytes);
@@ -270,7 +249,7 @@ impl Hub {
     }
 
     /// Compares with the stream's end.
-    async fn sweep(&self, epoch: &Epoch, copies: &mut async_nats::Subscriber) {
+    async fn sweep(&self, epoch: &Epoch, copies: &mut Ear) {
         if self.connection.check_up().is_err() {
             return;
         }
@@ -345,7 +324,7 @@ impl Hub {
         let count = found.len() as u64;
         for raw in found {
             let prev = last.insert(raw.subject.clone(), raw.seq).unwrap_or(0);
-            self.push(raw, prev);
+            self.append(&mut self.tail.write(), raw, prev);
         }
         Ok(count)
     }
@@ -355,6 +334,20 @@ impl Hub {
         metrics::counter!("tidings_bus_follow_resets_total").increment(1);
         self.tail.write().reset(up_to);
     }
+}
+
+/// A copy of a message, and the sequence of the one before it in its log; `None`: it is none.
+fn read_copy(copy: async_nats::Message) -> Option<(Raw, u64)> {
+    let map = copy.headers.as_ref();
+    let raw = Raw {
+        subject: headers::text(map, headers::SUBJECT)?.to_owned(),
+        seq: headers::number(map, headers::SEQUENCE)?,
+        time_ms: headers::text(map, headers::TIME).and_then(parse_time)?,
+        gone: false,
+        commit: None,
+        payload: copy.payload.clone(),
+    };
+    Some((raw, headers::number(map, headers::LAST_SEQUENCE).unwrap_or(0)))
 }
 
 /// Logs asked for in one question: the server answers 1,024 at most.

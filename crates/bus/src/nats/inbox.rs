@@ -3,7 +3,6 @@
 //! The client's own `request` keeps an entry for each call that is never answered; here an entry goes with its
 //! caller. A call may also have many answers: reads of many messages.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,6 +10,8 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+
+use crate::subject::KeyMap;
 
 /// Who waits for an answer.
 enum Waiting {
@@ -21,7 +22,7 @@ enum Waiting {
 /// The table of who waits.
 pub(crate) struct Inbox {
     prefix: String,
-    waiting: Mutex<HashMap<u64, Waiting>>,
+    waiting: Mutex<KeyMap<u64, Waiting>>,
     next: AtomicU64,
 }
 
@@ -73,16 +74,19 @@ impl Inbox {
         (self.place(Waiting::Many(answer)), answers)
     }
 
-    /// Hands answers on until it is stopped.
+    /// Nobody is answered any more: who waits is told so.
+    pub(crate) fn close(&self) {
+        self.waiting.lock().clear();
+    }
+
+    /// Hands answers on until it is stopped, or the client ends.
     pub(crate) async fn run(self: Arc<Self>, mut answers: async_nats::Subscriber, stop: CancellationToken) {
-        loop {
-            let answer = tokio::select! {
-                () = stop.cancelled() => return,
-                answer = answers.next() => answer,
-            };
-            let Some(answer) = answer else { return };
-            self.hand_on(answer);
-        }
+        let handing_on = async {
+            while let Some(answer) = answers.next().await {
+                self.hand_on(answer);
+            }
+        };
+        stop.run_until_cancelled(handing_on).await;
     }
 
     fn hand_on(&self, answer: async_nats::Message) {

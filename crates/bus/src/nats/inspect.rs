@@ -131,7 +131,7 @@ impl Look<'_> {
         let begun = Instant::now();
         self.connection.flush().await?;
         let round_trip_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let info = self.connection.client.server_info();
+        let info = self.connection.server_info();
         let mut server = ServerView {
             name: info.server_name,
             version: info.version,

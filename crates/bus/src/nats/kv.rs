@@ -124,8 +124,9 @@ impl NatsKv {
         let (subject, connection) = (self.subject(key), &self.reader.connection);
         let mut tries = connection.to_stream(&self.stream, self.reader.deadline)?;
         loop {
-            let stored =
-                connection.store(&subject, Some(map.clone()), write.value.clone(), tries.wait()).await;
+            let stored = connection
+                .store(subject.as_str().into(), Some(map.clone()), write.value.clone(), tries.wait())
+                .await;
             let error = match stored {
                 Err(error) if is_passing(&error) => error,
                 Err(error) => return tries.ended(Err(error)),

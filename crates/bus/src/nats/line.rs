@@ -1,20 +1,22 @@
-//! What becomes of the connection: the client's events as moves of its state, and when it is tried anew.
+//! What becomes of a connection: the client's events as moves of its state, and when it is tried anew.
 //!
 //! Attempts that keep failing open the connection's circuit: calls that cannot wait are refused at once, and told when
 //! the next attempt is made. Attempts go on, one at a time, so it closes by itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_nats::Event;
+use async_nats::{ClientError, Event};
 use metrics::Counter;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::config::BusConfig;
 use crate::error::{Error, ErrorKind};
 use crate::nats::connection::jitter;
+use crate::nats::together::{Linked, Together};
 use crate::resilience::{Guard, Move, State, States};
 
 /// What those who have to look again are told of the connection.
@@ -28,7 +30,15 @@ pub(crate) struct Link {
 
 pub(crate) struct Line {
     pub(crate) states: States,
+    /// Its place in the pool.
+    number: usize,
+    together: Arc<Together>,
     link: watch::Sender<Link>,
+    up: AtomicBool,
+    /// Set while a client is being made: its attempt is not put off.
+    making: AtomicBool,
+    /// The client has given up: another one has to be made.
+    pub(crate) given_up: Notify,
     guard: Arc<Guard>,
     first: Duration,
     most: Duration,
@@ -41,10 +51,20 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(config: &BusConfig, guard: Arc<Guard>) -> Arc<Self> {
+    pub(crate) fn new(
+        config: &BusConfig,
+        guard: Arc<Guard>,
+        number: usize,
+        together: Arc<Together>,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            states: States::new(),
-            link: watch::Sender::new(Link { up: true, gaps: 0 }),
+            states: States::of_member(number),
+            number,
+            together,
+            link: watch::Sender::new(Link::default()),
+            up: AtomicBool::new(false),
+            making: AtomicBool::new(false),
+            given_up: Notify::new(),
             guard,
             first: config.reconnect_first,
             most: config.reconnect_most,
@@ -61,25 +81,59 @@ impl Line {
         self.link.subscribe()
     }
 
+    /// Whether there is a connection.
+    pub(crate) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Acquire)
+    }
+
+    /// Makes a move where it leads somewhere.
+    pub(crate) fn make(&self, by: Move) {
+        if self.states.try_make(by) {
+            self.together.moved(self.number, by, self.states.now());
+        }
+    }
+
+    /// A client is being made; with `false`: no more.
+    pub(crate) fn making(&self, now: bool) {
+        self.making.store(now, Ordering::Release);
+    }
+
+    /// There is a connection.
+    pub(crate) fn joined(&self) {
+        *self.next_attempt.lock() = None;
+        // What failed may have failed for want of a connection.
+        self.guard.breakers().probe_now(Instant::now().into_std());
+        let new = !self.up.swap(true, Ordering::AcqRel);
+        // The state last: who sees it finds the rest done.
+        self.link.send_modify(|link| *link = Link { up: true, gaps: link.gaps + 1 });
+        self.together.linked(if new { Linked::Up } else { Linked::Gap });
+        self.make(Move::Established);
+    }
+
+    fn lost(&self) {
+        self.link.send_modify(|link| link.up = false);
+        if self.up.swap(false, Ordering::AcqRel) {
+            self.together.linked(Linked::Down);
+        }
+        self.make(Move::Lost);
+    }
+
     /// The client tells what happened; never waits.
     pub(crate) fn note(&self, event: &Event) {
         tracing::debug!(%event, "the connection to NATS");
         match event {
-            Event::Connected => {
-                *self.next_attempt.lock() = None;
-                // What failed may have failed for want of a connection.
-                self.guard.breakers().probe_now(Instant::now().into_std());
-                // The state last: who sees it finds the rest done.
-                self.link.send_modify(|link| *link = Link { up: true, gaps: link.gaps + 1 });
-                self.states.try_make(Move::Established);
-            }
-            Event::Disconnected | Event::Closed => {
-                self.link.send_modify(|link| link.up = false);
-                self.states.try_make(Move::Lost);
+            // Of a client that is being made it is told once everything is ready.
+            Event::Connected if self.making.load(Ordering::Acquire) => {}
+            Event::Connected => self.joined(),
+            Event::Disconnected | Event::Closed => self.lost(),
+            Event::ClientError(ClientError::MaxReconnects) => {
+                self.lost();
+                self.given_up.notify_one();
             }
             Event::SlowConsumer(_) => {
                 self.dropped.increment(1);
                 self.link.send_modify(|link| link.gaps += 1);
+                self.together.linked(Linked::Gap);
             }
             // Most of all: that this process's user may not do something. Whoever waits for an answer gets none.
             Event::ServerError(error) => {
@@ -93,13 +147,13 @@ impl Line {
     /// An attempt to connect is made after the delay; `number` counts those since the last that succeeded, from 1.
     pub(crate) fn attempt(&self, number: usize) -> Duration {
         self.attempts.increment(1);
-        // The first connection is somebody's wait, and is tried once.
-        if self.states.now() == State::Connecting {
+        // The first connection is somebody's wait, and one that is being made has waited already.
+        if self.making.load(Ordering::Acquire) {
             return Duration::ZERO;
         }
         let failed = number.saturating_sub(1);
         if failed >= self.tolerated {
-            self.states.try_make(Move::Opened);
+            self.make(Move::Opened);
         }
         let delay = jitter(most_delay(self.first, self.most, failed));
         *self.next_attempt.lock() = Some(Instant::now() + delay);
@@ -129,8 +183,9 @@ mod tests {
 
     fn line() -> Arc<Line> {
         let config = BusConfig::default();
-        let line = Line::new(&config, Arc::new(Guard::new(config.retry.clone(), config.breaker.clone())));
-        line.states.make(Move::Connect).unwrap();
+        let guard = Arc::new(Guard::new(config.retry.clone(), config.breaker.clone()));
+        let line = Line::new(&config, guard, 0, Arc::new(Together::new(1)));
+        line.make(Move::Connect);
         line
     }
 
@@ -146,7 +201,9 @@ mod tests {
     fn the_circuit_opens_after_five_attempts_and_closes_by_itself() {
         let line = line();
         let mut link = line.link();
+        line.making(true);
         assert_eq!(line.attempt(1), Duration::ZERO, "nobody waits before the first connection");
+        line.making(false);
         line.note(&Event::Connected);
         assert_eq!(line.states.now(), State::Connected);
         line.note(&Event::Disconnected);

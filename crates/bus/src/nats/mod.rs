@@ -11,6 +11,7 @@ mod catch_up;
 mod commit;
 mod config;
 mod connection;
+mod ear;
 mod epoch;
 mod follow;
 mod headers;
@@ -20,14 +21,17 @@ pub mod inspect;
 mod keep;
 mod kv;
 mod line;
+mod member;
 mod names;
 mod pings;
+mod pool;
 mod read;
 mod request;
 mod rights;
 mod security;
 mod stream;
 mod subscribe;
+mod together;
 mod tries;
 mod trim;
 mod under_way;
@@ -48,8 +52,9 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-pub use self::config::NatsConfig;
+pub use self::config::{NatsConfig, POOL_MAX};
 pub(crate) use self::connection::random_name;
+pub use self::pool::MemberView;
 pub use self::rights::{Part, Rights};
 pub use self::security::{Login, Secret, Security};
 use crate::backend::{Backend, Outcome};
@@ -60,7 +65,7 @@ use crate::kv::KvBackend;
 use crate::log::{Append, Committed, Fence, FollowSetBackend, LogMessage};
 use crate::message::{Headers, Subscription};
 use crate::nats::catch_up::CatchUp;
-use crate::nats::commit::Committer;
+use crate::nats::commit::{Committer, Ids};
 use crate::nats::connection::Connection;
 use crate::nats::epoch::Epoch;
 use crate::nats::follow::NatsFollow;
@@ -92,7 +97,6 @@ pub struct Nats {
     hub: Arc<Hub>,
     epoch: Arc<Epoch>,
     catch_up: Arc<CatchUp>,
-    pings: Arc<Pings>,
     names: Names,
     buckets: HashMap<String, (BucketConfig, Arc<Room>)>,
     workers: Mutex<HashMap<String, Arc<NatsWork>>>,
@@ -139,8 +143,10 @@ impl Nats {
                 Keeper { reader: reader.clone(), registry: registry.clone(), config: config.clone() };
             connection.tasks.spawn(keeper.run());
         }
-        let pings = Pings::new(connection.clone(), config.bus.health.clone());
-        connection.tasks.spawn(pings.clone().run());
+        for member in &connection.members {
+            let pings = Pings::new(connection.clone(), member.clone(), config.bus.health.clone());
+            connection.tasks.spawn(pings.run());
+        }
         let committer = Arc::new(Committer {
             connection: connection.clone(),
             reader: reader.clone(),
@@ -149,6 +155,7 @@ impl Nats {
             registry: registry.clone(),
             open_batches: Semaphore::new(config.open_batches.max(1)),
             under_way: AtomicUsize::new(0),
+            ids: Ids::new()?,
             took: metrics::histogram!("tidings_bus_commit_seconds"),
             config,
         });
@@ -160,7 +167,6 @@ impl Nats {
             hub,
             epoch,
             catch_up,
-            pings,
             names,
             buckets,
             workers: Mutex::default(),
@@ -170,12 +176,12 @@ impl Nats {
 
     /// The version of the server it is connected to.
     pub fn server_version(&self) -> String {
-        self.connection.client.server_info().version
+        self.connection.server_info().version
     }
 
     /// The number under which that server knows this connection: another one after each reconnect.
     pub fn client_id(&self) -> u64 {
-        self.connection.client.server_info().client_id
+        self.connection.server_info().client_id
     }
 
     /// The name of the server that leads the event stream, where there are several.
@@ -184,14 +190,20 @@ impl Nats {
         Ok(stream::info(&self.connection, &stream, deadline).await?.leader)
     }
 
-    /// What the connection is, and every move of it: to be asked, watched, and shown.
+    /// What the pool is, and every move of it: to be asked, watched, and shown. With one connection it is that one's
+    /// state; with several the pool is connected while one of them is, and degraded while one is not.
     pub fn states(&self) -> States {
-        self.connection.line.states.clone()
+        self.connection.together.states.clone()
     }
 
-    /// How the connection does.
+    /// How the pool does: healthy while a connection is; the score is the mean of theirs.
     pub fn health(&self) -> HealthReport {
-        self.pings.report()
+        self.connection.health()
+    }
+
+    /// Each connection of the pool.
+    pub fn members(&self) -> Vec<MemberView> {
+        self.connection.views()
     }
 
     /// The circuits of all destinations in use, those that are not closed first.

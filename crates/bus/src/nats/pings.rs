@@ -1,4 +1,4 @@
-//! Pings of the connection: a message to its own inbox and back, the way that every answer takes.
+//! Pings of a connection: a message to its own inbox and back, the way that every answer takes.
 //!
 //! The client pings its server too, but tells nobody how long that took, and gives a silent one longer. A connection that
 //! misses is `degraded`; one that keeps missing is made anew, though its socket looks open.
@@ -6,57 +6,53 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use metrics::{Counter, Gauge, Histogram};
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::nats::connection::Connection;
-use crate::resilience::health::{Health, Missed};
+use crate::nats::member::Member;
+use crate::resilience::health::Missed;
 use crate::resilience::{HealthConfig, HealthReport, Move};
 
+/// The pings of one member.
 pub(crate) struct Pings {
     connection: Arc<Connection>,
+    member: Arc<Member>,
     config: HealthConfig,
-    health: Mutex<Health>,
     took: Histogram,
     missed: Counter,
     stale: Counter,
     score: Gauge,
+    own_score: Gauge,
+    sent: Counter,
 }
 
 impl Pings {
-    pub(crate) fn new(connection: Arc<Connection>, config: HealthConfig) -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn new(connection: Arc<Connection>, member: Arc<Member>, config: HealthConfig) -> Self {
+        let number = member.number.to_string();
+        Self {
             connection,
+            member,
             config,
-            health: Mutex::default(),
             took: metrics::histogram!("tidings_bus_ping_seconds"),
             missed: metrics::counter!("tidings_bus_pings_missed_total"),
             stale: metrics::counter!("tidings_bus_stale_connections_total"),
             score: metrics::gauge!("tidings_bus_health_score"),
-        })
-    }
-
-    /// How the connection does.
-    pub(crate) fn report(&self) -> HealthReport {
-        let circuits = self.connection.guard.breakers().not_closed();
-        self.health.lock().report(&self.config, circuits)
-    }
-
-    pub(crate) async fn run(self: Arc<Self>) {
-        let stop = self.connection.stop.clone();
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = self.beat() => {}
+            own_score: metrics::gauge!("tidings_bus_pool_member_score", "member" => number.clone()),
+            sent: metrics::counter!("tidings_bus_pool_sent_total", "member" => number),
         }
     }
 
+    pub(crate) async fn run(self) {
+        let stop = self.connection.stop.clone();
+        stop.run_until_cancelled(self.beat()).await;
+    }
+
     async fn beat(&self) {
-        let mut link = self.connection.link();
+        let mut link = self.member.line.link();
         loop {
             if !link.borrow_and_update().up {
-                self.health.lock().lost();
+                self.member.health.lock().lost();
                 self.show();
                 if link.changed().await.is_err() {
                     return;
@@ -76,28 +72,21 @@ impl Pings {
 
     /// One ping, and what follows from it; whether it came back in time.
     async fn ping(&self) -> bool {
-        let begun = Instant::now();
-        let (place, answered) = self.connection.place();
-        let there_and_back = async {
-            self.connection.send(place.reply(), None, None, Bytes::new()).await.ok()?;
-            answered.await.ok()
-        };
-        let pong = tokio::time::timeout(self.config.pong_wait, there_and_back).await;
-        let states = &self.connection.line.states;
-        if matches!(pong, Ok(Some(_))) {
-            self.took.record(begun.elapsed());
-            self.health.lock().pong(begun.elapsed());
-            states.try_make(Move::Recover);
+        let (begun, line) = (Instant::now(), &self.member.line);
+        if let Some(took) = self.member.round_trip(self.config.pong_wait).await {
+            self.took.record(took);
+            self.member.health.lock().pong(took);
+            line.make(Move::Recover);
             return true;
         }
         // One that could not be sent is missed as well, but not sooner.
         tokio::time::sleep_until(begun + self.config.pong_wait).await;
-        if !self.connection.link().borrow().up {
+        if !line.is_up() {
             return false;
         }
         self.missed.increment(1);
-        let missed = self.health.lock().missed(&self.config);
-        states.try_make(Move::Falter);
+        let missed = self.member.health.lock().missed(&self.config);
+        line.make(Move::Falter);
         if missed == Missed::Stale {
             self.make_anew().await;
         }
@@ -106,20 +95,46 @@ impl Pings {
 
     async fn make_anew(&self) {
         self.stale.increment(1);
-        tracing::warn!(misses = self.config.misses, "the connection does not answer: it is made anew");
+        let member = self.member.number;
+        tracing::warn!(member, misses = self.config.misses, "a connection does not answer: it is made anew");
         self.show();
-        let mut link = self.connection.link();
+        let mut link = self.member.line.link();
         let lost = async {
             // The client may be unable to take anything: then its own pings end the connection.
-            let _ = self.connection.client.force_reconnect().await;
+            if let Some(client) = self.member.client() {
+                let _ = client.force_reconnect().await;
+            }
             let _ = link.wait_for(|link| !link.up).await;
         };
         let _ = tokio::time::timeout(self.config.pong_wait, lost).await;
-        self.health.lock().lost();
+        self.member.health.lock().lost();
     }
 
     fn show(&self) {
-        self.score.set(f64::from(self.report().score));
+        let circuits = self.connection.guard.breakers().not_closed();
+        let own = self.member.health.lock().report(&self.config, circuits);
+        self.own_score.set(f64::from(own.score));
+        self.sent.absolute(self.member.sent());
+        self.score.set(f64::from(self.connection.health().score));
+    }
+}
+
+impl Connection {
+    /// How the pool does: healthy while a member is; its score is the mean of theirs, all else that of the worst.
+    pub(crate) fn health(&self) -> HealthReport {
+        let circuits = self.guard.breakers().not_closed();
+        let config = &self.making.config.bus.health;
+        let reports = self.members.iter().map(|member| member.health.lock().report(config, circuits));
+        let mut all = HealthReport { healthy: false, score: 0, misses: 0, round_trip: None };
+        let mut scores = 0;
+        for report in reports {
+            all.healthy |= report.healthy;
+            all.misses = all.misses.max(report.misses);
+            all.round_trip = all.round_trip.max(report.round_trip);
+            scores += usize::from(report.score);
+        }
+        all.score = u8::try_from(scores / self.members.len()).unwrap_or(u8::MAX);
+        all
     }
 }
 

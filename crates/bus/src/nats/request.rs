@@ -21,9 +21,8 @@ impl Nats {
         headers: Headers,
     ) -> Result<(), Error> {
         self.connection.check_open()?;
-        self.connection.check_ready()?;
         let map = if headers.is_empty() { None } else { Some(headers::to_nats(&headers)?) };
-        self.connection.send(subject.as_str().to_owned(), None, map, payload).await
+        self.connection.publish(subject, payload, map).await
     }
 
     /// One answer. Sent again where it surely was not received, or carries a key by which a repeat is known.
@@ -58,7 +57,7 @@ impl Nats {
         payload: Bytes,
         wait: Duration,
     ) -> Result<Bytes, Error> {
-        let answer = self.connection.ask(subject.as_str(), Some(map), payload, wait).await?;
+        let answer = self.connection.ask(subject.wire(), Some(map), payload, wait).await?;
         match headers::text(answer.headers.as_ref(), headers::REFUSED) {
             None => Ok(answer.payload),
             Some("overloaded") => {

@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind};
 use crate::message::{Answer, Message, Reply, Subscription};
 use crate::nats::connection::Connection;
+use crate::nats::ear::{Ear, TAKEN_AT_ONCE};
 use crate::nats::headers;
 use crate::queue::{Losses, Pushed, Queue};
-use crate::registry::Registry;
+use crate::registry::{Registry, SlowReader};
 use crate::subject::{Pattern, Subject};
 
 /// The subscriptions of a process.
@@ -63,16 +64,8 @@ impl Subscriptions {
         self.connection.check_open()?;
         self.connection.check_up()?;
         let in_group = group.is_some();
-        let text = pattern.as_str().to_owned();
-        let failed = |error: &dyn std::fmt::Display| {
-            Error::new(ErrorKind::Subscribe, format!("no subscription of '{}': {error}", pattern.as_str()))
-        };
-        let subscriber = match group {
-            Some(group) => self.connection.client.queue_subscribe(text, self.group_name(&group)).await,
-            None => self.connection.client.subscribe(text).await,
-        };
-        let subscriber = subscriber.map_err(|error| failed(&error))?;
-        self.connection.flush().await?;
+        let group = group.map(|group| self.group_name(&group));
+        let ear = Ear::open(&self.connection, pattern.as_str().to_owned(), group).await?;
         let queue = Arc::new(Queue::new(capacity));
         let (stop, drain) = (self.connection.stop.child_token(), CancellationToken::new());
         let ended = Arc::new(AtomicBool::new(false));
@@ -91,7 +84,7 @@ impl Subscriptions {
             drain,
             ended,
         };
-        self.connection.tasks.spawn(pump.run(subscriber));
+        self.connection.tasks.spawn(pump.run(ear));
         let all = Arc::downgrade(self);
         let unsubscribe = move || {
             stop.cancel();
@@ -121,59 +114,32 @@ impl Subscriptions {
 }
 
 impl Pump {
-    async fn run(self, mut subscriber: async_nats::Subscriber) {
-        let mut draining = false;
-        loop {
+    async fn run(self, mut ear: Ear) {
+        let mut taken = Vec::with_capacity(TAKEN_AT_ONCE);
+        let moving = async {
             tokio::select! {
-                () = self.stop.cancelled() => break,
-                () = self.drain.cancelled(), if !draining => {
-                    draining = true;
-                    if subscriber.drain().await.is_err() {
-                        break;
-                    }
-                }
-                message = subscriber.next() => match message {
-                    Some(message) => self.deliver(message),
-                    None => break,
-                },
+                () = self.drain.cancelled() => ear.drain().await,
+                () = self.move_all(&mut ear, &mut taken) => return,
             }
-        }
+            self.move_all(&mut ear, &mut taken).await;
+        };
+        self.stop.run_until_cancelled(moving).await;
         self.ended.store(true, Ordering::Release);
         // While the bus drains, what waits is read first; who drains closes the queues.
         self.stop.cancelled().await;
         self.queue.close();
     }
 
-    fn deliver(&self, message: async_nats::Message) {
-        let received = Instant::now();
-        let subject = match &self.only {
-            Some(subject) => subject.clone(),
-            None => match self.all.registry.parse_as(self.pattern.template(), &message.subject) {
-                Some(subject) => subject,
-                None => {
-                    metrics::counter!("tidings_bus_foreign_subjects_total").increment(1);
-                    return;
-                }
-            },
-        };
-        let map = message.headers.as_ref();
-        let deadline = headers::number(map, headers::DEADLINE).map(Duration::from_millis);
-        let slow = subject.slow();
-        let reply = message.reply.filter(|to| {
-            let asks = self.all.connection.is_inbox(to);
-            if !asks {
-                metrics::counter!("tidings_bus_foreign_replies_total").increment(1);
-            }
-            asks
-        });
-        let message = Message {
-            payload: message.payload,
-            headers: headers::from_nats(map),
-            deadline: reply.is_some().then(|| received + deadline.unwrap_or_default()),
-            reply: reply.map(|to| self.reply(to.to_string())),
-            subject,
-        };
-        let pushed = self.queue.push(message, slow);
+    /// Moves on what comes, all that is there at a time, until there will be no more. Cancel safe.
+    async fn move_all(&self, ear: &mut Ear, taken: &mut Vec<async_nats::Message>) {
+        while ear.some(taken).await {
+            let received = Instant::now();
+            let messages = taken.drain(..).filter_map(|message| self.read(message, received));
+            self.queue.push_all(messages, |pushed, slow| self.told(pushed, slow));
+        }
+    }
+
+    fn told(&self, pushed: Pushed, slow: SlowReader) {
         self.all.losses.count(&pushed, slow);
         if let Pushed::Full(message) = pushed
             && let Some(reply) = message.reply
@@ -183,7 +149,37 @@ impl Pump {
         }
     }
 
-    fn reply(&self, to: String) -> Reply {
+    /// A message as the bus has it; `None`: its subject is none of the registry's.
+    fn read(&self, message: async_nats::Message, received: Instant) -> Option<Message> {
+        let subject = match &self.only {
+            Some(subject) => subject.clone(),
+            None => match self.all.registry.parse_as(self.pattern.template(), &message.subject) {
+                Some(subject) => subject,
+                None => {
+                    metrics::counter!("tidings_bus_foreign_subjects_total").increment(1);
+                    return None;
+                }
+            },
+        };
+        let map = message.headers.as_ref();
+        let deadline = headers::number(map, headers::DEADLINE).map(Duration::from_millis);
+        let reply = message.reply.filter(|to| {
+            let asks = self.all.connection.is_inbox(to);
+            if !asks {
+                metrics::counter!("tidings_bus_foreign_replies_total").increment(1);
+            }
+            asks
+        });
+        Some(Message {
+            payload: message.payload,
+            headers: headers::from_nats(map),
+            deadline: reply.is_some().then(|| received + deadline.unwrap_or_default()),
+            reply: reply.map(|to| self.reply(to)),
+            subject,
+        })
+    }
+
+    fn reply(&self, to: async_nats::Subject) -> Reply {
         let way = Way { connection: self.all.connection.clone(), to: Some(to), in_group: self.in_group };
         Reply::new(Answer::Away(Box::new(move |answer| way.send(answer))))
     }
@@ -192,7 +188,7 @@ impl Pump {
 /// An answer's way to an asker elsewhere, who is told as well where there will be none.
 struct Way {
     connection: Arc<Connection>,
-    to: Option<String>,
+    to: Option<async_nats::Subject>,
     in_group: bool,
 }
 
@@ -200,8 +196,7 @@ impl Way {
     fn send(mut self, answer: Result<Bytes, Error>) {
         let Some(to) = self.to.take() else { return };
         match answer {
-            Ok(payload) => match self.connection.send(to.clone(), None, None, payload.clone()).now_or_never()
-            {
+            Ok(payload) => match self.connection.send(to.clone(), None, payload.clone()).now_or_never() {
                 Some(Ok(())) => {}
                 // It is larger than the server takes: the asker would wait for it.
                 Some(Err(error)) => {
@@ -216,11 +211,11 @@ impl Way {
 
     /// A refusal is only for a group's member to give: of several subscribers another may answer. Never waits: it may be
     /// called from anywhere.
-    fn refuse(&self, to: String, why: &str) {
+    fn refuse(&self, to: async_nats::Subject, why: &str) {
         if self.in_group {
             let mut map = async_nats::HeaderMap::new();
             headers::put(&mut map, headers::REFUSED, why);
-            let _ = self.connection.send(to, None, Some(map), Bytes::new()).now_or_never();
+            let _ = self.connection.send(to, Some(map), Bytes::new()).now_or_never();
         }
     }
 }

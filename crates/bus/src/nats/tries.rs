@@ -70,7 +70,7 @@ impl Connection {
     ) -> Result<Stored, Error> {
         let mut tries = self.to_stream(stream, deadline)?;
         loop {
-            let sent = self.store(subject, Some(headers.clone()), payload.clone(), tries.wait());
+            let sent = self.store(subject.into(), Some(headers.clone()), payload.clone(), tries.wait());
             let error = match sent.await {
                 Ok(Stored { error: Some(error), .. }) if error.is_passing() => error.to_error(what),
                 Ok(Stored { error: Some(error), .. }) => return tries.ended(Err(error.to_error(what))),

@@ -8,9 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Message, Subscriber};
+use async_nats::Message;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -21,6 +20,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kv::{KvEntry, KvEvent, KvWatchBackend};
 use crate::nats::ack::Delivery;
 use crate::nats::connection::{Connection, jitter, random_name};
+use crate::nats::ear::Ear;
 use crate::nats::headers;
 use crate::nats::line::Link;
 use crate::nats::read::Reader;
@@ -42,7 +42,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 /// A consumer of a bucket's keys.
 struct Feed {
     connection: Arc<Connection>,
-    messages: Subscriber,
+    messages: Ear,
     name: String,
     stream: String,
     /// The last delivery's number.
@@ -68,9 +68,7 @@ impl Feed {
     ) -> Result<Self, Error> {
         let name = format!("watch-{}", random_name()?);
         let to = connection.own_inbox(&name);
-        let messages = connection.client.subscribe(to.clone()).await.map_err(|error| {
-            Error::new(ErrorKind::Subscribe, format!("a watcher of '{stream}'")).because(error)
-        })?;
+        let messages = Ear::open(connection, to.clone(), None).await?;
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let question = json!({"stream_name": stream, "config": {
             "name": name, "deliver_subject": to, "deliver_policy": "last_per_subject", "ack_policy": "none",
@@ -121,9 +119,9 @@ impl Feed {
         }
         let map = message.headers.as_ref();
         if let Some(reply) = &message.reply {
-            self.connection.send_soon(reply.to_string(), None, Bytes::new());
+            self.connection.send_soon(reply.clone(), None, Bytes::new());
         } else if let Some(stalled) = headers::text(map, "Nats-Consumer-Stalled") {
-            self.connection.send_soon(stalled.to_owned(), None, Bytes::new());
+            self.connection.send_soon(stalled.into(), None, Bytes::new());
         }
         let sent = headers::number(map, "Nats-Last-Consumer")?;
         (sent != self.number).then_some("a gap")
@@ -133,7 +131,7 @@ impl Feed {
 impl Drop for Feed {
     fn drop(&mut self) {
         let subject = format!("$JS.API.CONSUMER.DELETE.{}.{}", self.stream, self.name);
-        self.connection.send_soon(subject, None, Bytes::new());
+        self.connection.send_soon(subject.into(), None, Bytes::new());
     }
 }
 

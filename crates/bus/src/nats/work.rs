@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::log::{Append, Fence};
 use crate::nats::commit::Committer;
-use crate::nats::connection::{Connection, random_name};
+use crate::nats::connection::Connection;
 use crate::nats::headers;
 use crate::nats::names::Names;
 use crate::nats::read::Reader;
@@ -78,7 +78,7 @@ pub(crate) async fn replay(
 
 /// A delivery that is out.
 pub(crate) struct Out {
-    pub(crate) reply: String,
+    pub(crate) reply: async_nats::Subject,
     pub(crate) envelope: Bytes,
     pub(crate) time_ms: i64,
     deadline: Instant,
@@ -170,7 +170,7 @@ impl NatsWork {
     async fn store(&self, envelope: Bytes) -> Result<u64, Error> {
         self.connection.check_open()?;
         self.ensure().await?;
-        store(&self.reader, &self.stream, &self.queue, &random_name()?, envelope).await
+        store(&self.reader, &self.stream, &self.queue, &self.committer.ids.next(), envelope).await
     }
 
     async fn next_job(&self) -> Result<RawJob, Error> {
@@ -225,7 +225,7 @@ impl NatsWork {
     }
 
     /// The new deadline of a delivery that goes on.
-    fn extend(&self, seq: u64, delivery: u32) -> Result<String, Error> {
+    fn extend(&self, seq: u64, delivery: u32) -> Result<async_nats::Subject, Error> {
         let now = Instant::now();
         match self.out.lock().get_mut(&(seq, delivery)) {
             Some(out) if now < out.deadline => {
@@ -266,7 +266,7 @@ impl NatsWork {
             }
             Settle::InProgress => {
                 let reply = self.extend(seq, delivery)?;
-                self.connection.send(reply, None, None, Bytes::from_static(b"+WPI")).await
+                self.connection.send(reply, None, Bytes::from_static(b"+WPI")).await
             }
         }
     }

@@ -32,11 +32,11 @@ fn nak(delay: Duration) -> Bytes {
 impl NatsWork {
     /// Says something to the server and waits until it is stored there. A server that was killed may not know that
     /// it handed the message out, and then says nothing: after the deadline to acknowledge it comes again anyway.
-    pub(crate) async fn tell(&self, reply: &str, word: Bytes) -> Result<(), Error> {
+    pub(crate) async fn tell(&self, reply: &async_nats::Subject, word: Bytes) -> Result<(), Error> {
         let deadline = self.reader.deadline.min(self.config.ack_wait);
         let mut tries = self.connection.to_stream(&self.stream, deadline)?;
         loop {
-            match self.connection.ask(reply, None, word.clone(), tries.wait()).await {
+            match self.connection.ask(reply.clone(), None, word.clone(), tries.wait()).await {
                 Err(error) if is_passing(&error) => tries.again(error).await?,
                 outcome => return tries.ended(outcome.map(drop)),
             }

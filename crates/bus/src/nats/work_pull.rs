@@ -1,4 +1,5 @@
-//! Pulling work: as much as workers wait for, and no more.
+//! Pulling work: as much as workers wait for, and ahead of them what they took in the last moments: quick workers need not
+//! wait for each message to come from the server, and slow ones hold nothing that others could do.
 //!
 //! A pulled message keeps its own subject, so a queue has a subscription of its own. A worker that goes away while it
 //! waits leaves its pull to the next one; what came for nobody goes back after a while.
@@ -8,18 +9,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_nats::{Message, Subscriber};
+use async_nats::{Message, Subject};
 use bytes::Bytes;
-use futures_util::StreamExt;
-use parking_lot::Mutex;
-use serde_json::json;
+use futures_util::FutureExt;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::nats::ack::Delivery;
 use crate::nats::connection::{Connection, random_name};
+use crate::nats::ear::{Ear, TAKEN_AT_ONCE};
 use crate::nats::headers;
+use crate::nats::member::Member;
 use crate::nats::under_way::UnderWay;
 
 /// How long a pull waits at the server.
@@ -28,14 +30,17 @@ const PULL_WAIT: Duration = Duration::from_secs(10);
 const PULL_GRACE: Duration = Duration::from_secs(2);
 /// How long after a pull that failed the next one waits.
 const PULL_AGAIN: Duration = Duration::from_millis(250);
-/// Messages of one pull.
+/// Messages of one pull, and pulled ahead of workers at most.
 const PULL_BATCH: usize = 256;
+/// What workers took in such a time is pulled ahead of them: what waits here does not wait longer, and a round trip to the
+/// server is much shorter.
+const AHEAD: Duration = Duration::from_millis(20);
 /// How long what was pulled for a worker that is gone waits for another one before it goes back.
 const HOLD: Duration = Duration::from_secs(1);
 
 /// A delivery that no worker has yet.
 pub(crate) struct Pulled {
-    pub(crate) reply: String,
+    pub(crate) reply: Subject,
     pub(crate) delivery: Delivery,
     pub(crate) envelope: Bytes,
     since: Instant,
@@ -48,14 +53,45 @@ struct State {
     asked: usize,
     /// When the last of them was asked for.
     asked_at: Option<Instant>,
+    /// Messages to have here or asked for ahead of workers.
+    ahead: usize,
+    /// Messages that workers took since `taken_since`.
+    taken: usize,
+    taken_since: Option<Instant>,
     stopped: bool,
+}
+
+impl State {
+    /// The next one for a worker.
+    fn take(&mut self) -> Option<Pulled> {
+        let pulled = self.pulled.pop_front()?;
+        let now = Instant::now();
+        let since = *self.taken_since.get_or_insert(now);
+        self.taken += 1;
+        let passed = now.duration_since(since);
+        if passed >= AHEAD {
+            let in_time = self.taken as f64 * AHEAD.as_secs_f64() / passed.as_secs_f64();
+            self.ahead = (in_time as usize).min(PULL_BATCH);
+            (self.taken, self.taken_since) = (0, Some(now));
+        }
+        Some(pulled)
+    }
+
+    /// How many to ask for, where so many wait: what is ahead is filled up by halves, not one by one.
+    fn missing(&self, waiting: usize) -> usize {
+        let there = self.asked + self.pulled.len();
+        let wanted = waiting.max(if there <= self.ahead / 2 { self.ahead } else { 0 });
+        wanted.saturating_sub(there).min(PULL_BATCH)
+    }
 }
 
 pub(crate) struct Pulls {
     connection: Arc<Connection>,
     /// Where to ask, and where answers go.
-    subject: String,
-    inbox: String,
+    subject: Subject,
+    inbox: Subject,
+    /// Who hears the answers asks: the server has to know of the inbox before it is asked.
+    asker: RwLock<Arc<Member>>,
     hold: Duration,
     state: Mutex<State>,
     waiting: AtomicUsize,
@@ -70,20 +106,18 @@ impl Pulls {
         ack_wait: Duration,
     ) -> Result<Arc<Self>, Error> {
         let inbox = connection.own_inbox(&random_name()?);
-        let messages =
-            connection.client.subscribe(inbox.clone()).await.map_err(|error| {
-                Error::new(ErrorKind::Subscribe, format!("work of '{at}'")).because(error)
-            })?;
+        let ear = Ear::open(connection, inbox.clone(), None).await?;
         let pulls = Arc::new(Self {
             connection: connection.clone(),
-            subject: format!("$JS.API.CONSUMER.MSG.NEXT.{at}"),
-            inbox,
+            subject: format!("$JS.API.CONSUMER.MSG.NEXT.{at}").into(),
+            inbox: inbox.into(),
+            asker: RwLock::new(ear.member().clone()),
             hold: HOLD.min(ack_wait / 2),
             state: Mutex::default(),
             waiting: AtomicUsize::new(0),
             changed: Notify::new(),
         });
-        connection.tasks.spawn(pulls.clone().listen(messages));
+        connection.tasks.spawn(pulls.clone().listen(ear));
         Ok(pulls)
     }
 
@@ -94,90 +128,130 @@ impl Pulls {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            {
+            let (taken, missing) = {
                 let mut state = self.state.lock();
                 if state.stopped {
                     return Err(Error::closed());
                 }
-                if let Some(pulled) = state.pulled.pop_front() {
+                let taken = state.take();
+                let waiting = self.waiting.load(Ordering::Acquire) - usize::from(taken.is_some());
+                (taken, state.missing(waiting))
+            };
+            match taken {
+                Some(pulled) => {
+                    if missing > 0 {
+                        self.ask_ahead();
+                    }
                     return Ok(pulled);
                 }
+                None => {
+                    self.ask_for_missing().await?;
+                    changed.await;
+                }
             }
-            self.ask_for_missing().await?;
-            changed.await;
         }
     }
 
     /// Asks for as many as workers wait for and are not asked for yet.
     async fn ask_for_missing(&self) -> Result<(), Error> {
-        if self.connection.check_up().is_err() {
+        let asker = self.asker.read().clone();
+        if !asker.is_up() {
             // Connected anew, it is asked again.
             return self.connection.check_open();
         }
-        let missing = {
-            let mut state = self.state.lock();
-            let waiting = self.waiting.load(Ordering::Acquire);
-            let missing = waiting.saturating_sub(state.asked + state.pulled.len()).min(PULL_BATCH);
-            state.asked += missing;
-            if missing > 0 {
-                state.asked_at = Some(Instant::now());
-            }
-            missing
-        };
-        if missing == 0 {
-            return Ok(());
-        }
-        let expires = u64::try_from(PULL_WAIT.as_nanos()).unwrap_or(u64::MAX);
-        let question = Bytes::from(json!({"batch": missing, "expires": expires}).to_string());
-        self.connection.send(self.subject.clone(), Some(self.inbox.clone()), None, question).await
+        let missing = self.count_missing(self.waiting.load(Ordering::Acquire));
+        if missing == 0 { Ok(()) } else { self.ask(&asker, missing).await }
     }
 
-    async fn listen(self: Arc<Self>, mut messages: Subscriber) {
+    /// Asks ahead of a worker that has its own and does not wait.
+    fn ask_ahead(&self) {
+        let asker = self.asker.read().clone();
+        let missing = self.count_missing(self.waiting.load(Ordering::Acquire).saturating_sub(1));
+        if missing > 0 && self.ask(&asker, missing).now_or_never().is_none_or(|asked| asked.is_err()) {
+            // It was not asked: the next worker does it.
+            let mut state = self.state.lock();
+            state.asked = state.asked.saturating_sub(missing);
+        }
+    }
+
+    fn count_missing(&self, waiting: usize) -> usize {
+        let mut state = self.state.lock();
+        let missing = state.missing(waiting);
+        state.asked += missing;
+        if missing > 0 {
+            state.asked_at = Some(Instant::now());
+        }
+        missing
+    }
+
+    async fn ask(&self, asker: &Member, batch: usize) -> Result<(), Error> {
+        let expires = PULL_WAIT.as_nanos();
+        let question = Bytes::from(format!("{{\"batch\":{batch},\"expires\":{expires}}}"));
+        asker.send(self.subject.clone(), Some(self.inbox.clone()), None, question).await
+    }
+
+    async fn listen(self: Arc<Self>, mut ear: Ear) {
         let mut link = self.connection.link();
         let mut look = tokio::time::interval(self.hold);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = self.connection.stop.cancelled() => break,
-                message = messages.next() => match message {
-                    Some(message) => self.take(message).await,
-                    None => break,
-                },
-                changed = link.changed() => {
-                    if changed.is_err() {
-                        break;
-                    }
-                    // The server that had the pulls may be gone.
+        let mut taken = Vec::with_capacity(TAKEN_AT_ONCE);
+        let listening = async {
+            loop {
+                if !Arc::ptr_eq(ear.member(), &self.asker.read()) {
+                    *self.asker.write() = ear.member().clone();
                     self.forget();
                 }
-                _ = look.tick() => self.look(),
+                tokio::select! {
+                    more = ear.some(&mut taken) => {
+                        if !more {
+                            return;
+                        }
+                        self.take(&mut taken).await;
+                    }
+                    changed = link.changed() => {
+                        if changed.is_err() {
+                            return;
+                        }
+                        // The server that had the pulls may be gone.
+                        self.forget();
+                    }
+                    _ = look.tick() => self.look(),
+                }
             }
-        }
+        };
+        self.connection.stop.run_until_cancelled(listening).await;
         self.stop();
     }
 
-    async fn take(&self, message: Message) {
-        match message.status.map(|status| status.as_u16()) {
-            None => {
-                let Some(reply) = message.reply.map(|reply| reply.to_string()) else { return };
-                let Some(delivery) = Delivery::parse(&reply) else { return };
-                let pulled = Pulled { reply, delivery, envelope: message.payload, since: Instant::now() };
-                let mut state = self.state.lock();
-                state.asked = state.asked.saturating_sub(1);
-                state.pulled.push_back(pulled);
+    async fn take(&self, messages: &mut Vec<Message>) {
+        let now = Instant::now();
+        let mut failed = None;
+        {
+            let mut state = self.state.lock();
+            for message in messages.drain(..) {
+                match message.status.map(|status| status.as_u16()) {
+                    None => {
+                        let Some(reply) = message.reply else { continue };
+                        let Some(delivery) = Delivery::parse(&reply) else { continue };
+                        state.asked = state.asked.saturating_sub(1);
+                        let envelope = message.payload;
+                        state.pulled.push_back(Pulled { reply, delivery, envelope, since: now });
+                    }
+                    // A pull waited as long as it was to.
+                    Some(408) => {
+                        let left = headers::number(message.headers.as_ref(), "Nats-Pending-Messages");
+                        let left = usize::try_from(left.unwrap_or(1)).unwrap_or(usize::MAX);
+                        state.asked = state.asked.saturating_sub(left);
+                    }
+                    Some(100) => {}
+                    Some(status) => failed = Some((status, message.description)),
+                }
             }
-            // A pull waited as long as it was to.
-            Some(408) => {
-                let left = headers::number(message.headers.as_ref(), "Nats-Pending-Messages").unwrap_or(1);
-                let mut state = self.state.lock();
-                state.asked = state.asked.saturating_sub(usize::try_from(left).unwrap_or(usize::MAX));
-            }
-            Some(100) => return,
-            Some(status) => {
-                tracing::debug!(status, why = message.description, "a pull of work failed");
-                tokio::time::sleep(PULL_AGAIN).await;
-                self.state.lock().asked = 0;
-            }
+        }
+        if let Some((status, why)) = failed {
+            tracing::debug!(status, why, "a pull of work failed");
+            tokio::time::sleep(PULL_AGAIN).await;
+            self.state.lock().asked = 0;
         }
         self.changed.notify_waiters();
     }
@@ -197,19 +271,25 @@ impl Pulls {
         if lost {
             self.forget();
         }
-        self.give_back(|pulled| now.duration_since(pulled.since) >= self.hold);
+        if self.give_back(|pulled| now.duration_since(pulled.since) >= self.hold) {
+            // Workers have slowed down.
+            self.state.lock().ahead = 0;
+        }
     }
 
-    fn give_back(&self, which: impl Fn(&Pulled) -> bool) {
+    /// Whether there was any.
+    fn give_back(&self, which: impl Fn(&Pulled) -> bool) -> bool {
         let back: Vec<Pulled> = {
             let mut state = self.state.lock();
             let (back, kept): (Vec<_>, Vec<_>) = state.pulled.drain(..).partition(|pulled| which(pulled));
             state.pulled = kept.into();
             back
         };
+        let any = !back.is_empty();
         for Pulled { reply, .. } in back {
             self.connection.send_soon(reply, None, Bytes::from_static(b"-NAK"));
         }
+        any
     }
 
     /// Hands out nothing more, and gives back what nobody took.

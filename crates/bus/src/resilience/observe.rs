@@ -79,8 +79,16 @@ impl Default for States {
 impl States {
     /// Disconnected.
     pub fn new() -> Self {
+        Self::shown_by(metrics::gauge!("tidings_bus_connection_state"))
+    }
+
+    /// Disconnected: one connection of a pool.
+    pub(crate) fn of_member(number: usize) -> Self {
+        Self::shown_by(metrics::gauge!("tidings_bus_pool_member_state", "member" => number.to_string()))
+    }
+
+    fn shown_by(gauge: Gauge) -> Self {
         let machine = Machine::new(Instant::now());
-        let gauge = metrics::gauge!("tidings_bus_connection_state");
         gauge.set(machine.state().code());
         Self(Arc::new(Shared {
             told: watch::Sender::new(machine.state()),

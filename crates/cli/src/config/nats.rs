@@ -98,6 +98,7 @@ impl Config {
             // Who commits to logs may trim them.
             keeps: self.roles().zone,
             name: name.to_owned(),
+            pool: self.size("nats.pool"),
             replicas: self.size("nats.replicas"),
             retention: self.kept(),
             bus,

@@ -28,9 +28,8 @@ fn of_tls(error: &ConnectError) -> Option<&rustls::Error> {
 }
 
 impl Secured {
-    /// The client's error as the bus tells it.
-    pub(crate) fn explain(&self, error: &ConnectError) -> Error {
-        let servers = &self.servers;
+    /// The client's error, met at these servers, as the bus tells it.
+    pub(crate) fn explain(&self, error: &ConnectError, servers: &str) -> Error {
         let tls =
             |why: String| Error::new(ErrorKind::Tls, format!("no connection to NATS at {servers}: {why}"));
         match (error.kind(), of_tls(error)) {
@@ -38,7 +37,7 @@ impl Secured {
                 tls("a server wants TLS: write tls:// in 'nats.servers', and name its authority in 'nats.ca_file'".into())
             }
             (_, Some(found)) => tls(self.why_tls(found)),
-            (ConnectErrorKind::AuthorizationViolation, _) => self.not_let_in(),
+            (ConnectErrorKind::AuthorizationViolation, _) => self.not_let_in(servers),
             (ConnectErrorKind::Authentication, _) => {
                 let what = format!("the challenge of NATS at {servers} cannot be answered");
                 Error::new(ErrorKind::Authentication, what)
@@ -58,8 +57,8 @@ impl Secured {
     }
 
     /// Nobody answered in this time.
-    pub(crate) fn silent(&self, wait: Duration) -> Error {
-        let what = format!("no connection to NATS at {}: no answer within {wait:?}", self.servers);
+    pub(crate) fn silent(&self, wait: Duration, servers: &str) -> Error {
+        let what = format!("no connection to NATS at {servers}: no answer within {wait:?}");
         Error::new(ErrorKind::Connection, what)
     }
 
@@ -78,8 +77,8 @@ impl Secured {
         self.scheme == Scheme::Tls && (cut || error.to_string().contains("broken pipe"))
     }
 
-    fn not_let_in(&self) -> Error {
-        let (servers, settings) = (&self.servers, self.settings.login.settings());
+    fn not_let_in(&self, servers: &str) -> Error {
+        let settings = self.settings.login.settings();
         let why = match self.settings.login {
             crate::nats::security::Login::None => format!("wants to know who this is, and {settings}"),
             _ => format!("does not let in whom {settings} name"),

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions};
+use async_nats::ConnectOptions;
 use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,7 @@ use self::tls::Tls;
 use crate::error::Error;
 use crate::nats::config::NatsConfig;
 use crate::nats::connection::jitter;
+use crate::nats::member::Member;
 
 /// How often the files are looked at: certificates and credentials are renewed minutes before they end.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -76,8 +77,6 @@ impl Security {
 /// What is made of the settings: in use by the connection.
 pub(crate) struct Secured {
     settings: Security,
-    /// The servers as they may be shown.
-    servers: String,
     scheme: Scheme,
     tls: Arc<Tls>,
     proof: RwLock<Arc<Proof>>,
@@ -92,8 +91,7 @@ impl Secured {
         let seen = Stamps::of(&settings);
         let proof = RwLock::new(Arc::new(settings.login.read()?));
         let tls = Tls::new(&settings, scheme)?;
-        let servers = config.servers_shown();
-        Ok(Arc::new(Self { settings, servers, scheme, tls, proof, seen: Mutex::new(seen) }))
+        Ok(Arc::new(Self { settings, scheme, tls, proof, seen: Mutex::new(seen) }))
     }
 
     /// Options for a connection that keeps to it.
@@ -115,7 +113,7 @@ impl Secured {
 
     /// Uses what changed in the files, until it is stopped. Certificates count from the next connection on, since a
     /// connection that stands asks for none. Other credentials may be other rights, so the process connects anew.
-    pub(crate) async fn watch(self: Arc<Self>, client: Client, stop: CancellationToken) {
+    pub(crate) async fn watch(self: Arc<Self>, members: Vec<Arc<Member>>, stop: CancellationToken) {
         let watching = async {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -125,9 +123,10 @@ impl Secured {
                     continue;
                 }
                 tokio::time::sleep(jitter(RECONNECT_SPREAD)).await;
-                let _ = tokio::time::timeout(FLUSH_WAIT, client.flush()).await;
-                if client.force_reconnect().await.is_err() {
-                    return;
+                for client in members.iter().filter_map(|member| member.client()) {
+                    let _ = tokio::time::timeout(FLUSH_WAIT, client.flush()).await;
+                    // One that has ended is made anew with what there is now.
+                    let _ = client.force_reconnect().await;
                 }
             }
         };

@@ -1,0 +1,318 @@
+//! One connection of the pool: made with its checks, asked, and made again when its client has given up.
+//!
+//! A member has its own client and its own inbox; the inbox and who waits in it outlive a client.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_nats::{Client, HeaderMap, Message, ServerAddr, StatusCode, Subject, Subscriber};
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::error::{Error, ErrorKind};
+use crate::nats::config::NatsConfig;
+use crate::nats::inbox::{Inbox, Place};
+use crate::nats::line::Line;
+use crate::nats::pings::client_pings;
+use crate::nats::security::Secured;
+use crate::resilience::Move;
+use crate::resilience::health::Health;
+
+/// The oldest server with atomic batches.
+const SERVER_MIN: (u32, u32) = (2, 12);
+/// Messages the client keeps for a subscription whose reader is late. Readers here move them on at once; beyond
+/// it they are dropped, and the drop is counted and repaired where the messages are stored.
+const CLIENT_QUEUE: usize = 65_536;
+/// How long the client may take to learn of its other servers.
+const POOL_WAIT: Duration = Duration::from_secs(1);
+
+/// An address that gave no connection, and why.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    pub(crate) address: String,
+    pub(crate) error: Error,
+}
+
+pub(crate) struct Member {
+    pub(crate) number: usize,
+    pub(crate) line: Arc<Line>,
+    pub(crate) health: Mutex<Health>,
+    client: RwLock<Option<Arc<Client>>>,
+    inbox: Arc<Inbox>,
+    /// Messages that its clients of before had sent.
+    sent_before: AtomicU64,
+    /// What the last attempt to connect met.
+    troubles: Mutex<Vec<(String, String)>>,
+}
+
+/// What a client is made of: the same for every member.
+pub(crate) struct Making {
+    pub(crate) config: NatsConfig,
+    pub(crate) secured: Arc<Secured>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+fn check_version(version: &str) -> Result<(), Error> {
+    let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if found >= SERVER_MIN {
+        return Ok(());
+    }
+    let (major, minor) = SERVER_MIN;
+    Err(Error::new(
+        ErrorKind::Connection,
+        format!("the NATS server is {version}: {major}.{minor} or later is needed, for its atomic batches"),
+    ))
+}
+
+impl Member {
+    pub(crate) fn new(number: usize, line: Arc<Line>, inbox: Arc<Inbox>) -> Arc<Self> {
+        Arc::new(Self {
+            number,
+            line,
+            health: Mutex::default(),
+            client: RwLock::default(),
+            inbox,
+            sent_before: AtomicU64::new(0),
+            troubles: Mutex::default(),
+        })
+    }
+
+    /// Makes its client: by each address once, beginning with its own, so that the members spread over the servers.
+    /// Answers what the addresses met; it is connected if the last of them is missing there.
+    pub(crate) async fn connect(&self, making: &Making) -> Result<(), Vec<Trouble>> {
+        self.line.make(Move::Connect);
+        self.line.making(true);
+        let mut troubles = Vec::new();
+        let servers = &making.config.servers;
+        let mut made = None;
+        for place in 0..servers.len() {
+            let address = &servers[(self.number + place) % servers.len()];
+            match self.connect_to(address, making).await {
+                Ok(client) => {
+                    made = Some(client);
+                    break;
+                }
+                Err(error) => troubles.push(Trouble { address: address.clone(), error }),
+            }
+        }
+        *self.troubles.lock() =
+            troubles.iter().map(|one| (one.address.clone(), one.error.to_string())).collect();
+        let Some(client) = made else {
+            self.line.making(false);
+            self.line.make(Move::Failed);
+            return Err(troubles);
+        };
+        for trouble in &troubles {
+            self.tell(trouble);
+        }
+        *self.client.write() = Some(Arc::new(client));
+        self.line.joined();
+        self.line.making(false);
+        Ok(())
+    }
+
+    /// Reports an address that gave no connection.
+    pub(crate) fn tell(&self, trouble: &Trouble) {
+        metrics::counter!("tidings_bus_pool_failures_total").increment(1);
+        let Trouble { address, error } = trouble;
+        tracing::warn!(member = self.number, address, %error, "a connection to NATS could not be made");
+    }
+
+    async fn connect_to(&self, address: &str, making: &Making) -> Result<Client, Error> {
+        let (config, secured) = (&making.config, &making.secured);
+        let bus = &config.bus;
+        let (told, tried) = (self.line.clone(), self.line.clone());
+        // Alone it tries for ever. One of several gives up after a round: what its client still holds is dropped then, so
+        // that its audiences can go by another member without an old message coming late.
+        let rounds = (config.pool > 1).then_some(config.servers.len());
+        let options = secured
+            .options()?
+            .name(&config.name)
+            .connection_timeout(bus.connect_wait)
+            .ping_interval(client_pings(&bus.health))
+            .subscription_capacity(CLIENT_QUEUE)
+            // The registry has checked every subject.
+            .skip_subject_validation(true)
+            .max_reconnects(rounds)
+            .reconnect_delay_callback(move |number| tried.attempt(number))
+            .event_callback(move |event| {
+                told.note(&event);
+                std::future::ready(())
+            });
+        let client = match tokio::time::timeout(bus.connect_wait, options.connect(address)).await {
+            Ok(Ok(client)) => client,
+            Ok(Err(error)) => return Err(secured.explain(&error, address)),
+            Err(_) => return Err(secured.silent(bus.connect_wait, address)),
+        };
+        check_version(&client.server_info().version)?;
+        let answers = client
+            .subscribe(self.inbox.pattern())
+            .await
+            .map_err(|error| Error::new(ErrorKind::Subscribe, "the inbox").because(error))?;
+        making.tasks.spawn(self.inbox.clone().run(answers, making.stop.clone()));
+        if config.servers.len() > 1 {
+            know_all(&client, &config.servers).await;
+        }
+        Ok(client)
+    }
+
+    /// Its client, while it has one.
+    pub(crate) fn client(&self) -> Option<Arc<Client>> {
+        self.client.read().clone()
+    }
+
+    /// The client has given up.
+    pub(crate) fn forget_client(&self) {
+        if let Some(client) = self.client.write().take() {
+            self.sent_before.fetch_add(sent(&client), Ordering::Relaxed);
+        }
+    }
+
+    /// Messages it has sent, as its clients count them.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent_before.load(Ordering::Relaxed) + self.client().map_or(0, |client| sent(&client))
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.line.is_up()
+    }
+
+    /// What the last attempt to connect met, by address.
+    pub(crate) fn troubles(&self) -> Vec<(String, String)> {
+        self.troubles.lock().clone()
+    }
+
+    fn connected(&self) -> Result<Arc<Client>, Error> {
+        self.client().ok_or_else(|| Error::new(ErrorKind::Connection, "not connected to NATS"))
+    }
+
+    /// Sends a message, waiting only where the client's queue is full.
+    pub(crate) async fn send(
+        &self,
+        subject: Subject,
+        reply: Option<Subject>,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+    ) -> Result<(), Error> {
+        let client = self.connected()?;
+        let sent = match (reply, headers) {
+            (None, None) => client.publish(subject, payload).await,
+            (None, Some(headers)) => client.publish_with_headers(subject, headers, payload).await,
+            (Some(reply), None) => client.publish_with_reply(subject, reply, payload).await,
+            (Some(reply), Some(headers)) => {
+                client.publish_with_reply_and_headers(subject, reply, headers, payload).await
+            }
+        };
+        sent.map_err(|error| Error::new(ErrorKind::Publish, "NATS did not take a message").because(error))
+    }
+
+    /// A place for an answer.
+    pub(crate) fn place(&self) -> (Place, oneshot::Receiver<Message>) {
+        self.inbox.one()
+    }
+
+    /// A place for many answers.
+    pub(crate) fn many(&self, capacity: usize) -> (Place, mpsc::Receiver<Message>) {
+        self.inbox.many(capacity)
+    }
+
+    /// Nobody is answered any more.
+    pub(crate) fn close_inbox(&self) {
+        self.inbox.close();
+    }
+
+    /// Waits for an answer.
+    pub(crate) async fn answer(
+        &self,
+        subject: &str,
+        answered: oneshot::Receiver<Message>,
+        wait: Duration,
+    ) -> Result<Message, Error> {
+        match tokio::time::timeout(wait, answered).await {
+            Ok(Ok(answer)) if answer.status == Some(StatusCode::NO_RESPONDERS) => {
+                Err(Error::new(ErrorKind::NoResponders, format!("nobody serves '{subject}'")))
+            }
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(Error::closed()),
+            Err(_) => {
+                Err(Error::new(ErrorKind::Timeout, format!("no answer from '{subject}' within {wait:?}")))
+            }
+        }
+    }
+
+    /// A message to its own inbox and back: the server has dealt with everything that was sent before it. How long that
+    /// took; `None`: it did not come back in time.
+    pub(crate) async fn round_trip(&self, wait: Duration) -> Option<Duration> {
+        let begun = Instant::now();
+        let (place, answered) = self.place();
+        let there_and_back = async {
+            self.send(place.reply().into(), None, None, Bytes::new()).await.ok()?;
+            answered.await.ok()
+        };
+        tokio::time::timeout(wait, there_and_back).await.ok()??;
+        Some(begun.elapsed())
+    }
+
+    /// Hears a subject. `None`: as one of nobody's group.
+    pub(crate) async fn hear(&self, subject: &str, group: Option<&str>) -> Result<Subscriber, Error> {
+        let client = self.connected()?;
+        let heard = match group {
+            Some(group) => client.queue_subscribe(subject.to_owned(), group.to_owned()).await,
+            None => client.subscribe(subject.to_owned()).await,
+        };
+        heard.map_err(|error| {
+            Error::new(ErrorKind::Subscribe, format!("no subscription of '{subject}'")).because(error)
+        })
+    }
+}
+
+fn sent(client: &Client) -> u64 {
+    client.statistics().out_messages.load(Ordering::Relaxed)
+}
+
+/// Tells the client of the servers beside the one it is connected to, and those that this one named.
+async fn know_all(client: &Client, servers: &[String]) {
+    let learning = async {
+        let named = client.server_pool().await.ok()?.into_iter().map(|server| server.addr);
+        let mut all: Vec<ServerAddr> = servers.iter().filter_map(|server| server.parse().ok()).collect();
+        for one in named {
+            if !all.contains(&one) {
+                all.push(one);
+            }
+        }
+        client.set_server_pool(all).await.ok()
+    };
+    if tokio::time::timeout(POOL_WAIT, learning).await.is_err() {
+        tracing::debug!("the client has not taken its other servers yet");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_server_is_refused() {
+        for (version, taken) in [
+            ("2.11.11", false),
+            ("2.9.10", false),
+            ("1.99.0", false),
+            ("", false),
+            ("2.12.0", true),
+            ("2.12.8-RC.1", true),
+            ("2.15.1", true),
+            ("3.0.0", true),
+        ] {
+            assert_eq!(check_version(version).is_ok(), taken, "{version}");
+        }
+        let told = check_version("2.11.11").expect_err("it is too old").to_string();
+        assert!(told.contains("2.11.11") && told.contains("2.12"), "{told}");
+    }
+}

@@ -1,0 +1,185 @@
+//! Which member of the pool a subject goes by, and how a member is repaired.
+//!
+//! An audience, which is a subject, stays with its member, so its messages keep their order. While a member connects anew its
+//! audiences wait, as they do with a single connection. One that finds no server in a round gives up: what its client still
+//! held is dropped, its audiences go by the next member, and it is made anew in the background. Then they come back, behind
+//! everything that was sent meanwhile. A pool of one has nobody to hand them to, and its client never gives up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::error::Error;
+use crate::nats::connection::{Connection, not_connected};
+use crate::nats::member::Member;
+use crate::resilience::{HealthReport, State};
+use crate::subject::Subject;
+
+/// An audience that is on its way to another member: who publishes waits.
+const MOVING: usize = usize::MAX;
+/// How long a member may take to have sent what it was given before an audience leaves it.
+const BARRIER_WAIT: Duration = Duration::from_secs(2);
+
+/// Who carries the audiences of each member.
+pub(crate) struct Routes {
+    by: Box<[AtomicUsize]>,
+    moved: Notify,
+}
+
+impl Routes {
+    /// Each its own.
+    pub(crate) fn new(size: usize) -> Self {
+        Self { by: (0..size).map(AtomicUsize::new).collect(), moved: Notify::new() }
+    }
+
+    /// The member that a subject of this hash is of.
+    pub(crate) fn own(&self, hash: u64) -> usize {
+        usize::try_from(hash % self.by.len() as u64).unwrap_or(0)
+    }
+
+    /// Who carries its subjects; waits while they are on their way to another.
+    async fn carrier(&self, own: usize) -> usize {
+        loop {
+            let by = self.by[own].load(Ordering::Acquire);
+            if by != MOVING {
+                return by;
+            }
+            let moved = self.moved.notified();
+            if self.by[own].load(Ordering::Acquire) == MOVING {
+                moved.await;
+            }
+        }
+    }
+
+    fn set(&self, own: usize, by: usize) {
+        self.by[own].store(by, Ordering::Release);
+        self.moved.notify_waiters();
+    }
+}
+
+/// Audiences on their way back to their own member: there when it is dropped.
+struct Moving<'a>(&'a Routes, usize);
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.1, self.1);
+    }
+}
+
+/// One connection of the pool, as it is shown.
+#[derive(Debug, Clone)]
+pub struct MemberView {
+    /// Its place in the pool, from 0.
+    pub number: usize,
+    /// What it is.
+    pub state: State,
+    /// How it does.
+    pub health: HealthReport,
+    /// The server it is connected to.
+    pub server: Option<String>,
+    /// Messages it has sent.
+    pub sent: u64,
+    /// The member that carries its audiences: another one while it has no connection.
+    pub carried_by: usize,
+    /// Addresses that gave it no connection when it was made last, and why.
+    pub troubles: Vec<(String, String)>,
+}
+
+impl Connection {
+    /// Publishes on a subject, in its order. Refused where its member has no connection.
+    pub(crate) async fn publish(
+        &self,
+        subject: &Subject,
+        payload: Bytes,
+        map: Option<async_nats::HeaderMap>,
+    ) -> Result<(), Error> {
+        let member = &self.members[self.routes.carrier(self.routes.own(subject.key())).await];
+        if !member.is_up() {
+            self.check_ended()?;
+            return member.line.check_circuit().and(Err(not_connected()));
+        }
+        member.send(subject.wire(), None, map, payload).await
+    }
+
+    /// The audiences that a member carries go by the next one that has a connection.
+    pub(crate) fn leave(&self, gone: &Member) {
+        let (after, before) = (&self.members[gone.number + 1..], &self.members[..gone.number]);
+        let Some(next) = after.iter().chain(before).find(|member| member.is_up()) else { return };
+        for (own, by) in self.routes.by.iter().enumerate() {
+            if by.load(Ordering::Acquire) == gone.number {
+                metrics::counter!("tidings_bus_pool_moves_total").increment(1);
+                self.routes.set(own, next.number);
+            }
+        }
+    }
+
+    /// A member's audiences come back to it, once what was sent by another meanwhile has been.
+    async fn come_back(&self, member: &Member) {
+        let by = self.routes.by[member.number].swap(MOVING, Ordering::AcqRel);
+        // Whatever becomes of this task, nobody waits for ever.
+        let _arrives = Moving(&self.routes, member.number);
+        if by != member.number
+            && let Some(carrier) = self.members.get(by).filter(|carrier| carrier.is_up())
+        {
+            carrier.round_trip(BARRIER_WAIT).await;
+            metrics::counter!("tidings_bus_pool_moves_total").increment(1);
+        }
+    }
+
+    /// Makes a member anew whenever its client has given up, until the bus ends.
+    pub(crate) async fn keep(self: Arc<Self>, member: Arc<Member>) {
+        let stop = self.stop.clone();
+        let keeping = async {
+            loop {
+                member.line.given_up.notified().await;
+                member.forget_client();
+                self.leave(&member);
+                self.repair(&member).await;
+                self.come_back(&member).await;
+            }
+        };
+        stop.run_until_cancelled(keeping).await;
+    }
+
+    async fn repair(&self, member: &Member) {
+        let mut failed = 0;
+        loop {
+            failed += 1;
+            tokio::time::sleep(member.line.attempt(failed)).await;
+            match member.connect(&self.making).await {
+                Ok(()) => {
+                    tracing::info!(member = member.number, "a connection of the pool is repaired");
+                    return;
+                }
+                Err(troubles) => troubles.iter().for_each(|trouble| member.tell(trouble)),
+            }
+            // Others may have come back since.
+            self.leave(member);
+        }
+    }
+
+    /// Its members, as they are shown.
+    pub(crate) fn views(&self) -> Vec<MemberView> {
+        let circuits = self.guard.breakers().not_closed();
+        let view = |member: &Arc<Member>| MemberView {
+            number: member.number,
+            state: member.line.states.now(),
+            health: member.health.lock().report(&self.making.config.bus.health, circuits),
+            server: member
+                .client()
+                .filter(|_| member.is_up())
+                .map(|client| client.server_info())
+                .map(|info| format!("{}:{}", info.host, info.port)),
+            sent: member.sent(),
+            carried_by: match self.routes.by[member.number].load(Ordering::Acquire) {
+                MOVING => member.number,
+                by => by,
+            },
+            troubles: member.troubles(),
+        };
+        self.members.iter().map(view).collect()
+    }
+}
