@@ -49,10 +49,12 @@ pub enum Scenario {
     Commit,
     /// On NATS: work, consumed and acknowledged.
     Work,
+    /// On NATS: 1, 2 and 4 connections.
+    Pool,
 }
 
 /// What `bench bus` measures, by name.
-pub const BUS: [(&str, Scenario); 9] = [
+pub const BUS: [(&str, Scenario); 10] = [
     ("embedded-core", Scenario::EmbeddedCore),
     ("embedded-durable", Scenario::EmbeddedDurable),
     ("embedded-reading", Scenario::EmbeddedReading),
@@ -62,6 +64,7 @@ pub const BUS: [(&str, Scenario); 9] = [
     ("nats-durable", Scenario::Durable),
     ("nats-commit", Scenario::Commit),
     ("nats-work", Scenario::Work),
+    ("nats-pool", Scenario::Pool),
 ];
 
 /// How much a round measures.
@@ -114,6 +117,7 @@ impl<'a> Bench<'a> {
             Scenario::Durable => nats::durable::run(self),
             Scenario::Commit => nats::commit::run(self),
             Scenario::Work => nats::work::run(self),
+            Scenario::Pool => nats::pool::run(self),
         }
     }
 

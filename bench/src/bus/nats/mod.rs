@@ -6,6 +6,7 @@
 
 pub mod commit;
 pub mod durable;
+pub mod pool;
 pub mod publish;
 pub mod request;
 pub mod subscribe;
