@@ -12,7 +12,7 @@ use tidings_edge::http::{Http, Operation};
 use tidings_edge::limits::{Clock, Limits};
 use tidings_edge::{Edge, EdgeHandle, EdgeParts};
 use tidings_protocol::text::Catalogue;
-use tidings_service::{Caller, Health, dead_letters};
+use tidings_service::{Caller, Health};
 use tidings_storage::Store;
 use tidings_world::Content;
 use tidings_world_service::clock::wall_clock;
@@ -20,7 +20,6 @@ use tidings_world_service::host::Parts;
 use tidings_world_service::services::{self, Services};
 use tidings_world_service::{HostConfig, Hosts};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::backend::{self, Messaging};
 use crate::config::Config;
@@ -64,8 +63,6 @@ struct Keeper {
     hosts: Hosts,
     /// On a cluster.
     sole: Option<SoleKeeper>,
-    /// Counts dead letters: in the one process that keeps the storage, so that they are counted once.
-    measured: AbortOnDropHandle<()>,
 }
 
 impl Server {
@@ -148,8 +145,7 @@ impl Server {
             }
         };
         tokio::join!(dismissed, own);
-        if let Some(Keeper { services, hosts, sole, measured }) = self.keeper {
-            drop(measured);
+        if let Some(Keeper { services, hosts, sole }) = self.keeper {
             if !hosts.drain(deadline).await {
                 tracing::warn!("not every zone was kept in time; the log has the rest");
             }
@@ -220,9 +216,7 @@ impl Keeper {
             health: health.clone(),
         };
         let hosts = Hosts::start(HostConfig::new(name, seed()?), parts)?;
-        let measured = dead_letters::keep_measured(dead_letters::queues(bus.clone()));
-        let measured = AbortOnDropHandle::new(tokio::spawn(measured));
-        Ok(Self { services, hosts, sole, measured })
+        Ok(Self { services, hosts, sole })
     }
 }
 

@@ -42,6 +42,8 @@ enum Sends {
     Publish,
     /// It commits to the log.
     Commit,
+    /// It puts dead letters back into the queue.
+    Refill,
 }
 
 /// A template, how it is sent to, and by whom; who subscribes to it or serves it. Logs are followed by all.
@@ -59,9 +61,9 @@ const TEMPLATES: [(&str, Sends, &[Role], &[Role]); 15] = [
     ("svc", Sends::Publish, ALL, &[Services]),
     ("edge", Sends::Publish, &[Zone, Services], &[Edge]),
     ("ctl", Sends::Publish, &[Zone, Services], &[Edge, Services]),
-    // No work goes by queues yet.
-    ("work", Sends::Publish, NOBODY, NOBODY),
-    ("dlq", Sends::Commit, NOBODY, NOBODY),
+    // No work goes by queues yet. What could not be worked off is the service `deadletter`'s to put back and take out.
+    ("work", Sends::Refill, &[Services], NOBODY),
+    ("dlq", Sends::Commit, &[Services], NOBODY),
 ];
 
 /// A bucket: who reads and watches it, who reads keys of it and writes.
@@ -80,8 +82,17 @@ fn part(roles: &[Role]) -> Part {
     for (template, sends, senders, hearers) in &TEMPLATES {
         match sends {
             Sends::Publish if has(senders) => part.publishes.push(template),
-            Sends::Commit if has(senders) => part.commits.push(template),
-            _ => {}
+            Sends::Commit => {
+                if has(senders) {
+                    part.commits.push(template);
+                }
+                // A host keeps every log to its bounds, who takes out dead letters theirs.
+                if has(senders) || has(&[Zone]) {
+                    part.trims.push(template);
+                }
+            }
+            Sends::Refill if has(senders) => part.refills.push(template),
+            Sends::Publish | Sends::Refill => {}
         }
         if has(hearers) {
             part.subscribes.push(template);
@@ -151,11 +162,14 @@ mod tests {
                 assert_eq!(may(&at("zone.harbour.owner")), zone, "{roles:?}");
                 assert_eq!(may(&at("bus.note.trim.room.harbour_quay.log")), zone, "{roles:?}");
                 let events = prefix.unwrap_or("tidings");
-                assert_eq!(may(&format!("$JS.API.STREAM.PURGE.{events}_EVENTS")), zone, "{roles:?}");
-                assert_eq!(may(&format!("$KV.{events}_tickets.x")), services, "{roles:?}");
-                for never in ["bus.live.room.harbour_quay.log", "dlq.mail", "work.mail"] {
-                    assert!(!may(&at(never)), "{roles:?}: {never}");
+                let trims = may(&format!("$JS.API.STREAM.PURGE.{events}_EVENTS"));
+                assert_eq!(trims, zone || services, "{roles:?}");
+                assert_eq!(may(&at("bus.note.trim.dlq.mail")), zone || services, "{roles:?}");
+                for dead in ["dlq.mail", "work.mail"] {
+                    assert_eq!(may(&at(dead)), services, "{roles:?}: {dead}");
                 }
+                assert_eq!(may(&format!("$KV.{events}_tickets.x")), services, "{roles:?}");
+                assert!(!may(&at("bus.live.room.harbour_quay.log")), "{roles:?}");
                 assert!(!may(&format!("$JS.API.STREAM.DELETE.{events}_EVENTS")));
                 assert!(!may(&format!("$JS.API.STREAM.UPDATE.{events}_EVENTS")));
                 let hears = |subject: &str| rights.subscribe.iter().any(|pattern| covers(pattern, subject));

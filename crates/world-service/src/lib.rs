@@ -5,6 +5,7 @@ pub mod account;
 pub mod chat;
 pub mod clock;
 pub mod convert;
+pub mod deadletter;
 pub mod demo_world;
 mod failure;
 pub mod host;

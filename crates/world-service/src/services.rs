@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::account::{self, AccountService};
 use crate::chat::{self, ChatService};
 use crate::clock::Clock;
+use crate::deadletter::DeadLetterService;
 use crate::moderation::ModerationService;
 use crate::presence::PresenceService;
 use crate::session::{self, SessionService};
@@ -51,9 +52,17 @@ impl Services {
         let session = SessionService::new(store.clone(), bus.clone(), clock.clone(), config.session)?;
         let presence = PresenceService::new(bus.clone())?;
         let chat = ChatService::new(store.clone(), bus.clone(), clock.clone(), config.chat)?;
-        let moderation = ModerationService::new(store, bus, clock);
+        let moderation = ModerationService::new(store, bus.clone(), clock);
+        let deadletter = DeadLetterService::new(bus);
         let mut servers = Vec::new();
-        let all = [session.server(), account.server(), presence.server(), moderation.server(), chat.server()];
+        let all = [
+            session.server(),
+            account.server(),
+            presence.server(),
+            moderation.server(),
+            chat.server(),
+            deadletter.server(),
+        ];
         for server in all {
             servers.push(start(server, health).await?);
         }
@@ -65,7 +74,7 @@ impl Services {
                 }));
             )+};
         }
-        keep_up!(account, session, presence, moderation, chat);
+        keep_up!(account, session, presence, moderation, chat, deadletter);
         tasks.close();
         Ok(Self { account, servers, stop, tasks })
     }

@@ -109,9 +109,9 @@ impl Names {
         self.own("note.epoch")
     }
 
-    /// The notes of how far logs were trimmed.
-    pub(crate) fn all_trim_notes(&self) -> String {
-        self.own("note.trim.>")
+    /// The notes of how far the logs of a pattern were trimmed.
+    pub(crate) fn trim_notes_of(&self, logs: &str) -> String {
+        self.own(&format!("note.trim.{}", self.bare(logs)))
     }
 
     /// The note of how far a log was trimmed.

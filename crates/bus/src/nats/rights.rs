@@ -7,15 +7,20 @@ use crate::registry::Registry;
 use crate::settings::BucketConfig;
 
 /// What a process does, by the names of templates and buckets. It reads every log: each process hears all that is
-/// stored. Work queues have no place here yet.
+/// stored. Working a queue off has no place here yet.
 #[derive(Debug, Clone, Default)]
 pub struct Part {
     /// Templates it publishes to, or asks.
     pub publishes: Vec<&'static str>,
     /// Templates it subscribes to, or serves.
     pub subscribes: Vec<&'static str>,
-    /// Templates of logs it commits to. Who commits to any may trim, too.
+    /// Templates of logs it commits to.
     pub commits: Vec<&'static str>,
+    /// Templates of logs it trims. NATS knows one right to take messages out of the stream of all logs: whoever trims any
+    /// is trusted with all.
+    pub trims: Vec<&'static str>,
+    /// Templates of work queues it puts dead letters back into, where the queue's stream is.
+    pub refills: Vec<&'static str>,
     /// Buckets it reads and watches.
     pub reads: Vec<&'static str>,
     /// Buckets it reads keys of and writes.
@@ -56,11 +61,17 @@ impl Rights {
             rights.publish.push(registry.widest_of(template)?);
         }
         if !part.commits.is_empty() {
-            rights.publish.extend([
-                names.fill(),
-                names.all_trim_notes(),
-                api("STREAM.PURGE", &names.events()),
-            ]);
+            rights.publish.push(names.fill());
+        }
+        for template in &part.trims {
+            rights.publish.push(names.trim_notes_of(&registry.widest_of(template)?));
+        }
+        if !part.trims.is_empty() {
+            rights.publish.push(api("STREAM.PURGE", &names.events()));
+        }
+        for template in &part.refills {
+            // A queue's stream is looked at by its name, which no pattern of NATS holds a part of.
+            rights.publish.extend([registry.widest_of(template)?, api("STREAM.INFO", "*")]);
         }
         for (bucket, writes) in part
             .reads

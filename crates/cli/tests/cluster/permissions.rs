@@ -5,13 +5,20 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use hyper::Method;
+use serde_json::{Value, json};
+use tidings_bus::{Bus, Login, Nats, NatsConfig, Secret, WorkConfig};
+use tidings_service::{declare_on_nats, subjects::registry};
 use tidings_test_support::{NatsServer, Player, newest_nats, oldest_nats};
 
 use crate::harness::process;
+
+/// Who may do everything.
+const ROOT: &str = "root";
 
 /// Every user's password: its name, backwards.
 fn password(user: &str) -> String {
@@ -37,6 +44,9 @@ fn server(version: &str, more: &str) -> Result<NatsServer> {
     let environment: Vec<(&str, &str)> =
         environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let fragment = tidings(&["subjects", "--permissions"])?;
+    // And one who may do everything: what the tests do themselves.
+    let root = format!("users: [\n    {{ user: \"{ROOT}\", password: \"{}\" }}", password(ROOT));
+    let fragment = fragment.replacen("users: [", &root, 1);
     NatsServer::start_with(version, &format!("{fragment}{more}"), &environment)
 }
 
@@ -158,6 +168,8 @@ fn a_user_can_do_nothing_else() -> Result<()> {
             (EDGE, "PUB ctl.sessions 1\r\nx", false),
             (EDGE, "PUB $JS.API.STREAM.PURGE.tidings_EVENTS 0\r\n", false),
             (EDGE, "PUB $JS.API.STREAM.DELETE.tidings_EVENTS 0\r\n", false),
+            (EDGE, "PUB dlq.mail 1\r\nx", false),
+            (EDGE, "PUB work.mail 1\r\nx", false),
             (EDGE, "PUB $JS.API.CONSUMER.CREATE.tidings_EVENTS.x 0\r\n", false),
             (EDGE, "PUB $KV.tidings_sessions.x 1\r\nx", false),
             (EDGE, "PUB $KV.tidings_edges.x 1\r\nx", true),
@@ -172,6 +184,11 @@ fn a_user_can_do_nothing_else() -> Result<()> {
             (EDGE, "SUB > 1", false),
             (SERVICES, "PUB room.harbour_quay.log 1\r\nx", false),
             (SERVICES, "SUB svc.account.v1.* q 1", true),
+            (SERVICES, "PUB work.mail 1\r\nx", true),
+            (SERVICES, "PUB dlq.mail 1\r\nx", true),
+            (SERVICES, "PUB bus.note.trim.dlq.mail 1\r\nx", true),
+            (SERVICES, "PUB bus.note.trim.room.harbour_quay.log 1\r\nx", false),
+            (ZONE, "PUB work.mail 1\r\nx", false),
             (ZONE, "PUB room.harbour_quay.log 1\r\nx", true),
             (ZONE, "PUB $KV.tidings_tickets.x 1\r\nx", false),
             (ZONE, "PUB bus.live.room.harbour_quay.log 1\r\nx", false),
@@ -184,5 +201,57 @@ fn a_user_can_do_nothing_else() -> Result<()> {
             ensure!(allowed || told.contains("Permissions Violation"), "{user} {line:?}: {told}");
         }
     }
+    Ok(())
+}
+
+/// Two letters of the queue 'mail', by a worker who may do everything.
+async fn give_up(nats: &NatsServer) -> Result<()> {
+    let mut config = declare_on_nats(NatsConfig::default().server(nats.url()));
+    config.security.login =
+        Login::User { user: ROOT.into(), password: Secret::Text(password(ROOT)) };
+    let registry = Arc::new(registry(None)?);
+    let bus = Bus::new(Nats::connect(config, Arc::clone(&registry)).await?, registry);
+    let (queue, dead) = (bus.registry().subject("work", &["mail"])?, bus.registry().subject("dlq", &["mail"])?);
+    let work = bus.work(&queue, &dead, WorkConfig::default())?;
+    for (text, why) in [("to ann", "timed out"), ("to ben", "no such person")] {
+        work.enqueue(text.into(), Vec::new()).await?;
+        work.next().await?.term(why).await?;
+    }
+    bus.drain(Duration::from_secs(5)).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn dead_letters_are_put_back_and_taken_out_by_an_edge_without_rights_on_queues() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let nats = server(newest_nats(), "")?;
+    let start = |roles: &str, user: &str| {
+        let secret = folder.path().join(user);
+        write_secret(&secret, &password(user))?;
+        let process = process(&nats, roles).without_limits().set("nats.user", user);
+        process.set("nats.password_file", secret.display()).start()
+    };
+    let world = start("zone,services", "tidings-zone-services")?;
+    let edge = start("edge", "tidings-edge")?;
+    give_up(&nats).await?;
+    let api = edge.api();
+    drop(entered(&api, "Ann").await?);
+    tidings(&["user", "role", "ann-account", "--role", "admin", "--data", &world.data().display().to_string()])?;
+    let session = api.sign_in("ann-account", "correct horse Ann").await?;
+    let bearer = format!("Bearer {}", session.access_token);
+    let ask = async |method: Method, path: &str, body: Option<Value>| {
+        let path = format!("/api/v1/dead-letters{path}");
+        api.send(method, &path, &[("authorization", &bearer)], body).await
+    };
+    let page = ask(Method::GET, "/mail", None).await?;
+    ensure!(page.status == 200, "{page:?}");
+    let id = page.body["letters"][0]["id"].clone();
+    let done = ask(Method::POST, "/mail/replay", Some(json!({ "id": id }))).await?;
+    ensure!(done.status == 200 && done.body["replayed"] == 1, "{done:?}");
+    let done = ask(Method::POST, "/mail/purge", Some(json!({ "which": {} }))).await?;
+    ensure!(done.status == 200 && done.body["purged"] == 1, "{done:?}");
+    let left = ask(Method::GET, "", None).await?;
+    ensure!(left.body["queues"] == json!([]), "{left:?}");
+    ensure!(!nats.log().contains("Violation"), "{}", nats.log());
     Ok(())
 }

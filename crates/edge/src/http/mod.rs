@@ -30,7 +30,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tidings_bus::DeadLetterQueues;
 use tidings_service::{Caller, Health};
 
 use crate::limits::{Limits, Network};
@@ -85,7 +84,6 @@ pub struct Http {
     config: HttpConfig,
     limits: Arc<Limits>,
     caller: Caller,
-    dead_letters: DeadLetterQueues,
     health: Health,
     metrics: Option<PrometheusHandle>,
     page: Page,
@@ -106,12 +104,10 @@ impl Http {
     ) -> Self {
         let page = Page::new(config.web_dir.clone());
         let pending = Arc::new(Pending::new(config.pending));
-        let dead_letters = tidings_service::dead_letters::queues(caller.bus().clone());
         Self {
             config,
             limits,
             caller,
-            dead_letters,
             health,
             metrics,
             page,

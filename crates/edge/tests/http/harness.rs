@@ -19,7 +19,7 @@ use tidings_protocol::proto::services::v1::{
     DeleteCharacterRequest, Empty, GuestRequest, Identity, IssueTicketRequest, RefreshRequest,
     RegisterRequest, SignInRequest, SignOutRequest, Ticket, Tokens, VerifyRequest,
 };
-use tidings_service::{CallContext, CallError, Caller, Health, Server, ServerHandle, subjects};
+use tidings_service::{CallContext, CallError, Caller, Health, Server, ServerHandle, dead_letters, subjects};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
@@ -115,7 +115,9 @@ async fn start(setup: Setup) -> TestServer {
     let backend = Embedded::open(EmbeddedConfig::default()).expect("a bus in memory");
     let bus = Bus::new(backend, registry);
     let calls = Calls::default();
-    let mut services = vec![moderation_service(&bus, calls.clone()).await];
+    let letters = dead_letters::server(&dead_letters::queues(bus.clone()));
+    let letters = letters.start().await.expect("the service starts");
+    let mut services = vec![moderation_service(&bus, calls.clone()).await, letters];
     if setup.account_service {
         services.push(account_service(&bus, calls.clone()).await);
     }
