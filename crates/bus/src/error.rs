@@ -40,6 +40,8 @@ pub enum ErrorKind {
     Mismatch,
     /// The servers do not let this process in.
     Authentication,
+    /// The servers do not let this process send or hear something; the sentence names it.
+    Permission,
     /// There is no TLS with the servers: a certificate, or how TLS begins.
     Tls,
     /// A setting that cannot hold.
@@ -68,6 +70,7 @@ impl ErrorKind {
             Self::Storage => "storage",
             Self::Mismatch => "mismatch",
             Self::Authentication => "authentication",
+            Self::Permission => "permission",
             Self::Tls => "tls",
             Self::Config => "config",
             Self::Closed => "closed",

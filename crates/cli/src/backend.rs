@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tidings_bus::backend::Backend;
 use tidings_bus::resilience::State;
-use tidings_bus::{Bus, Embedded, EmbeddedConfig, Error, ErrorKind, Nats};
+use tidings_bus::{Bus, Embedded, EmbeddedConfig, Error, ErrorKind, Nats, NatsConfig};
 use tidings_service::subjects::registry;
 use tidings_service::{Dependency, Health, declare};
 use tokio_util::sync::CancellationToken;
@@ -32,9 +32,23 @@ pub struct Messaging {
 
 /// Opens what is configured. `log`: where the log of messaging in the process is.
 pub async fn open(config: &Config, name: &str, log: Option<&Path>, health: &Health) -> Result<Messaging> {
+    open_with(config, config.nats(name), log, health).await
+}
+
+/// The same for a command: on a cluster it is a visitor, and changes nothing but what it is told to.
+pub async fn visit(config: &Config, name: &str, log: Option<&Path>) -> Result<Messaging> {
+    open_with(config, config.nats_visit(name), log, &Health::new()).await
+}
+
+async fn open_with(
+    config: &Config,
+    nats: Option<NatsConfig>,
+    log: Option<&Path>,
+    health: &Health,
+) -> Result<Messaging> {
     let registry = Arc::new(registry(config.subject_prefix())?);
     let begun_anew = CancellationToken::new();
-    let Some(nats) = config.nats(name) else {
+    let Some(nats) = nats else {
         let log = log.context("messaging in the process needs the data folder")?;
         let embedded = EmbeddedConfig {
             data: Some(log.to_owned()),
@@ -59,6 +73,10 @@ fn explained(error: Error) -> anyhow::Error {
         ErrorKind::Mismatch => {
             "what is there belongs to another world, or to other settings: 'subject_prefix' gives this world names of \
              its own, 'nats.replicas' has to be as it was when the streams were made"
+        }
+        ErrorKind::Permission => {
+            "'tidings subjects --permissions' prints what each user has to have; the command line has one of its own, \
+             'operator'"
         }
         ErrorKind::Connection => "the servers are set by 'nats.servers' (--nats)",
         _ => return anyhow::Error::new(error).context("messaging on NATS"),

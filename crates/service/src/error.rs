@@ -80,6 +80,8 @@ impl From<tidings_bus::Error> for CallError {
             ErrorKind::Subject | ErrorKind::Schema => {
                 (ErrorCode::InvalidArgument, "The request does not have a form that can be sent.")
             }
+            // Of this process, not of who asks; asking again does not help.
+            ErrorKind::Permission => (ErrorCode::Internal, "This server lacks a right on the message bus."),
             _ => (ErrorCode::Unavailable, "Nobody answers at the moment."),
         };
         tracing::debug!(%error, kind = ?error.kind(), "a call failed on the bus");

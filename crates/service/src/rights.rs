@@ -78,7 +78,7 @@ const BUCKETS: [(&str, &[Role], &[Role]); 5] = [
 /// What a process of these roles does.
 fn part(roles: &[Role]) -> Part {
     let has = |some: &[Role]| some.iter().any(|role| roles.contains(role));
-    let mut part = Part::default();
+    let mut part = Part { declares: true, ..Part::default() };
     for (template, sends, senders, hearers) in &TEMPLATES {
         match sends {
             Sends::Publish if has(senders) => part.publishes.push(template),
@@ -121,6 +121,24 @@ pub fn user(roles: &[Role]) -> String {
 pub fn inbox(prefix: Option<&str>, roles: &[Role]) -> String {
     let world = prefix.map_or_else(String::new, |prefix| format!("{prefix}."));
     format!("_INBOX.{world}{}", user(roles))
+}
+
+/// What the names of users begin with where subjects have no prefix.
+pub const WORLD: &str = "tidings";
+/// What the user of the command line is called: of who looks after a cluster.
+pub const OPERATOR: &str = "operator";
+
+/// Where the command line hears answers as that user.
+pub fn operator_inbox(prefix: Option<&str>) -> String {
+    let world = prefix.map_or_else(String::new, |prefix| format!("{prefix}."));
+    format!("_INBOX.{world}{OPERATOR}")
+}
+
+/// What `tidings check`, `streams` and `dlq` need on NATS: to look at everything, and to put back and take out dead
+/// letters. Nothing is made, trimmed or decided by it.
+pub fn operator_rights(registry: &Registry, prefix: Option<&str>) -> Result<Rights, Error> {
+    let part = Part { commits: vec!["dlq"], refills: vec!["work"], inspects: true, ..Part::default() };
+    Rights::of(registry, &[], &operator_inbox(prefix), &part)
 }
 
 /// What a process of these roles may send and hear on NATS.
@@ -180,6 +198,33 @@ mod tests {
                     assert!(!may("svc.account.v1.sign-in"), "another world's");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn an_operator_looks_and_decides_nothing() {
+        let registry = registry(None).expect("a registry");
+        let rights = operator_rights(&registry, None).expect("rights");
+        let may = |subject: &str| rights.publish.iter().any(|pattern| covers(pattern, subject));
+        for subject in
+            ["$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.CONSUMER.LIST.x", "dlq.mail", "work.mail"]
+        {
+            assert!(may(subject), "{subject}");
+        }
+        for subject in [
+            "$JS.API.STREAM.CREATE.tidings_EVENTS",
+            "$JS.API.STREAM.PURGE.tidings_EVENTS",
+            "$JS.API.STREAM.DELETE.tidings_EVENTS",
+            "$JS.API.CONSUMER.CREATE.tidings_EVENTS.x",
+            "bus.note.epoch",
+            "bus.note.trim.dlq.mail",
+            "room.harbour_quay.log",
+            "svc.account.v1.sign-in",
+            "cmd.zone.harbour",
+            "$KV.tidings_edges.x",
+            "_INBOX.edge.x",
+        ] {
+            assert!(!may(subject), "{subject}");
         }
     }
 

@@ -25,6 +25,9 @@ pub struct NatsConfig {
     pub inbox: String,
     /// Whether this process trims logs to the count they may have. One at least has to, and it needs the right to.
     pub keeps: bool,
+    /// Whether this process is a visitor, as a command is: it makes no streams, compares none, trims nothing by itself and
+    /// notes no epoch. `Mismatch` where the streams of logs are not there. It uses no buckets.
+    pub visits: bool,
     /// The name by which the servers know this process.
     pub name: String,
     /// Connections to the servers, 1 to [`POOL_MAX`](crate::POOL_MAX). A subject stays with one of them.
@@ -57,6 +60,7 @@ impl Default for NatsConfig {
             security: Security::default(),
             inbox: "_INBOX".to_owned(),
             keeps: true,
+            visits: false,
             name: "tidings".to_owned(),
             pool: 1,
             replicas: 1,

@@ -74,6 +74,7 @@ impl Connection {
         for number in 0..config.pool {
             let line = Line::new(bus, guard.clone(), number, together.clone());
             let inbox = Inbox::new(format!("{inboxes}.{}", random_name()?));
+            line.refusals.end_calls_of(inbox.clone());
             members.push(Member::new(number, line, inbox));
         }
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -227,7 +228,7 @@ impl Connection {
         wait: Duration,
     ) -> Result<Message, Error> {
         let member = self.any(&subject)?;
-        let (place, answered) = member.place();
+        let (place, answered) = member.place_of(&subject);
         member.send(subject.clone(), Some(place.reply().into()), headers, payload).await?;
         member.answer(&subject, answered, wait).await
     }
@@ -240,9 +241,14 @@ impl Connection {
         capacity: usize,
     ) -> Result<(Place, mpsc::Receiver<Message>), Error> {
         let member = self.any(subject)?;
-        let (place, answers) = member.many(capacity);
+        let (place, answers) = member.many_of(subject, capacity);
         member.send(subject.into(), Some(place.reply().into()), None, payload).await?;
         Ok((place, answers))
+    }
+
+    /// Why what was asked there since then had no answer, where a right was missing.
+    pub(crate) fn refused(&self, subject: &str, since: Instant) -> Option<Error> {
+        self.members.iter().find_map(|member| member.line.refusals.why(subject, since))
     }
 
     /// Waits until the servers have what was sent: a message of our own to each, there and back. The client's own flush

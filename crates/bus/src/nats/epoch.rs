@@ -38,6 +38,8 @@ pub(crate) struct Epoch {
     connection: Arc<Connection>,
     reader: Arc<Reader>,
     names: Names,
+    /// Whether the note is only read: a visitor leaves nothing behind.
+    visits: bool,
     current: Mutex<String>,
 }
 
@@ -46,8 +48,9 @@ impl Epoch {
         connection: Arc<Connection>,
         reader: Arc<Reader>,
         names: Names,
+        visits: bool,
     ) -> Result<Arc<Self>, Error> {
-        let epoch = Arc::new(Self { connection, reader, names, current: Mutex::default() });
+        let epoch = Arc::new(Self { connection, reader, names, visits, current: Mutex::default() });
         epoch.renew(0).await?;
         Ok(epoch)
     }
@@ -65,6 +68,11 @@ impl Epoch {
         let (notes, until) = (self.names.notes(), Instant::now() + self.reader.deadline);
         loop {
             let (stream, found, seq) = self.look(known).await?;
+            if self.visits {
+                let noted = found.filter(|note| note.created == stream.created).map(|note| note.epoch);
+                let epoch = noted.unwrap_or_else(|| stream.created.clone());
+                return Ok((stream, self.set(epoch, &before)));
+            }
             let next = match found {
                 Some(note)
                     if note.created == stream.created && note.reached.max(known) <= stream.last_seq =>

@@ -19,10 +19,14 @@ enum Waiting {
     Many(mpsc::Sender<async_nats::Message>),
 }
 
+/// The mark of who waits for what no refusal ends.
+const UNMARKED: u64 = 0;
+
 /// The table of who waits.
 pub(crate) struct Inbox {
     prefix: String,
-    waiting: Mutex<KeyMap<u64, Waiting>>,
+    /// By number, each with the mark of what it asked.
+    waiting: Mutex<KeyMap<u64, (u64, Waiting)>>,
     next: AtomicU64,
 }
 
@@ -56,22 +60,36 @@ impl Inbox {
         format!("{}.*", self.prefix)
     }
 
-    fn place(self: &Arc<Self>, waiting: Waiting) -> Place {
+    fn place(self: &Arc<Self>, mark: u64, waiting: Waiting) -> Place {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.waiting.lock().insert(id, waiting);
+        self.waiting.lock().insert(id, (mark, waiting));
         Place { inbox: self.clone(), id }
     }
 
     /// A place for one answer.
     pub(crate) fn one(self: &Arc<Self>) -> (Place, oneshot::Receiver<async_nats::Message>) {
-        let (answer, answered) = oneshot::channel();
-        (self.place(Waiting::One(answer)), answered)
+        self.one_of(UNMARKED)
     }
 
-    /// A place for many answers; those beyond `capacity` that wait are dropped.
-    pub(crate) fn many(self: &Arc<Self>, capacity: usize) -> (Place, mpsc::Receiver<async_nats::Message>) {
+    /// The same, for what `end` ends by its mark.
+    pub(crate) fn one_of(self: &Arc<Self>, mark: u64) -> (Place, oneshot::Receiver<async_nats::Message>) {
+        let (answer, answered) = oneshot::channel();
+        (self.place(mark, Waiting::One(answer)), answered)
+    }
+
+    /// A place for many answers, with its mark; those beyond `capacity` that wait are dropped.
+    pub(crate) fn many_of(
+        self: &Arc<Self>,
+        mark: u64,
+        capacity: usize,
+    ) -> (Place, mpsc::Receiver<async_nats::Message>) {
         let (answer, answers) = mpsc::channel(capacity);
-        (self.place(Waiting::Many(answer)), answers)
+        (self.place(mark, Waiting::Many(answer)), answers)
+    }
+
+    /// Nobody who waits with this mark waits any more: there will be no answer.
+    pub(crate) fn end(&self, mark: u64) {
+        self.waiting.lock().retain(|_, (known, _)| *known != mark);
     }
 
     /// Nobody is answered any more: who waits is told so.
@@ -93,13 +111,13 @@ impl Inbox {
         let Some(id) = answer.subject.rsplit('.').next().and_then(|id| id.parse().ok()) else { return };
         let mut waiting = self.waiting.lock();
         match waiting.get(&id) {
-            Some(Waiting::One(_)) => {
-                if let Some(Waiting::One(one)) = waiting.remove(&id) {
+            Some((_, Waiting::One(_))) => {
+                if let Some((_, Waiting::One(one))) = waiting.remove(&id) {
                     drop(waiting);
                     let _ = one.send(answer);
                 }
             }
-            Some(Waiting::Many(many)) => {
+            Some((_, Waiting::Many(many))) => {
                 let _ = many.try_send(answer);
             }
             None => {}
@@ -117,7 +135,7 @@ mod tests {
         let inbox = Inbox::new("_INBOX.x".to_owned());
         for _ in 0..1_000 {
             let (place, answered) = inbox.one();
-            let (many, answers) = inbox.many(4);
+            let (many, answers) = inbox.many_of(UNMARKED, 4);
             // Who asks gives up, in whatever order.
             drop((answered, place, answers, many));
         }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::clock::now_ms;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::nats::config::NatsConfig;
 use crate::nats::connection::Connection;
 use crate::nats::names::Names;
@@ -28,6 +29,8 @@ pub struct Inspection {
     pub server: ServerView,
     /// The streams that are declared, then those that stand and are not.
     pub streams: Vec<StreamView>,
+    /// What this user may not ask, so that a part of the picture is missing; a sentence each.
+    pub refused: Vec<String>,
 }
 
 /// A server.
@@ -107,7 +110,8 @@ impl Nats {
     pub async fn inspect(config: NatsConfig, registry: Arc<Registry>) -> Result<Inspection, Error> {
         let names = Names::new(&registry)?;
         let connection = Connection::open(&config).await?;
-        let inspected = Look { connection: &connection, names: &names }.all(&config, &registry).await;
+        let look = Look { connection: &connection, names: &names, refused: Mutex::default() };
+        let inspected = look.all(&config, &registry).await;
         connection.close(CLOSE_WAIT).await;
         inspected
     }
@@ -116,6 +120,7 @@ impl Nats {
 struct Look<'a> {
     connection: &'a Connection,
     names: &'a Names,
+    refused: Mutex<Vec<String>>,
 }
 
 fn count(value: &Value) -> u64 {
@@ -141,9 +146,10 @@ impl Look<'_> {
             jetstream_error: None,
             clock_ahead_ms: None,
         };
-        if let Err(error) = self.ask("INFO", &json!({})).await {
+        // Whoever may not ask how JetStream does may see its streams all the same.
+        if let Err(error) = self.allowed(self.ask("INFO", &json!({})).await) {
             server.jetstream_error = Some(error.to_string());
-            return Ok(Inspection { server, streams: Vec::new() });
+            return Ok(Inspection { server, streams: Vec::new(), refused: Vec::new() });
         }
         let mut streams = Vec::new();
         for (what, declared) in self.declared(config, registry) {
@@ -155,7 +161,21 @@ impl Look<'_> {
         }
         let ahead = |one: &StreamView| one.found.as_ref()?.clock_ahead_ms;
         server.clock_ahead_ms = streams.iter().find_map(ahead);
-        Ok(Inspection { server, streams })
+        Ok(Inspection { server, streams, refused: self.refused.lock().clone() })
+    }
+
+    /// An answer; none where this user may not ask, which is noted.
+    fn allowed(&self, answer: Result<Value, Error>) -> Result<Option<Value>, Error> {
+        match answer {
+            Err(error) if error.kind() == ErrorKind::Permission => {
+                let (mut refused, text) = (self.refused.lock(), error.to_string());
+                if !refused.contains(&text) {
+                    refused.push(text);
+                }
+                Ok(None)
+            }
+            answer => answer.map(Some),
+        }
     }
 
     fn declared(&self, config: &NatsConfig, registry: &Registry) -> Vec<(&'static str, Value)> {
@@ -216,7 +236,8 @@ impl Look<'_> {
     }
 
     async fn consumers(&self, stream: &str) -> Result<Vec<ConsumerView>, Error> {
-        let list = self.ask(&format!("CONSUMER.LIST.{stream}"), &json!({})).await?;
+        let answer = self.ask(&format!("CONSUMER.LIST.{stream}"), &json!({})).await;
+        let Some(list) = self.allowed(answer)? else { return Ok(Vec::new()) };
         let view = |one: &Value| ConsumerView {
             name: text(&one["name"]).unwrap_or_default(),
             pending: count(&one["num_pending"]),
@@ -231,7 +252,8 @@ impl Look<'_> {
         let mut others = Vec::new();
         let mut offset = 0;
         loop {
-            let answer = self.ask("STREAM.NAMES", &json!({ "offset": offset })).await?;
+            let answer = self.ask("STREAM.NAMES", &json!({ "offset": offset })).await;
+            let Some(answer) = self.allowed(answer)? else { return Ok(others) };
             let page = answer["streams"].as_array().map_or(&[][..], Vec::as_slice);
             let ours = page.iter().filter_map(Value::as_str).filter(|name| self.names.is_ours(name));
             others.extend(ours.filter(|name| !known.iter().any(|one| one.name == **name)).map(str::to_owned));

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::config::BusConfig;
 use crate::error::{Error, ErrorKind};
 use crate::nats::connection::jitter;
+use crate::nats::refused::Refusals;
 use crate::nats::together::{Linked, Together};
 use crate::resilience::{Guard, Move, State, States};
 
@@ -33,6 +34,7 @@ pub(crate) struct Line {
     /// Its place in the pool.
     number: usize,
     together: Arc<Together>,
+    pub(crate) refusals: Refusals,
     link: watch::Sender<Link>,
     up: AtomicBool,
     /// Set while a client is being made: its attempt is not put off.
@@ -65,6 +67,7 @@ impl Line {
             up: AtomicBool::new(false),
             making: AtomicBool::new(false),
             given_up: Notify::new(),
+            refusals: Refusals::new(),
             guard,
             first: config.reconnect_first,
             most: config.reconnect_most,
@@ -135,9 +138,10 @@ impl Line {
                 self.link.send_modify(|link| link.gaps += 1);
                 self.together.linked(Linked::Gap);
             }
-            // Most of all: that this process's user may not do something. Whoever waits for an answer gets none.
+            // Most of all: that this process's user may not do something.
             Event::ServerError(error) => {
                 self.refused.increment(1);
+                self.refusals.note(&error.to_string());
                 tracing::warn!(%error, "the NATS server refused something");
             }
             _ => {}

@@ -218,9 +218,14 @@ impl Member {
         self.inbox.one()
     }
 
-    /// A place for many answers.
-    pub(crate) fn many(&self, capacity: usize) -> (Place, mpsc::Receiver<Message>) {
-        self.inbox.many(capacity)
+    /// The same, of what is asked at a subject: it ends where the server refuses that.
+    pub(crate) fn place_of(&self, subject: &str) -> (Place, oneshot::Receiver<Message>) {
+        self.inbox.one_of(self.line.refusals.mark(subject))
+    }
+
+    /// A place for many answers of the same.
+    pub(crate) fn many_of(&self, subject: &str, capacity: usize) -> (Place, mpsc::Receiver<Message>) {
+        self.inbox.many_of(self.line.refusals.mark(subject), capacity)
     }
 
     /// Nobody is answered any more.
@@ -235,7 +240,14 @@ impl Member {
         answered: oneshot::Receiver<Message>,
         wait: Duration,
     ) -> Result<Message, Error> {
-        match tokio::time::timeout(wait, answered).await {
+        let begun = Instant::now();
+        let waited = tokio::time::timeout(wait, answered).await;
+        if !matches!(waited, Ok(Ok(_)))
+            && let Some(refused) = self.line.refusals.why(subject, begun)
+        {
+            return Err(refused);
+        }
+        match waited {
             Ok(Ok(answer)) if answer.status == Some(StatusCode::NO_RESPONDERS) => {
                 Err(Error::new(ErrorKind::NoResponders, format!("nobody serves '{subject}'")))
             }

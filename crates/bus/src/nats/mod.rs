@@ -26,6 +26,7 @@ mod names;
 mod pings;
 mod pool;
 mod read;
+mod refused;
 mod request;
 mod rights;
 mod security;
@@ -118,6 +119,20 @@ impl Nats {
         opened
     }
 
+    /// Makes the streams and buckets that are missing, and compares those there are.
+    async fn declare(
+        config: &NatsConfig,
+        registry: &Registry,
+        names: &Names,
+        connection: &Connection,
+    ) -> Result<(), Error> {
+        let replicas = config.replicas;
+        let mut declared = vec![stream::events(names, registry, replicas), stream::notes(names, replicas)];
+        declared.extend(config.buckets.iter().map(|bucket| stream::bucket(names, bucket, replicas)));
+        let ensured = declared.iter().map(|one| stream::ensure(connection, one, config.bus.deadline));
+        futures_util::future::try_join_all(ensured).await.map(drop)
+    }
+
     async fn open(
         config: NatsConfig,
         registry: Arc<Registry>,
@@ -126,19 +141,21 @@ impl Nats {
         connection: Arc<Connection>,
     ) -> Result<Arc<Self>, Error> {
         let (replicas, deadline) = (config.replicas, config.bus.deadline);
-        let mut declared = vec![stream::events(&names, &registry, replicas), stream::notes(&names, replicas)];
-        declared.extend(config.buckets.iter().map(|bucket| stream::bucket(&names, bucket, replicas)));
-        let ensured = declared.iter().map(|one| stream::ensure(&connection, one, deadline));
-        futures_util::future::try_join_all(ensured).await?;
+        if config.visits {
+            stream::demand_there(&connection, &[names.events(), names.notes()], deadline).await?;
+        } else {
+            Self::declare(&config, &registry, &names, &connection).await?;
+        }
         let reader =
             Arc::new(Reader { connection: connection.clone(), names: names.clone(), replicas, deadline });
-        let epoch = Epoch::establish(connection.clone(), reader.clone(), names.clone()).await?;
+        let visits = config.visits;
+        let epoch = Epoch::establish(connection.clone(), reader.clone(), names.clone(), visits).await?;
         let (hub, ears) =
             Hub::open(connection.clone(), reader.clone(), registry.clone(), config.tail_bytes).await?;
         connection.tasks.spawn(hub.clone().run(ears, epoch.clone(), config.sweep_every));
         let catch_up =
             Arc::new(CatchUp { reader: reader.clone(), registry: registry.clone(), config: config.clone() });
-        if config.keeps {
+        if config.keeps && !config.visits {
             let keeper =
                 Keeper { reader: reader.clone(), registry: registry.clone(), config: config.clone() };
             connection.tasks.spawn(keeper.run());
@@ -321,6 +338,9 @@ impl Backend for Nats {
         let subject = subject.clone();
         Box::pin(async move {
             self.connection.check_open()?;
+            if self.committer.config.visits {
+                return Err(Error::new(ErrorKind::Permission, "a visitor trims no logs"));
+            }
             let through = self.reader.trim(&subject, through).await?;
             self.hub.trimmed(&subject, through);
             Ok(())

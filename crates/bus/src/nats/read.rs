@@ -106,7 +106,7 @@ impl Reader {
     /// One answer of many messages, from any replica.
     async fn part_once(&self, stream: &str, question: &Value, most: usize) -> Result<Part, Error> {
         let subject = format!("$JS.API.DIRECT.GET.{stream}");
-        let payload = Bytes::from(question.to_string());
+        let (payload, begun) = (Bytes::from(question.to_string()), Instant::now());
         let (_place, mut answers) = self.connection.ask_many(&subject, payload, most + 8).await?;
         let mut part = Part { messages: Vec::new(), pending: 0 };
         loop {
@@ -116,7 +116,8 @@ impl Reader {
             };
             let Ok(Some(answer)) = answer else {
                 let what = format!("'{stream}' did not answer within {READ_GAP:?}");
-                return Err(Error::new(ErrorKind::Timeout, what));
+                let silent = || Error::new(ErrorKind::Timeout, what);
+                return Err(self.connection.refused(&subject, begun).unwrap_or_else(silent));
             };
             match answer.status.map(|status| status.as_u16()) {
                 None => part.messages.extend(read_direct(&answer)),

@@ -21,6 +21,10 @@ pub struct Part {
     pub trims: Vec<&'static str>,
     /// Templates of work queues it puts dead letters back into, where the queue's stream is.
     pub refills: Vec<&'static str>,
+    /// Whether it makes what is missing of streams and buckets, and notes the epoch: all but visitors do.
+    pub declares: bool,
+    /// Whether it looks at all that stands: JetStream's account, and every stream with its consumers.
+    pub inspects: bool,
     /// Buckets it reads and watches.
     pub reads: Vec<&'static str>,
     /// Buckets it reads keys of and writes.
@@ -55,8 +59,15 @@ impl Rights {
         for template in &part.subscribes {
             rights.subscribe.push(registry.widest_of(template)?);
         }
-        rights.streams(&names, buckets);
-        rights.publish.push(names.epoch_note());
+        rights.streams(&names, buckets, part.declares);
+        if part.declares {
+            rights.publish.push(names.epoch_note());
+        }
+        if part.inspects {
+            let every = ["STREAM.INFO", "CONSUMER.LIST"].map(|call| api(call, "*"));
+            rights.publish.extend(every);
+            rights.publish.extend(["$JS.API.INFO", "$JS.API.STREAM.NAMES"].map(str::to_owned));
+        }
         for template in &part.commits {
             rights.publish.push(registry.widest_of(template)?);
         }
@@ -92,11 +103,14 @@ impl Rights {
     }
 
     /// Looking at the streams, making those that are missing, and reading what all read.
-    fn streams(&mut self, names: &Names, buckets: &[BucketConfig]) {
+    fn streams(&mut self, names: &Names, buckets: &[BucketConfig], declares: bool) {
         let logs = [names.events(), names.notes()];
         let kept = buckets.iter().map(|bucket| names.bucket_stream(&bucket.name));
         for stream in logs.iter().cloned().chain(kept) {
-            self.publish.extend([api("STREAM.INFO", &stream), api("STREAM.CREATE", &stream)]);
+            self.publish.push(api("STREAM.INFO", &stream));
+            if declares {
+                self.publish.push(api("STREAM.CREATE", &stream));
+            }
         }
         for stream in &logs {
             self.publish.extend([api("STREAM.MSG.GET", stream), api("DIRECT.GET", stream)]);

@@ -99,6 +99,28 @@ pub(crate) async fn ensure(
     compare(&format!("stream '{name}'"), declared, &info["config"])
 }
 
+/// Refuses where one of these streams is not there.
+pub(crate) async fn demand_there(
+    connection: &Connection,
+    names: &[String],
+    deadline: Duration,
+) -> Result<(), Error> {
+    for name in names {
+        let look = format!("STREAM.INFO.{name}");
+        match connection.call(&look, &json!({}), deadline).await? {
+            Ok(_) => {}
+            Err(error) if error.is_missing() => {
+                let what = format!(
+                    "there is no stream '{name}': the first server of its world that starts makes it"
+                );
+                return Err(Error::new(ErrorKind::Mismatch, what));
+            }
+            Err(error) => return Err(error.to_error(&format!("the stream '{name}'"))),
+        }
+    }
+    Ok(())
+}
+
 /// What is known of a stream now, from its leader.
 pub(crate) async fn info(
     connection: &Connection,

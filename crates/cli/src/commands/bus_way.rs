@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 use tidings_bus::DeadLetterQueues;
-use tidings_service::Health;
 use tidings_service::dead_letters::{self, Ask};
 
 use crate::backend::{self, Messaging};
@@ -66,7 +65,7 @@ impl Way {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let name = process::name(config.instance()).context("a name for this process")?;
         let log = folder.as_ref().map(DataFolder::log);
-        let messaging = runtime.block_on(backend::open(config, &name, log.as_deref(), &Health::new()))?;
+        let messaging = runtime.block_on(backend::visit(config, &name, log.as_deref()))?;
         let queues = dead_letters::queues(messaging.bus.clone());
         Ok(Self::Here(Box::new(Here { runtime, messaging, queues, _folder: folder })))
     }

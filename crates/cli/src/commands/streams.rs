@@ -40,9 +40,11 @@ pub fn run(args: &BusArgs) -> Result<Outcome> {
         if let Some(error) = &inspection.server.jetstream_error {
             output::complain(&format!("JetStream does not answer: {error}"));
         }
+        inspection.refused.iter().for_each(|one| output::complain(&format!("not seen: {one}")));
     }
     let wrong = |one: &StreamView| !one.differences.is_empty() || one.error.is_some();
-    let failed = inspection.server.jetstream_error.is_some() || inspection.streams.iter().any(wrong);
+    let partly = inspection.server.jetstream_error.is_some() || !inspection.refused.is_empty();
+    let failed = partly || inspection.streams.iter().any(wrong);
     Ok(if failed { Outcome::Failed } else { Outcome::Done })
 }
 

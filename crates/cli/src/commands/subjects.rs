@@ -5,21 +5,19 @@ use std::fmt::Write;
 
 use serde_json::json;
 use tidings_bus::{Class, Registry, Rights, SlowReader, TemplateDef};
-use tidings_service::rights::{PROCESSES, Role, rights, user};
+use tidings_service::rights::{OPERATOR, PROCESSES, Role, WORLD, operator_rights, rights, user};
 use tidings_service::subjects::registry;
 
 use crate::args::SubjectsArgs;
 use crate::config::Config;
 use crate::{Outcome, output, wrong_use};
 
-/// What the names of users begin with, and their passwords' variables.
-const WORLD: &str = "tidings";
-
 /// A user of the cluster.
 struct User {
     name: String,
     /// The variable of nats-server's environment that its password is in.
     password: String,
+    /// Of a process; none: the command line's user.
     roles: String,
     rights: Rights,
 }
@@ -88,14 +86,17 @@ fn row_json(row: &TemplateDef, prefix: Option<&str>) -> serde_json::Value {
 }
 
 fn users(registry: &Registry, prefix: Option<&str>) -> anyhow::Result<Vec<User>> {
-    let one = |roles: &[Role]| {
-        let name = format!("{}-{}", prefix.unwrap_or(WORLD), user(roles));
+    let one = |of: &str, roles: &[Role], rights: Rights| {
+        let name = format!("{}-{of}", prefix.unwrap_or(WORLD));
         let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
         let password = format!("NATS_{}_PASSWORD", name.chars().map(plain).collect::<String>());
         let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
-        Ok(User { name, password, roles: names.join(", "), rights: rights(registry, prefix, roles)? })
+        User { name, password, roles: names.join(", "), rights }
     };
-    PROCESSES.into_iter().map(one).collect()
+    let process = |roles: &[Role]| Ok(one(&user(roles), roles, rights(registry, prefix, roles)?));
+    let mut users = PROCESSES.into_iter().map(process).collect::<anyhow::Result<Vec<_>>>()?;
+    users.push(one(OPERATOR, &[], operator_rights(registry, prefix)?));
+    Ok(users)
 }
 
 fn permissions_json(users: &[User]) -> serde_json::Value {
@@ -120,8 +121,12 @@ fn permissions(users: &[User]) -> String {
          authorization {\n  users: [\n",
     );
     for user in users {
-        let (name, password, roles) = (&user.name, &user.password, &user.roles);
-        let _ = write!(text, "    {{ # --roles {roles}\n      user: \"{name}\", password: ${password}\n");
+        let (name, password) = (&user.name, &user.password);
+        let of = match user.roles.as_str() {
+            "" => "tidings check, streams, dlq".to_owned(),
+            roles => format!("--roles {roles}"),
+        };
+        let _ = write!(text, "    {{ # {of}\n      user: \"{name}\", password: ${password}\n");
         text.push_str("      permissions: {\n");
         list(&mut text, "publish", &user.rights.publish);
         list(&mut text, "subscribe", &user.rights.subscribe);

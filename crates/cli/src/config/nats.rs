@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_bus::{BusConfig, NatsConfig, Retention};
 use tidings_service::declare_on_nats;
-use tidings_service::rights::inbox;
+use tidings_service::rights::{OPERATOR, WORLD, inbox, operator_inbox};
 use tidings_service::subjects::registry;
 
 use super::{Config, Mistake};
@@ -94,7 +94,7 @@ impl Config {
         let config = NatsConfig {
             servers,
             security: self.nats_security(),
-            inbox: inbox(self.subject_prefix(), &self.roles().rights()),
+            inbox: self.nats_inbox(),
             // Who commits to logs may trim them.
             keeps: self.roles().zone,
             name: name.to_owned(),
@@ -105,6 +105,21 @@ impl Config {
             ..NatsConfig::default()
         };
         self.uses_nats().then(|| declare_on_nats(config))
+    }
+
+    /// The same for a command that looks in: it makes nothing, and looks after nothing.
+    pub fn nats_visit(&self, name: &str) -> Option<NatsConfig> {
+        self.nats(name).map(|config| NatsConfig { visits: true, keeps: false, buckets: Vec::new(), ..config })
+    }
+
+    /// Where answers come to that this process's user may hear.
+    fn nats_inbox(&self) -> String {
+        let prefix = self.subject_prefix();
+        let operator = format!("{}-{OPERATOR}", prefix.unwrap_or(WORLD));
+        if self.text("nats.user") == operator {
+            return operator_inbox(prefix);
+        }
+        inbox(prefix, &self.roles().rights())
     }
 
     /// Whether messaging goes over a cluster.

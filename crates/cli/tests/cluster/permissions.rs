@@ -157,6 +157,7 @@ fn a_user_can_do_nothing_else() -> Result<()> {
     const ZONE: &str = "tidings-zone";
     const SERVICES: &str = "tidings-services";
     const WORLD: &str = "tidings-zone-services";
+    const OPERATOR: &str = "tidings-operator";
     for version in [oldest_nats(), newest_nats()] {
         let nats = server(version, "")?;
         for (user, line, allowed) in [
@@ -182,6 +183,13 @@ fn a_user_can_do_nothing_else() -> Result<()> {
             (EDGE, "SUB _INBOX.edge.a.* 1", true),
             (EDGE, "SUB _INBOX.> 1", false),
             (EDGE, "SUB > 1", false),
+            (OPERATOR, "PUB $JS.API.INFO 0\r\n", true),
+            (OPERATOR, "PUB $JS.API.STREAM.CREATE.tidings_EVENTS 0\r\n", false),
+            (OPERATOR, "PUB $JS.API.STREAM.PURGE.tidings_EVENTS 0\r\n", false),
+            (OPERATOR, "PUB room.harbour_quay.log 1\r\nx", false),
+            (OPERATOR, "PUB bus.note.epoch 1\r\nx", false),
+            (OPERATOR, "SUB _INBOX.operator.a.* 1", true),
+            (OPERATOR, "SUB _INBOX.edge.a.* 1", false),
             (SERVICES, "PUB room.harbour_quay.log 1\r\nx", false),
             (SERVICES, "SUB svc.account.v1.* q 1", true),
             (SERVICES, "PUB work.mail 1\r\nx", true),
@@ -207,11 +215,11 @@ fn a_user_can_do_nothing_else() -> Result<()> {
 /// Two letters of the queue 'mail', by a worker who may do everything.
 async fn give_up(nats: &NatsServer) -> Result<()> {
     let mut config = declare_on_nats(NatsConfig::default().server(nats.url()));
-    config.security.login =
-        Login::User { user: ROOT.into(), password: Secret::Text(password(ROOT)) };
+    config.security.login = Login::User { user: ROOT.into(), password: Secret::Text(password(ROOT)) };
     let registry = Arc::new(registry(None)?);
     let bus = Bus::new(Nats::connect(config, Arc::clone(&registry)).await?, registry);
-    let (queue, dead) = (bus.registry().subject("work", &["mail"])?, bus.registry().subject("dlq", &["mail"])?);
+    let (queue, dead) =
+        (bus.registry().subject("work", &["mail"])?, bus.registry().subject("dlq", &["mail"])?);
     let work = bus.work(&queue, &dead, WorkConfig::default())?;
     for (text, why) in [("to ann", "timed out"), ("to ben", "no such person")] {
         work.enqueue(text.into(), Vec::new()).await?;
@@ -236,7 +244,15 @@ async fn dead_letters_are_put_back_and_taken_out_by_an_edge_without_rights_on_qu
     give_up(&nats).await?;
     let api = edge.api();
     drop(entered(&api, "Ann").await?);
-    tidings(&["user", "role", "ann-account", "--role", "admin", "--data", &world.data().display().to_string()])?;
+    tidings(&[
+        "user",
+        "role",
+        "ann-account",
+        "--role",
+        "admin",
+        "--data",
+        &world.data().display().to_string(),
+    ])?;
     let session = api.sign_in("ann-account", "correct horse Ann").await?;
     let bearer = format!("Bearer {}", session.access_token);
     let ask = async |method: Method, path: &str, body: Option<Value>| {
@@ -253,5 +269,72 @@ async fn dead_letters_are_put_back_and_taken_out_by_an_edge_without_rights_on_qu
     let left = ask(Method::GET, "", None).await?;
     ensure!(left.body["queues"] == json!([]), "{left:?}");
     ensure!(!nats.log().contains("Violation"), "{}", nats.log());
+    Ok(())
+}
+
+/// Runs a verb at this server as this user; whether it ended well, and what it said.
+fn ran(nats: &NatsServer, folder: &Path, user: &str, args: &[&str]) -> Result<(bool, String)> {
+    let secret = folder.join(user);
+    write_secret(&secret, &password(user))?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+    command.args(args).args(["--nats", &nats.url(), "--set", &format!("nats.user={user}")]);
+    let output = command.args(["--set", &format!("nats.password_file={}", secret.display())]).output()?;
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Ok((output.status.success(), said))
+}
+
+#[tokio::test]
+async fn the_command_line_has_a_user_and_says_what_others_may_not() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    let nats = server(newest_nats(), "")?;
+    // Nothing is there yet, and looking makes nothing.
+    let (done, said) = ran(&nats, folder, "tidings-operator", &["dlq", "list"])?;
+    ensure!(!done && said.contains("there is no stream 'tidings_EVENTS'"), "{said}");
+    let (done, said) = ran(&nats, folder, "tidings-operator", &["streams", "--json"])?;
+    let seen: Value = serde_json::from_str(&said)?;
+    ensure!(done && seen["streams"][0]["found"].is_null() && seen["refused"] == json!([]), "{said}");
+
+    give_up(&nats).await?;
+    let (done, said) = ran(&nats, folder, "tidings-operator", &["streams"])?;
+    ensure!(done && said.contains("consumer worker"), "{said}");
+    let (_, said) = ran(&nats, folder, "tidings-operator", &["check", "--listen", "127.0.0.1:0", "--json"])?;
+    let seen: Value = serde_json::from_str(&said)?;
+    let of = |what: &str| seen["findings"].as_array().into_iter().flatten().find(|one| one["what"] == what);
+    ensure!(of("jetstream").is_some_and(|one| one["verdict"] == "ok") && of("rights").is_none(), "{said}");
+    let (done, said) = ran(&nats, folder, "tidings-operator", &["dlq", "list", "mail", "--json"])?;
+    let seen: Value = serde_json::from_str(&said)?;
+    let id = seen["letters"][0]["id"].to_string();
+    ensure!(done && seen["letters"][1]["text"] == "to ben", "{said}");
+    for (args, expected) in [
+        (&["dlq", "show", "mail", &id][..], "to ann"),
+        (&["dlq", "replay", "mail", &id], "1 replayed"),
+        (&["dlq", "purge", "mail", "--all"], "1 taken out"),
+        (&["dlq", "list"], "There are no dead letters."),
+    ] {
+        let (done, said) = ran(&nats, folder, "tidings-operator", args)?;
+        ensure!(done && said.contains(expected), "{args:?}: {said}");
+    }
+    ensure!(!nats.log().contains("Violation"), "{}", nats.log());
+
+    // With the user of a process: what it lacks, by name, and soon.
+    let begun = std::time::Instant::now();
+    let (done, said) = ran(&nats, folder, "tidings-edge", &["streams", "--set", "roles=edge"])?;
+    for right in ["'$JS.API.INFO'", "'$JS.API.STREAM.NAMES'", "'$JS.API.CONSUMER.LIST.tidings_EVENTS'"] {
+        ensure!(!done && said.contains(&format!("this user may not publish to {right}")), "{right}: {said}");
+    }
+    ensure!(said.contains("tidings_NOTES") && !said.contains("does not answer"), "{said}");
+    let (done, said) =
+        ran(&nats, folder, "tidings-edge", &["dlq", "purge", "mail", "--all", "--set", "roles=edge"])?;
+    ensure!(done, "there is nothing to take out: {said}");
+    let (done, said) =
+        ran(&nats, folder, "tidings-edge", &["dlq", "replay", "mail", "1", "--set", "roles=edge"])?;
+    ensure!(!done && said.contains("no dead letter 1"), "{said}");
+    give_up(&nats).await?;
+    let (done, said) =
+        ran(&nats, folder, "tidings-edge", &["dlq", "purge", "mail", "--all", "--set", "roles=edge"])?;
+    ensure!(!done && said.contains("this user may not publish to 'dlq.mail'"), "{said}");
+    ensure!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     Ok(())
 }

@@ -75,6 +75,10 @@ fn jetstream(inspection: &Inspection) -> Vec<Finding> {
         inspection.streams.len() - missing
     );
     findings.push(Finding::ok("jetstream", found));
+    for one in &inspection.refused {
+        let advice = "what it is for was not looked at; 'tidings subjects --permissions' prints a user, 'operator', who may";
+        findings.push(Finding::warn("rights", one.clone(), advice));
+    }
     for one in &inspection.streams {
         if let Some(error) = &one.error {
             findings.push(Finding::fail(
