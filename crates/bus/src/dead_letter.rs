@@ -133,6 +133,22 @@ impl DeadLetter {
         self.headers.iter().find(is).map(|(_, value)| value.as_str())
     }
 
+    /// In at most so many bytes, where its message leaves room for that: of a history that is too long the first and the
+    /// last attempt stay, then none.
+    pub(crate) fn encode_within(&self, most: usize) -> Result<Bytes, Error> {
+        let whole = self.encode()?;
+        if whole.len() <= most {
+            return Ok(whole);
+        }
+        let ends = [self.attempts.first(), self.attempts.last()].into_iter().flatten().cloned();
+        let short = Self { errors: Vec::new(), attempts: ends.collect(), ..self.clone() };
+        let cut = short.encode()?;
+        if cut.len() <= most {
+            return Ok(cut);
+        }
+        Self { attempts: Vec::new(), ..short }.encode()
+    }
+
     pub(crate) fn encode(&self) -> Result<Bytes, Error> {
         let own = |name: &str, value: String| (format!("{OWN}{name}"), value);
         let mut headers = vec![
@@ -242,6 +258,20 @@ mod tests {
         let odd =
             DeadLetter::of(origin(), Vec::new(), Some("é".repeat(9_000).as_str()), &Bytes::from("\u{1}"));
         assert_eq!(DeadLetter::decode(&odd.encode().unwrap()).unwrap(), odd);
+    }
+
+    #[test]
+    fn a_history_gives_way_to_its_message() {
+        let message = envelope::encode(&Headers::new(), &[b'x'; 10_000]).unwrap();
+        let attempts: Vec<_> = (0..100).map(|n| (n, format!("nak: {n} {}", "y".repeat(500)))).collect();
+        let letter = DeadLetter::of(origin(), attempts, Some("why\nbecause"), &message);
+        for (most, attempts, errors) in [(100_000, 100, 1), (12_000, 2, 0), (11_000, 0, 0)] {
+            let bytes = letter.encode_within(most).unwrap();
+            assert!(bytes.len() <= most);
+            let read = DeadLetter::decode(&bytes).unwrap();
+            assert_eq!((read.attempts.len(), read.errors.len()), (attempts, errors), "{most}");
+            assert_eq!((read.payload.len(), read.reason.as_str()), (10_000, "why"));
+        }
     }
 
     #[test]

@@ -9,8 +9,9 @@ use tidings_protocol::{Audience, RoomId, ZoneId};
 
 /// Largest record of a log, in bytes: an outbound frame has to hold it.
 pub const LOG_PAYLOAD_MAX: usize = 64 * 1024;
-/// Largest effects record of a zone's commit, in bytes.
-pub const ZONE_PAYLOAD_MAX: usize = 1024 * 1024;
+/// Largest effects record of a zone's commit, and largest dead letter, in bytes: a NATS server takes 1 MiB where nobody
+/// says otherwise, headers included.
+pub const ZONE_PAYLOAD_MAX: usize = 1024 * 1024 - 8 * 1024;
 /// Largest request or answer of a service, in bytes.
 pub const CALL_PAYLOAD_MAX: usize = 512 * 1024;
 

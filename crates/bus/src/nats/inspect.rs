@@ -14,7 +14,7 @@ use crate::nats::config::NatsConfig;
 use crate::nats::connection::Connection;
 use crate::nats::names::Names;
 use crate::nats::read::parse_time;
-use crate::nats::{CLOSE_WAIT, Nats, stream};
+use crate::nats::{CLOSE_WAIT, Nats, sizes, stream};
 use crate::registry::Registry;
 
 /// How long an answer may take: who looks wants to know that there is none.
@@ -42,6 +42,8 @@ pub struct ServerView {
     pub version: String,
     /// Largest message it takes, in bytes.
     pub max_payload: usize,
+    /// Why its messages cannot be as large as is declared; `None`: they can.
+    pub too_small: Option<String>,
     /// How long a message takes there and back, in microseconds.
     pub round_trip_us: u64,
     /// Where the other servers of its cluster are, as it tells them.
@@ -141,6 +143,7 @@ impl Look<'_> {
             name: info.server_name,
             version: info.version,
             max_payload: info.max_payload,
+            too_small: sizes::check(registry, self.connection).err().map(|error| error.to_string()),
             round_trip_us,
             others: info.connect_urls,
             jetstream_error: None,

@@ -30,6 +30,7 @@ mod refused;
 mod request;
 mod rights;
 mod security;
+mod sizes;
 mod stream;
 mod subscribe;
 mod together;
@@ -140,6 +141,7 @@ impl Nats {
         buckets: HashMap<String, (BucketConfig, Arc<Room>)>,
         connection: Arc<Connection>,
     ) -> Result<Arc<Self>, Error> {
+        sizes::check(&registry, &connection)?;
         let (replicas, deadline) = (config.replicas, config.bus.deadline);
         if config.visits {
             stream::demand_there(&connection, &[names.events(), names.notes()], deadline).await?;

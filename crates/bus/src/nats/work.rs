@@ -169,6 +169,7 @@ impl NatsWork {
 
     async fn store(&self, envelope: Bytes) -> Result<u64, Error> {
         self.connection.check_open()?;
+        self.connection.check_work(self.queue.as_str(), &envelope)?;
         self.ensure().await?;
         store(&self.reader, &self.stream, &self.queue, &self.committer.ids.next(), envelope).await
     }

@@ -109,7 +109,10 @@ impl NatsWork {
         let attempts = self.attempts(seq, count, out.time_ms).await?;
         let origin = Origin { subject: self.queue.as_str(), stream: &self.stream, seq, time_ms: out.time_ms };
         let letter = DeadLetter::of(origin, attempts, reason, &out.envelope);
-        let append = Append { subject: self.dead.clone(), payload: letter.encode()? };
+        let append = Append {
+            subject: self.dead.clone(),
+            payload: letter.encode_within(self.connection.payload_max())?,
+        };
         // One letter a message, whoever stores it and however often.
         let id = format!("dead-{}-{seq}-{}", self.queue, out.time_ms);
         self.committer.finish_as(id, vec![append], Vec::new()).await?;

@@ -14,9 +14,9 @@ pub const QUEUE_MAX: usize = 4096;
 /// Records of one commit at which no further input is decided: below what the bus takes, with room for what a
 /// single input may add.
 pub const RECORDS_SOFT_MAX: usize = 700;
-/// Bytes of effects at which no further input is decided: half of what a zone's record may hold, for the same
-/// reason.
-pub const EFFECTS_SOFT_MAX: usize = 512 * 1024;
+/// Bytes of effects at which no further input is decided: a little less than half of what a zone's record may hold, for
+/// the same reason.
+pub const EFFECTS_SOFT_MAX: usize = 500 * 1024;
 // Whoever walks out of a zone fits the batch that was not full yet, and the call to the other zone.
 const _: () = assert!(EFFECTS_SOFT_MAX + TRAVELLER_BYTES_MAX < ZONE_PAYLOAD_MAX);
 const _: () = assert!(TRAVELLER_BYTES_MAX < CALL_PAYLOAD_MAX);

@@ -31,6 +31,13 @@ pub async fn findings(config: &Config, monitors: &[String]) -> Vec<Finding> {
         match inspect(config, Some(server)).await {
             Ok(inspection) => {
                 findings.push(reached(shown, &inspection));
+                if let Some(why) = &inspection.server.too_small {
+                    findings.push(Finding::fail(
+                        "max_payload",
+                        why.clone(),
+                        "no process starts over this server",
+                    ));
+                }
                 through = through.or(Some(inspection));
             }
             Err(error) => {
