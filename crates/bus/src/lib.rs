@@ -30,7 +30,7 @@ mod token;
 pub mod work;
 mod work_counts;
 
-pub use batch::{BatchConfig, BatchReport, Batcher, FailedView};
+pub use batch::{BatchConfig, BatchReport, Batcher, FailedView, StoredGroup};
 pub use bus::{Bus, COMMIT_MESSAGES_MAX};
 pub use config::BusConfig;
 pub use dead_letter::{DeadLetter, REPLAY_ID, REPLAY_OF};

@@ -23,6 +23,8 @@ pub struct BatchConfig {
     pub sends: usize,
     /// Bytes of groups on disk. Beyond it they stay in memory, and are tried from there.
     pub failed_bytes: u64,
+    /// Bytes of messages on disk that were refused for good. Beyond it they hold their subject.
+    pub refused_bytes: u64,
 }
 
 /// Messages of one batch.
@@ -37,6 +39,8 @@ const PENDING_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
 const SENDS_DEFAULT: usize = 8;
 /// Bytes of the failed-batch queue: an hour of a hundred messages a second.
 const FAILED_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+/// Bytes of messages refused for good: thousands of common ones, since each is somebody's to look at.
+const REFUSED_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
 
 impl Default for BatchConfig {
     /// 100 messages, 256 KiB or 50 ms; again after 100, 200, 400 ms.
@@ -51,6 +55,7 @@ impl Default for BatchConfig {
             recover_every: Duration::from_secs(30),
             sends: SENDS_DEFAULT,
             failed_bytes: FAILED_BYTES_DEFAULT,
+            refused_bytes: REFUSED_BYTES_DEFAULT,
         }
     }
 }

@@ -92,7 +92,12 @@ fn storage(what: &str, path: &Path, error: io::Error) -> Error {
 impl FailedQueue {
     /// Opens the queue of a folder, which is made where it is missing. One process at a time.
     pub fn open(folder: &Path, most: u64) -> Result<(Self, FoundFailed), Error> {
-        let path = folder.join("failed-batches");
+        Self::open_named(folder, "failed-batches", most)
+    }
+
+    /// The same, of another name in that folder.
+    pub(crate) fn open_named(folder: &Path, name: &str, most: u64) -> Result<(Self, FoundFailed), Error> {
+        let path = folder.join(name);
         let opened = || {
             fs::create_dir_all(folder)?;
             let file = options().truncate(false).open(&path)?;

@@ -6,12 +6,16 @@
 //! the connection is back, and every 30 s. So the order of a subject holds, and nothing that was taken is lost while the process runs; a
 //! crash loses what was neither sent nor parked, 50 ms of messages where nothing is wrong.
 //!
+//! A message that can never be sent, because of itself, is set aside (`refused`), and what is behind it goes on. A group on
+//! disk may be taken out by hand.
+//!
 //! At least once: a group keeps its id, by which NATS knows a repeat for two minutes; one that is recovered later, or whose
 //! end was not known when the process ended, may come twice.
 
 mod config;
 pub mod failed;
 mod plan;
+mod refused;
 mod run;
 
 use std::path::Path;
@@ -27,8 +31,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use self::config::BatchConfig;
-use self::failed::{FailedQueue, StoredGroup};
-pub use self::failed::{FailedView, FoundFailed};
+use self::failed::FailedQueue;
+pub use self::failed::{FailedView, FoundFailed, StoredGroup};
 pub(crate) use self::plan::Group;
 use self::plan::{Plan, Pushed};
 use crate::bus::Bus;
@@ -36,6 +40,9 @@ use crate::error::{Error, ErrorKind};
 use crate::nats::random_name;
 use crate::registry::Class;
 use crate::subject::Subject;
+
+/// Where what was refused for good is, beside the failed batches.
+const REFUSED_FILE: &str = "refused-messages";
 
 /// What became of messages since the batcher was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,6 +69,8 @@ pub(crate) struct Shared {
     plan: Mutex<Plan>,
     /// None once the batcher is gone: its folder is free for another then, whatever its task still does.
     failed: Mutex<Option<FailedQueue>>,
+    /// Messages that were refused for good; likewise.
+    refused: Mutex<Option<FailedQueue>>,
     /// Something to do may have come.
     changed: Notify,
     /// Something was done.
@@ -82,6 +91,7 @@ struct Counts {
     recovered: Counter,
     disk_groups: Gauge,
     disk_bytes: Gauge,
+    set_aside: Gauge,
 }
 
 impl Counts {
@@ -96,6 +106,7 @@ impl Counts {
             recovered: metrics::counter!("tidings_bus_batch_recovered_total"),
             disk_groups: metrics::gauge!("tidings_bus_failed_batches"),
             disk_bytes: metrics::gauge!("tidings_bus_failed_batches_bytes"),
+            set_aside: metrics::gauge!("tidings_bus_refused_messages"),
         }
     }
 }
@@ -120,17 +131,21 @@ impl Bus {
         if !wrong.is_empty() {
             return Err(Error::new(ErrorKind::Config, wrong.join("; ")));
         }
-        let (folder, most) = (folder.to_owned(), self.config().batch.failed_bytes);
-        let opened = tokio::task::spawn_blocking(move || FailedQueue::open(&folder, most)).await;
-        let (failed, found) = opened.map_err(|error| {
+        let (folder, config) = (folder.to_owned(), self.config().batch.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let (failed, found) = FailedQueue::open(&folder, config.failed_bytes)?;
+            let (refused, _) = FailedQueue::open_named(&folder, REFUSED_FILE, config.refused_bytes)?;
+            Ok::<_, Error>((failed, refused, found))
+        });
+        let (failed, refused, found) = opened.await.map_err(|error| {
             Error::new(ErrorKind::Storage, "opening the failed batches was given up").because(error)
         })??;
-        Ok(Batcher::over(self.clone(), failed, found))
+        Ok(Batcher::over(self.clone(), failed, refused, found))
     }
 }
 
 impl Batcher {
-    fn over(bus: Bus, failed: FailedQueue, found: FoundFailed) -> Self {
+    fn over(bus: Bus, failed: FailedQueue, refused: FailedQueue, found: FoundFailed) -> Self {
         let config = bus.config().batch.clone();
         let mut plan = Plan::new(config.clone());
         for view in failed.list() {
@@ -152,6 +167,7 @@ impl Batcher {
             config,
             plan: Mutex::new(plan),
             failed: Mutex::new(Some(failed)),
+            refused: Mutex::new(Some(refused)),
             changed: Notify::new(),
             done: watch::Sender::new(0),
             stop: CancellationToken::new(),
@@ -242,6 +258,7 @@ impl Drop for Batcher {
         self.shared.stop.cancel();
         self.shared.park_rest();
         *self.shared.failed.lock() = None;
+        *self.shared.refused.lock() = None;
     }
 }
 
@@ -281,6 +298,9 @@ impl Shared {
         if let Some(failed) = self.failed.lock().as_ref() {
             self.counts.disk_groups.set(failed.list().len() as f64);
             self.counts.disk_bytes.set(failed.bytes() as f64);
+        }
+        if let Some(refused) = self.refused.lock().as_ref() {
+            self.counts.set_aside.set(refused.list().len() as f64);
         }
     }
 

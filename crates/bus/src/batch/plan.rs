@@ -285,6 +285,24 @@ impl Plan {
         self.forget_if_empty(subject);
     }
 
+    /// A group on disk is taken out by hand: those behind it move up. Not while it is being sent.
+    pub(crate) fn take_out(&mut self, subject: &Subject, number: u64) -> bool {
+        let Some(lane) = self.lanes.get_mut(subject) else { return true };
+        let sending = lane.busy == Busy::Yes && lane.recovering && lane.on_disk.front() == Some(&number);
+        if sending {
+            return false;
+        }
+        lane.on_disk.retain(|known| *known != number);
+        lane.recovering &= !lane.on_disk.is_empty();
+        if let Some(again) = &mut lane.again {
+            again.park &= !lane.on_disk.is_empty();
+        }
+        if lane.busy == Busy::No {
+            self.forget_if_empty(subject);
+        }
+        true
+    }
+
     /// It failed again: the lane's groups stay on disk.
     pub(crate) fn not_recovered(&mut self, subject: &Subject) {
         let Some(lane) = self.lanes.get_mut(subject) else { return };

@@ -1,7 +1,6 @@
 //! The task of a batcher: does what the plan says, and tells it what became of that.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -21,7 +20,7 @@ const FULL_AGAIN: Duration = Duration::from_secs(1);
 /// A send that ended.
 enum Ended {
     Sent(Group, Result<(), (usize, Error)>),
-    Recovered(Subject, u64, Result<usize, Error>),
+    Recovered(Subject, u64, Result<(), Error>),
 }
 
 type Sends<'a> = FuturesUnordered<BoxFuture<'a, Ended>>;
@@ -60,7 +59,7 @@ impl Shared {
                     self.counts.flushes.increment(1);
                     self.counts.sizes.record(group.messages.len() as f64);
                     sends.push(Box::pin(async move {
-                        let sent = self.send(&group).await;
+                        let sent = self.deliver(&group).await;
                         Ended::Sent(group, sent)
                     }));
                 }
@@ -90,14 +89,13 @@ impl Shared {
         self.plan.lock().not_parked(&subject, FULL_AGAIN, now());
     }
 
-    async fn from_disk(self: &Arc<Self>, subject: &Subject, number: u64) -> Result<usize, Error> {
+    async fn from_disk(self: &Arc<Self>, subject: &Subject, number: u64) -> Result<(), Error> {
         let given_up = |error| Error::new(ErrorKind::Storage, "reading failed batches").because(error);
         let shared = self.clone();
         let read = tokio::task::spawn_blocking(move || shared.on_disk(|failed| failed.read(number))).await;
         let stored = read.map_err(given_up)??;
-        let count = stored.messages.len();
         let group = Group { subject: subject.clone(), id: stored.id, messages: stored.messages };
-        self.send(&group).await.map_err(|(_, error)| error)?;
+        self.deliver(&group).await.map_err(|(_, error)| error)?;
         let shared = self.clone();
         // One that cannot be marked comes again after a restart.
         let removed =
@@ -105,24 +103,21 @@ impl Shared {
         if let Err(error) = removed.map_err(given_up).flatten() {
             tracing::error!(%error, number, "a failed batch was sent, and is still on disk");
         }
-        Ok(count)
+        Ok(())
     }
 
     async fn end(&self, ended: Ended) {
         match ended {
             Ended::Sent(group, Ok(())) => {
-                self.sent.fetch_add(group.messages.len() as u64, Ordering::AcqRel);
                 self.plan.lock().sent(&group.subject);
             }
             Ended::Sent(group, Err((done, error))) => {
                 self.counts.failures.increment(1);
                 tracing::warn!(%error, subject = %group.subject, "a batch could not be sent");
-                self.sent.fetch_add(done as u64, Ordering::AcqRel);
                 self.plan.lock().failed(&group.subject, done, can_help(&error), now());
             }
-            Ended::Recovered(subject, _, Ok(count)) => {
+            Ended::Recovered(subject, _, Ok(())) => {
                 self.counts.recovered.increment(1);
-                self.sent.fetch_add(count as u64, Ordering::AcqRel);
                 self.plan.lock().recovered(&subject);
                 self.show();
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use async_nats::client::PublishErrorKind;
 use async_nats::{Client, HeaderMap, Message, ServerAddr, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -210,7 +211,14 @@ impl Member {
                 client.publish_with_reply_and_headers(subject, reply, headers, payload).await
             }
         };
-        sent.map_err(|error| Error::new(ErrorKind::Publish, "NATS did not take a message").because(error))
+        sent.map_err(|error| {
+            // Of the message, not of the way: it will not be taken later either.
+            let kind = match error.kind() {
+                PublishErrorKind::MaxPayloadExceeded => ErrorKind::Schema,
+                _ => ErrorKind::Publish,
+            };
+            Error::new(kind, "NATS did not take a message").because(error)
+        })
     }
 
     /// A place for an answer.
