@@ -71,7 +71,7 @@ const BUCKETS: [(&str, &[Role], &[Role]); 5] = [
     ("sessions", &[Services], &[Services]),
     ("presence", &[Zone, Services], &[Zone, Services]),
     ("leases", &[Zone, Services], &[Zone, Services]),
-    ("edges", &[Zone, Services], &[Edge, Services]),
+    ("edges", &[Zone, Services], &[Services]),
     ("tickets", &[Services], &[Services]),
 ];
 

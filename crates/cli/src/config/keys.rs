@@ -90,7 +90,7 @@ keys! {
     "edge.shards" Kind::Number(0, 1024), 0, "Threads that serve connections; 0: one a core";
     "allow.plaintext_http" Kind::Flag, false, "In production: HTTP without TLS beyond this machine, without a proxy";
     "allow.plaintext_nats" Kind::Flag, false, "In production: NATS without TLS beyond this machine";
-    "allow.readable_secrets" Kind::Flag, false, "In production: files with keys and passwords that anybody on this machine may read";
+    "allow.readable_secrets" Kind::Flag, false, "In production: files with keys and passwords that anybody on this machine may read, the configuration file among them";
     "allow.unlimited_registration" Kind::Flag, false, "In production: open registration or guests without a rate limit";
     "limits.frame_bytes" RATE, 10 * 1024, "Largest frame of a client; 0 turns a limit off";
     "limits.json_depth" RATE, 10, "Deepest nesting of a client's JSON";

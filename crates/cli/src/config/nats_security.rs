@@ -1,12 +1,13 @@
 //! Certificates and credentials for NATS: which settings go together, and who may read the files.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tidings_bus::{Login, Secret, Security};
 
+use super::keys::KEYS;
 use super::nats::NatsServer;
-use super::{Config, Mistake};
+use super::{Config, Mistake, Origin};
 
 /// Settings that are of TLS alone.
 const OF_TLS: [&str; 4] = ["nats.ca_file", "nats.cert_file", "nats.key_file", "nats.server_name"];
@@ -71,24 +72,50 @@ impl Config {
         (servers.iter().any(tls), !servers.iter().all(tls))
     }
 
-    /// Files with secrets that anybody on this machine may read.
-    fn open_secrets(&self) -> Vec<(&'static str, PathBuf)> {
-        let open = |key: &'static str| {
-            let path = self.file(key)?;
-            let mode = std::fs::metadata(&path).ok()?.permissions().mode();
-            (mode & ANYBODY != 0).then_some((key, path))
-        };
-        SECRETS.into_iter().filter_map(open).collect()
+    /// Secrets that anybody on this machine may read: in files of their own, or in the configuration file itself.
+    fn open_secrets(&self) -> Vec<OpenSecret> {
+        let named = SECRETS.into_iter().filter_map(|key| Some((key, self.file(key)?, false)));
+        let written = KEYS.iter().filter(|key| key.secret).filter_map(|key| match self.origin(key.name) {
+            Origin::File(path, _) => {
+                self.given(key.name)?;
+                Some((key.name, path.clone(), true))
+            }
+            _ => None,
+        });
+        let open = named.chain(written).map(|(key, path, written)| OpenSecret { key, path, written });
+        open.filter(|one| is_anybodys(&one.path)).collect()
     }
 
-    /// A sentence for each file whose secret is anybody's.
+    /// A sentence for each secret that is anybody's.
     pub(super) fn open_secret_warnings(&self) -> impl Iterator<Item = String> {
-        self.open_secrets().into_iter().map(|(key, path)| told(key, &path))
+        self.open_secrets().into_iter().map(|one| one.told())
     }
 }
 
-fn told(key: &str, path: &std::path::Path) -> String {
-    format!("'{key}': anybody on this machine may read {}: chmod 600 it", path.display())
+/// A secret that anybody may read.
+struct OpenSecret {
+    key: &'static str,
+    path: PathBuf,
+    /// It stands in the configuration file.
+    written: bool,
+}
+
+impl OpenSecret {
+    fn told(&self) -> String {
+        let Self { key, path, written } = self;
+        let path = path.display();
+        if *written {
+            format!(
+                "'{key}' stands in {path}, which anybody on this machine may read: chmod 600 it, or set '{key}_file'"
+            )
+        } else {
+            format!("'{key}': anybody on this machine may read {path}: chmod 600 it")
+        }
+    }
+}
+
+fn is_anybodys(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & ANYBODY != 0)
 }
 
 /// What does not go together.
@@ -141,9 +168,8 @@ pub fn check_production(config: &Config, mistakes: &mut Vec<Mistake>) {
     if config.flag("allow.readable_secrets") {
         return;
     }
-    for (key, path) in config.open_secrets() {
-        let message =
-            format!("profile production: {}, or set allow.readable_secrets = true", told(key, &path));
-        mistakes.push(Mistake { origin: config.origin(key).clone(), message });
+    for one in config.open_secrets() {
+        let message = format!("profile production: {}, or set allow.readable_secrets = true", one.told());
+        mistakes.push(Mistake { origin: config.origin(one.key).clone(), message });
     }
 }

@@ -288,6 +288,44 @@ fn secrets_that_anybody_may_read_are_refused_in_production_and_warned_of_elsewhe
 }
 
 #[test]
+fn a_secret_in_a_configuration_file_that_anybody_may_read_is_no_secret() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("tidings.toml");
+    let from = |profile: &str, more: &[&str]| {
+        let set = [&["nats.servers=tls://a", "nats.replicas=3", "proxy.trusted=10.0.0.1"][..], more].concat();
+        let set = set.iter().map(|one| (*one).to_owned()).chain([format!("profile={profile}")]).collect();
+        Sources { file: Some(file.clone()), set, ..Sources::default() }
+    };
+    for (mode, text, open) in [
+        (0o600, "[nats]\nuser = 'u'\npassword = 'hunter2'\n", false),
+        (0o644, "[nats]\nuser = 'u'\npassword = 'hunter2'\n", true),
+        (0o644, "[nats]\ntoken = 'hunter2'\n", true),
+        (0o644, "[nats]\nuser = 'u'\npassword_file = '/nowhere'\n", false),
+        (0o644, "[nats]\ntoken = ''\n", false),
+    ] {
+        std::fs::write(&file, text).expect("written");
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).expect("changed");
+        let found = mistakes(&from("production", &[]));
+        let warned = Config::load(&from("development", &[])).expect("it starts").warnings();
+        let count = usize::from(open);
+        assert_eq!((found.len(), warned.len()), (count, count), "{mode:o} {text}: {found:?} {warned:?}");
+        for one in found.iter().chain(&warned) {
+            assert!(
+                one.contains("' stands in ") && one.contains("_file'") && !one.contains("hunter2"),
+                "{one}"
+            );
+        }
+        assert_eq!(mistakes(&from("production", &["allow.readable_secrets=true"])), [""; 0]);
+    }
+    // What the environment says, no file does.
+    std::fs::write(&file, "").expect("written");
+    let environment = [("TIDINGS_NATS_TOKEN".to_owned(), "hunter2".to_owned())].into();
+    let sources = Sources { environment, ..from("production", &[]) };
+    assert_eq!(mistakes(&sources), [""; 0]);
+}
+
+#[test]
 fn no_text_makes_it_panic() {
     use proptest::prelude::*;
     proptest!(|(text in ".{0,200}")| {

@@ -18,8 +18,6 @@ use crate::shared::Shared;
 const SESSIONS_A_CALL_MAX: usize = 2048;
 /// How soon a renewal that failed is tried again.
 const AGAIN: Duration = Duration::from_millis(500);
-/// Where the leases of edges are.
-const EDGES_BUCKET: &str = "edges";
 
 /// The sessions of this process with their newest generation.
 #[derive(Debug, Default)]
@@ -61,7 +59,8 @@ impl Sessions {
     /// All of them, as they are asked for. An edge without any renews its lease all the same: it is known by it.
     fn renewals(&self, edge: &str) -> Vec<RenewRequest> {
         let sessions: Vec<String> = self.open.lock().keys().map(ToString::to_string).collect();
-        let call = |some: &[String]| RenewRequest { edge: edge.to_owned(), sessions: some.to_vec() };
+        let call =
+            |some: &[String]| RenewRequest { edge: edge.to_owned(), sessions: some.to_vec(), gone: false };
         if sessions.is_empty() {
             vec![call(&[])]
         } else {
@@ -104,10 +103,10 @@ pub async fn renew(shared: Arc<Shared>, lease: Dependency, cancel: CancellationT
 
 /// The edge has gone: nobody has to wait for its lease to lapse.
 pub async fn give_up_lease(shared: &Shared) {
-    let given_up = async { shared.bus.kv(EDGES_BUCKET)?.delete(&shared.config.edge).await };
-    match tokio::time::timeout(CALL_DEADLINE, given_up).await {
-        Ok(Ok(())) => {}
-        outcome => tracing::debug!(?outcome, "the lease of this edge lapses by itself"),
+    let request = RenewRequest { edge: shared.config.edge.clone(), sessions: Vec::new(), gone: true };
+    let given_up = shared.caller.call::<_, RenewReply>("session", "renew", &request, CALL_DEADLINE).await;
+    if let Err(error) = given_up {
+        tracing::debug!(%error, "the lease of this edge lapses by itself");
     }
 }
 

@@ -39,6 +39,11 @@ pub(super) fn millis(duration: Duration) -> i64 {
 impl SessionService {
     /// Renews the lease of an edge and of its sessions; answers those that it holds no longer.
     pub async fn renew(self, request: RenewRequest) -> Result<RenewReply, CallError> {
+        if request.gone {
+            self.inner.edges.delete(&request.edge).await?;
+            self.inner.edges_kept.lock().remove(&request.edge);
+            return Ok(RenewReply::default());
+        }
         self.keep_edge(&request.edge).await?;
         let now = self.now();
         let index = self.inner.index.lock();

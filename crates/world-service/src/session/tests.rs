@@ -45,7 +45,7 @@ async fn resume(at: &Running, secret: &str, edge: &str) -> Result<OpenSession, C
 
 async fn renew(at: &Running, edge: &str, sessions: &[&OpenSession]) -> Vec<(String, u32)> {
     let sessions = sessions.iter().map(|one| one.session.clone()).collect();
-    let request = RenewRequest { edge: edge.into(), sessions };
+    let request = RenewRequest { edge: edge.into(), sessions, gone: false };
     let reply: RenewReply = at.call("session", "renew", &request).await.expect("renewed");
     reply.ended.into_iter().map(|end| (end.session, end.code)).collect()
 }
