@@ -153,3 +153,6 @@ impl Inner {
 fn is_before(tick: u32, other: u32) -> bool {
     tick.wrapping_sub(other).cast_signed() < 0
 }
+
+#[cfg(test)]
+mod tests;
