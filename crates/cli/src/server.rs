@@ -146,10 +146,20 @@ impl Server {
         };
         tokio::join!(dismissed, own);
         if let Some(Keeper { services, hosts, sole }) = self.keeper {
-            if !hosts.drain(deadline).await {
-                tracing::warn!("not every zone was kept in time; the log has the rest");
+            let zones = async |hosts: Hosts| {
+                if !hosts.drain(deadline).await {
+                    tracing::warn!("not every zone was kept in time; the log has the rest");
+                }
+            };
+            // Zones ask services until their end. Where another process has both, no fence keeps services from answering, as
+            // one keeps zones from speaking.
+            if sole.as_ref().is_some_and(|sole| sole.lost().is_cancelled()) {
+                services.drain(deadline).await;
+                zones(hosts).await;
+            } else {
+                zones(hosts).await;
+                services.drain(deadline).await;
             }
-            services.drain(deadline).await;
             if let Some(sole) = sole {
                 sole.release().await;
             }
@@ -204,6 +214,7 @@ impl Keeper {
             account: config.account(),
             session: config.session(start, zones),
             chat: config.chat(),
+            lease: sole.as_ref().map(|sole| sole.lease().clone()),
         };
         let services =
             Services::start(store.clone(), bus.clone(), wall_clock(), service_config, health).await?;

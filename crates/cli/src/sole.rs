@@ -1,11 +1,12 @@
 //! One process keeps the storage of a world. On one machine the lock of the data folder sees to it; on a cluster, where
 //! another machine has another folder, a key that this process holds as long as it lives.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use tidings_bus::{Bus, Error, ErrorKind, Kv};
+use tidings_service::Lease;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -18,6 +19,8 @@ const KEY: &str = "storage.keeper";
 const LEASE: Duration = Duration::from_secs(10);
 /// How long a start waits for the one before: until that one's lease has lapsed, and a little.
 const PATIENCE: Duration = Duration::from_secs(13);
+/// How soon a renewal that failed is tried again: services answer nothing meanwhile, once the lease has lapsed.
+const AGAIN: Duration = Duration::from_millis(500);
 /// How often a start looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -26,6 +29,7 @@ pub struct SoleKeeper {
     kv: Kv,
     name: String,
     lost: CancellationToken,
+    lease: Lease,
     _renewing: AbortOnDropHandle<()>,
 }
 
@@ -38,9 +42,10 @@ impl SoleKeeper {
             free_held_by(&kv, &before).await?;
         }
         let until = tokio::time::Instant::now() + PATIENCE;
-        let revision = loop {
+        let (asked, revision) = loop {
+            let asked = Instant::now();
             match kv.create(KEY, Bytes::copy_from_slice(name.as_bytes()), Some(LEASE)).await {
-                Ok(revision) => break revision,
+                Ok(revision) => break (asked, revision),
                 Err(error) if error.kind() == ErrorKind::WrongRevision => {}
                 Err(error) => return Err(error.into()),
             }
@@ -54,10 +59,15 @@ impl SoleKeeper {
             tokio::time::sleep(LOOK_EVERY).await;
         };
         folder.keep_keeper(name)?;
-        let lost = CancellationToken::new();
-        let renewing = renew(kv.clone(), name.to_owned(), revision, lost.clone());
+        let (lost, lease) = (CancellationToken::new(), Lease::until(asked + LEASE));
+        let renewing = renew(kv.clone(), name.to_owned(), revision, lease.clone(), lost.clone());
         let renewing = AbortOnDropHandle::new(tokio::spawn(renewing));
-        Ok(Self { kv, name: name.to_owned(), lost, _renewing: renewing })
+        Ok(Self { kv, name: name.to_owned(), lost, lease, _renewing: renewing })
+    }
+
+    /// Whether it is held, by this process's clock: what has to know before it is told.
+    pub fn lease(&self) -> &Lease {
+        &self.lease
     }
 
     /// Cancelled when another process keeps the storage.
@@ -100,26 +110,52 @@ async fn holder(kv: &Kv) -> Result<Option<(String, u64)>, Error> {
     Ok(entry.map(|entry| (String::from_utf8_lossy(&entry.value).into_owned(), entry.revision)))
 }
 
-/// Renews it until it is another's. A cluster that was away may have forgotten it: then it is taken anew.
-async fn renew(kv: Kv, name: String, mut revision: u64, lost: CancellationToken) {
+/// What a renewal came to.
+enum Renewed {
+    /// The lease begins anew; at this revision.
+    Extended(u64),
+    /// It is still this process's, by a renewal whose answer was lost: since when is not known.
+    Found(u64),
+    /// Another process has it.
+    Lost(String),
+}
+
+async fn renew_once(kv: &Kv, name: &str, revision: u64) -> Result<Renewed, Error> {
+    let value = Bytes::copy_from_slice(name.as_bytes());
+    match kv.update(KEY, value.clone(), revision, Some(LEASE)).await {
+        Err(error) if error.kind() == ErrorKind::WrongRevision => match holder(kv).await? {
+            Some((who, found)) if who == name => Ok(Renewed::Found(found)),
+            Some((who, _)) => Ok(Renewed::Lost(who)),
+            None => Ok(Renewed::Extended(kv.create(KEY, value, Some(LEASE)).await?)),
+        },
+        renewed => Ok(Renewed::Extended(renewed?)),
+    }
+}
+
+/// Renews it until it is another's; at once where somebody finds that it has lapsed. A cluster that was away may have
+/// forgotten it: then it is taken anew.
+async fn renew(kv: Kv, name: String, mut revision: u64, lease: Lease, lost: CancellationToken) {
+    let mut pause = LEASE / 3;
     loop {
-        tokio::time::sleep(LEASE / 3).await;
-        let value = Bytes::copy_from_slice(name.as_bytes());
-        let renewed = match kv.update(KEY, value.clone(), revision, Some(LEASE)).await {
-            Err(error) if error.kind() == ErrorKind::WrongRevision => match holder(&kv).await {
-                Ok(Some((who, found))) if who == name => Ok(found),
-                Ok(Some((who, _))) => {
-                    tracing::error!(%who, "another process keeps the storage of this world");
-                    return lost.cancel();
-                }
-                Ok(None) => kv.create(KEY, value, Some(LEASE)).await,
-                Err(error) => Err(error),
-            },
-            renewed => renewed,
-        };
-        match renewed {
-            Ok(renewed) => revision = renewed,
-            Err(error) => tracing::warn!(%error, "the storage's key could not be renewed"),
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = lease.doubted(), if pause > AGAIN => {}
+        }
+        let asked = Instant::now();
+        match renew_once(&kv, &name, revision).await {
+            Ok(Renewed::Extended(renewed)) => {
+                lease.extend(asked + LEASE);
+                (revision, pause) = (renewed, LEASE / 3);
+            }
+            Ok(Renewed::Found(found)) => (revision, pause) = (found, Duration::ZERO),
+            Ok(Renewed::Lost(who)) => {
+                tracing::error!(%who, "another process keeps the storage of this world");
+                return lost.cancel();
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the storage's key could not be renewed");
+                pause = AGAIN;
+            }
         }
     }
 }

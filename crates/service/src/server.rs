@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::CallError;
 use crate::health::{Dependency, Health};
+use crate::lease::Lease;
 use crate::subjects::Subjects;
 use crate::wire;
 
@@ -64,13 +65,21 @@ pub struct Server {
     methods: HashMap<String, Handler>,
     concurrency: usize,
     health: Option<Health>,
+    lease: Option<Lease>,
 }
 
 impl Server {
     /// A service called `service`, with no method yet.
     pub fn new(bus: Bus, service: impl Into<String>) -> Self {
         let service = service.into();
-        Self { bus, service, methods: HashMap::new(), concurrency: CONCURRENCY_DEFAULT, health: None }
+        Self {
+            bus,
+            service,
+            methods: HashMap::new(),
+            concurrency: CONCURRENCY_DEFAULT,
+            health: None,
+            lease: None,
+        }
     }
 
     /// Adds a method. A request that cannot be decoded is answered `invalid_argument` before the handler.
@@ -107,6 +116,14 @@ impl Server {
         self
     }
 
+    /// Answers only while this lease is held, by the process's own clock: a call that comes later, or is not done by then,
+    /// is `unavailable`, and another process's to answer.
+    #[must_use]
+    pub fn while_held(mut self, lease: Lease) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
     /// Serves from now on, on the runtime this is called on, until the handle is drained or dropped.
     pub async fn start(self) -> Result<ServerHandle, tidings_bus::Error> {
         let pattern = Subjects(self.bus.registry()).service_methods(&self.service)?;
@@ -127,6 +144,8 @@ impl Server {
             permits: Arc::new(Semaphore::new(self.concurrency)),
             tracker: tracker.clone(),
             kill: kill.clone(),
+            lease: self.lease,
+            lapsed: counter!("tidings_service_lapsed_total", "service" => self.service.clone()),
         };
         if let Some(dependency) = &dependency {
             dependency.ready();
@@ -213,6 +232,13 @@ struct Serving {
     permits: Arc<Semaphore>,
     tracker: TaskTracker,
     kill: CancellationToken,
+    lease: Option<Lease>,
+    lapsed: Counter,
+}
+
+/// What a call is told whose answer is another process's to give.
+fn not_ours() -> Bytes {
+    wire::encode_error(CallError::unavailable("Another process may serve this by now."))
 }
 
 impl Serving {
@@ -254,14 +280,27 @@ impl Serving {
     fn spawn(&self, mut call: tidings_bus::Message, permit: OwnedSemaphorePermit) {
         let name = call.subject.as_str().rsplit('.').next().unwrap_or_default();
         let method = Arc::clone(self.methods.get(name).unwrap_or(&self.unknown));
-        let kill = self.kill.clone();
+        let (kill, lease, lapsed) = (self.kill.clone(), self.lease.clone(), self.lapsed.clone());
+        let held = move || lease.as_ref().is_none_or(Lease::is_held);
         self.tracker.spawn(async move {
+            if !held() {
+                lapsed.increment(1);
+                drop(permit);
+                return drop(call.respond(not_ours()));
+            }
             let (headers, payload) = (std::mem::take(&mut call.headers), std::mem::take(&mut call.payload));
             let answer = tokio::select! {
                 () = kill.cancelled() => wire::encode_error(CallError::unavailable("The service is stopping.")),
                 answer = method.answer(headers, payload) => answer,
             };
             drop(permit);
+            // It was frozen meanwhile: what it did to its storage, whoever took over has not.
+            let answer = if held() {
+                answer
+            } else {
+                lapsed.increment(1);
+                not_ours()
+            };
             // A caller that has stopped waiting is no fault of the service.
             drop(call.respond(answer));
         });

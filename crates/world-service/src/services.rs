@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidings_bus::Bus;
-use tidings_service::{CallError, Health, Server, ServerHandle};
+use tidings_service::{CallError, Health, Lease, Server, ServerHandle};
 use tidings_storage::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,6 +28,8 @@ pub struct Config {
     pub session: session::Config,
     /// The service `chat`.
     pub chat: chat::Config,
+    /// Held by the process that keeps the storage: none answers without it. None: nobody else can.
+    pub lease: Option<Lease>,
 }
 
 /// The services, running. They end with [`Services::drain`], and with the handle.
@@ -64,6 +66,10 @@ impl Services {
             deadletter.server(),
         ];
         for server in all {
+            let server = match &config.lease {
+                Some(lease) => server.while_held(lease.clone()),
+                None => server,
+            };
             servers.push(start(server, health).await?);
         }
         macro_rules! keep_up {

@@ -1,11 +1,18 @@
 //! The process that keeps the world dies, or is taken down: a pause, or the end for all edges.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use tidings_bus::{Bus, Nats, NatsConfig};
 use tidings_client::Connection;
 use tidings_client::frames::ServerFrame;
-use tidings_test_support::Player;
+use tidings_protocol::proto::services::v1::{
+    AccountInfo, AccountRequest, CharacterList, CharacterName, CreateCharacterRequest, RegisterRequest,
+};
+use tidings_service::{Caller, declare_on_nats, subjects::registry};
+use tidings_test_support::{NatsServer, Player, Server, newest_nats};
 
 use crate::harness::{Cluster, process, sent_away};
 
@@ -155,5 +162,82 @@ async fn a_second_keeper_is_refused_and_another_world_has_names_of_its_own() -> 
     let mut again = Player::enter(&all.api(), third.session.clone(), Some("Ann")).await?;
     assert_eq!(sent_away(&mut third, since).await?.code, 4001);
     assert_eq!(again.does("say me").await?, "You say: me");
+    Ok(())
+}
+
+fn signal(server: &Server, signal: Signal) -> Result<()> {
+    let pid = Pid::from_raw(server.pid().try_into()?).context("a process")?;
+    Ok(kill_process(pid, signal)?)
+}
+
+/// Two machines, each with a storage: which of them answered is seen by what it knows.
+#[tokio::test]
+async fn a_keeper_that_was_frozen_for_longer_than_its_lease_answers_nothing() -> Result<()> {
+    let nats = NatsServer::start(newest_nats())?;
+    let start = || process(&nats, "zone,services").without_limits().start();
+    let mut first = start()?;
+    let registry = Arc::new(registry(None)?);
+    let config = declare_on_nats(NatsConfig::default().server(nats.url()));
+    let caller = Caller::new(Bus::new(Nats::connect(config, registry.clone()).await?, registry));
+    let second = Duration::from_secs(1);
+    let ann = RegisterRequest {
+        username: "ann-account".into(),
+        password: "correct horse Ann".into(),
+        address: "127.0.0.1".into(),
+    };
+    let AccountInfo { id: account, .. } = caller.call("account", "register", &ann, 5 * second).await?;
+    let made = CreateCharacterRequest { account: account.clone(), name: "Ann".into() };
+    let _: CharacterName = caller.call("account", "create-character", &made, 5 * second).await?;
+    let known = async |wait| -> Result<CharacterList, tidings_service::CallError> {
+        caller.call("account", "characters", &AccountRequest { account: account.clone() }, wait).await
+    };
+    assert_eq!(known(5 * second).await?.characters.len(), 1);
+
+    signal(&first, Signal::STOP)?;
+    // It takes over once the lease of the first has lapsed.
+    let _heir = start()?;
+    // What is asked now is shared out between the two, and waits for the first until that wakes.
+    let asked: Vec<_> = (0..64)
+        .map(|_| {
+            let (caller, request) = (caller.clone(), AccountRequest { account: account.clone() });
+            tokio::spawn(async move {
+                caller.call::<_, CharacterList>("account", "characters", &request, 10 * second).await
+            })
+        })
+        .collect();
+    tokio::time::sleep(second / 2).await;
+    signal(&first, Signal::CONT)?;
+    let (begun, mut answers, mut refusals) = (Instant::now(), 0, 0);
+    for call in asked {
+        match call.await? {
+            Ok(list) => {
+                ensure!(list.characters.is_empty(), "the storage of before answered what waited for it")
+            }
+            Err(error) => {
+                ensure!(error.is_retryable(), "{error}");
+                refusals += 1;
+            }
+        }
+    }
+    ensure!(refusals > 0, "some of it was the first one's to answer");
+    while begun.elapsed() < 5 * second {
+        match known(2 * second).await {
+            Ok(list) => {
+                ensure!(
+                    list.characters.is_empty(),
+                    "the storage of before answered after {:?}",
+                    begun.elapsed()
+                );
+                answers += 1;
+            }
+            Err(error) => {
+                ensure!(error.is_retryable(), "{error}");
+                refusals += 1;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    ensure!(answers > 50, "{answers} answers, {refusals} refusals");
+    ensure!(!first.ended(20 * second)?.success(), "it says why it ends");
     Ok(())
 }

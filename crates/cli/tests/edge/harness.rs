@@ -111,7 +111,7 @@ impl House {
             ..account::Config::default()
         };
         let session = session::Config::new("town".parse().unwrap());
-        let config = services::Config { account, session, chat: chat::Config::default() };
+        let config = services::Config { account, session, chat: chat::Config::default(), lease: None };
         let services =
             Services::start(store.clone(), bus.clone(), clock::wall_clock(), config, &health).await.unwrap();
         let edge = start_edge(bus_of(&between), &health, &setup);
