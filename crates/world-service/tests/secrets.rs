@@ -149,6 +149,7 @@ async fn nothing_secret_is_written_anywhere() {
         account: account::Config { password_cost: cost, ..account::Config::default() },
         session: session::Config::new("harbour".parse().expect("a zone")),
         chat: chat::Config::default(),
+        lease: None,
     };
     let health = Health::new();
     let services =
