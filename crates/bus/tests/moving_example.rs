@@ -1,5 +1,5 @@
-//! The example that stands beside plain client code does what it says, on a real server: the others need none, and are built
-//! with the tests.
+//! The example that stands beside plain client code does what it says, on a real server: the others need none, and run in
+//! `examples`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 #[allow(dead_code, reason = "a test has a main of its own")]
