@@ -7,6 +7,7 @@ mod checker;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -115,4 +116,61 @@ async fn a_replica_that_is_behind_is_not_believed_that_there_is_nothing() {
         wrong += usize::from(found.prev != first);
     }
     assert_eq!(wrong, 0, "the one before it is there");
+}
+
+/// What a leader of before would answer of a bucket's keys: that it knows none of them, and where they are expected
+/// somewhere, that they are not. It cannot answer what has to be stored.
+async fn old_leader_of_keys(server: &NatsServer) {
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let refused = json!({"error": {"code": 400, "err_code": 10_071, "description": "wrong last sequence: 0"},
+        "stream": "KV_w_leases", "seq": 0});
+    let nothing = json!({"type": "io.nats.jetstream.api.v1.stream_msg_get_response",
+        "error": {"code": 404, "err_code": 10_037, "description": "no message found"}});
+    for (subject, answer, expects) in
+        [("$KV.w_leases.>", refused, true), ("$JS.API.STREAM.MSG.GET.KV_w_leases", nothing, false)]
+    {
+        let mut heard = client.subscribe(subject).await.unwrap();
+        let (client, answer) = (client.clone(), Bytes::from(answer.to_string()));
+        tokio::spawn(async move {
+            while let Some(message) = heard.next().await {
+                let expected = message
+                    .headers
+                    .and_then(|map| map.get("Nats-Expected-Last-Subject-Sequence").map(ToString::to_string));
+                if let (Some(reply), true) = (message.reply, !expects || expected.is_some()) {
+                    client.publish(reply, answer.clone()).await.unwrap();
+                    client.flush().await.unwrap();
+                }
+            }
+        });
+    }
+    client.flush().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_one_leader_refuses_and_the_other_stores_is_not_called_wrong() {
+    let servers = NatsServer::cluster(newest_nats(), 3).unwrap();
+    let (_backend, bus) = connect(&servers).await;
+    let leases = bus.kv("leases").unwrap();
+    for server in &servers {
+        old_leader_of_keys(server).await;
+    }
+    let (value, ttl) = (Bytes::from("mine"), Some(Duration::from_secs(60)));
+    // Nobody else writes: whatever is refused is wrong.
+    let mut refused = Vec::new();
+    for number in 0..100 {
+        let key = format!("k{number}");
+        let written = async {
+            let first = leases.create(&key, value.clone(), ttl).await?;
+            let second = leases.update(&key, value.clone(), first, ttl).await?;
+            let third = leases.put(&key, value.clone(), ttl).await?;
+            assert!(first < second && second < third);
+            leases.delete_revision(&key, third).await
+        };
+        refused.extend(written.await.err());
+    }
+    println!("{} of 100 refused: {:?}", refused.len(), refused.first());
+    assert!(refused.is_empty());
+    let error = leases.update("k1", value, 1, ttl).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WrongRevision, "what is refused is refused");
+    assert_eq!(leases.keys().await.unwrap(), [""; 0], "each was deleted, and nothing else is there");
 }

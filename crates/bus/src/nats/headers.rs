@@ -13,8 +13,6 @@ pub(crate) const DEADLINE: &str = "Tidings-Deadline-Ms";
 pub(crate) const REFUSED: &str = "Tidings-Refused";
 /// Such a refusal: the request was taken, and there will be no answer.
 pub(crate) const UNANSWERED: &str = "unanswered";
-/// The commit a message is of.
-pub(crate) const COMMIT: &str = "Tidings-Commit";
 
 pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
 pub(crate) const BATCH_ID: &str = "Nats-Batch-Id";

@@ -344,7 +344,6 @@ fn read_copy(copy: async_nats::Message) -> Option<(Raw, u64)> {
         seq: headers::number(map, headers::SEQUENCE)?,
         time_ms: headers::text(map, headers::TIME).and_then(parse_time)?,
         gone: false,
-        commit: None,
         payload: copy.payload.clone(),
     };
     Some((raw, headers::number(map, headers::LAST_SEQUENCE).unwrap_or(0)))

@@ -43,8 +43,6 @@ pub(crate) struct Raw {
     pub(crate) payload: Bytes,
     /// Whether it marks the end of a key's value.
     pub(crate) gone: bool,
-    /// The write it is of, where that says so.
-    pub(crate) commit: Option<String>,
 }
 
 /// Some messages, and how many more there are at the replica that was asked.
@@ -82,7 +80,6 @@ fn read_direct(message: &Message) -> Option<Raw> {
         time_ms: headers::text(map, headers::TIME).and_then(parse_time)?,
         payload: message.payload.clone(),
         gone: matches!(operation, Some("DEL" | "PURGE")) || headers::text(map, headers::MARKER).is_some(),
-        commit: headers::text(map, headers::COMMIT).map(str::to_owned),
     })
 }
 
@@ -98,7 +95,6 @@ fn read_json(message: &Value) -> Option<Raw> {
         time_ms: parse_time(message["time"].as_str()?)?,
         payload: decode("data")?.into(),
         gone,
-        commit: header(headers::COMMIT).map(str::to_owned),
     })
 }
 

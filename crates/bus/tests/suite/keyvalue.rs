@@ -56,6 +56,9 @@ pub async fn keys_and_bounds(fixture: Fixture) {
         for key in ["b", "a.1", "c=2"] {
             kv.put(key, value("x"), None).await.unwrap();
         }
+        // What it takes to be sure of a refusal is no key, and takes no key's place.
+        let refused = kv.update("b", value("y"), u64::MAX >> 1, None).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::WrongRevision);
         assert_eq!(kv.keys().await.unwrap(), ["a.1", "b", "c=2"]);
         for key in ["", ".", "a.", ".a", "a..b", "a b", "a*", ">", "ä", "a\n", &"k".repeat(201)] {
             assert_eq!(kv.put(key, value("x"), None).await.unwrap_err().kind(), ErrorKind::Subject, "{key}");
