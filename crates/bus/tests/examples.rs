@@ -23,7 +23,8 @@ fn folder() -> PathBuf {
 #[test]
 fn every_example_runs() {
     for (name, lines) in EXAMPLES {
-        let ran = Command::new(folder().join(name)).output().unwrap();
+        let ran = Command::new(folder().join(name)).output();
+        let ran = ran.unwrap_or_else(|error| panic!("{name}: {error}; `cargo build --examples` makes it"));
         let (out, errors) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
         assert!(ran.status.success(), "{name}: {}\n{out}\n{errors}", ran.status);
         for line in lines {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 mod checker;
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,12 @@ const SOON: Duration = Duration::from_secs(30);
 
 fn subject(bus: &Bus, template: &str, parameter: &str) -> Subject {
     bus.registry().subject(template, &[parameter]).unwrap()
+}
+
+/// Says on the terminal, whatever is captured, what is not shown here and what shows it.
+fn left_out(instead: &str) {
+    let _ =
+        writeln!(std::io::stderr(), "no small disk can be made here (it wants `unshare --mount`): {instead}");
 }
 
 /// Appends until it is refused: what was confirmed, and why it ended.
@@ -58,7 +65,7 @@ async fn check(bus: &Bus, log: &Subject, confirmed: &[(u64, Bytes)], what: &str)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_under_the_server() {
     let Some(disk) = SmallDisk::make(DISK).unwrap() else {
-        println!("no disk can be made here: `a_server_that_may_store_no_more` alone shows it");
+        left_out("`a_server_that_may_store_no_more` alone shows it");
         return;
     };
     let mut servers = [NatsServer::start_on(newest_nats(), disk).unwrap()];
@@ -125,7 +132,7 @@ async fn a_server_that_may_store_no_more() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_under_the_failed_batches() {
     let Some(disk) = SmallDisk::make(1 << 20).unwrap() else {
-        println!("no disk can be made here: the failed queue's own tests show a disk that refuses");
+        left_out("the failed queue's own tests show a disk that refuses");
         return;
     };
     let mut servers = [NatsServer::start(newest_nats()).unwrap()];

@@ -206,8 +206,11 @@ impl Keeper {
         health: &Health,
     ) -> Result<Self> {
         let (content, store) = (&keeping.content, &keeping.store);
-        let sole =
-            if config.uses_nats() { Some(SoleKeeper::take(bus, name, &keeping.folder).await?) } else { None };
+        let sole = if config.uses_nats() {
+            Some(SoleKeeper::take(bus, name, &keeping.folder, health).await?)
+        } else {
+            None
+        };
         let start = content.world.as_ref().context("the world has no world.toml")?.start.zone();
         let zones = content.zones.keys().cloned().collect();
         let service_config = services::Config {

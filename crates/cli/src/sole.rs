@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use tidings_bus::{Bus, Error, ErrorKind, Kv};
-use tidings_service::Lease;
+use tidings_service::{Dependency, Health, Lease};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -36,7 +36,7 @@ pub struct SoleKeeper {
 impl SoleKeeper {
     /// Takes it, or says who has it. Whoever had this data folder before is dead, since the folder's lock is held: what
     /// that one held, this key and the leases of its zones, need not lapse first.
-    pub async fn take(bus: &Bus, name: &str, folder: &DataFolder) -> Result<Self> {
+    pub async fn take(bus: &Bus, name: &str, folder: &DataFolder, health: &Health) -> Result<Self> {
         let kv = bus.kv(BUCKET)?;
         if let Some(before) = folder.keeper() {
             free_held_by(&kv, &before).await?;
@@ -60,8 +60,10 @@ impl SoleKeeper {
         };
         folder.keep_keeper(name)?;
         let (lost, lease) = (CancellationToken::new(), Lease::until(asked + LEASE));
-        let renewing = renew(kv.clone(), name.to_owned(), revision, lease.clone(), lost.clone());
-        let renewing = AbortOnDropHandle::new(tokio::spawn(renewing));
+        let held = health.dependency(KEY);
+        held.ready();
+        let renewing = Renewing { kv: kv.clone(), name: name.to_owned(), lease: lease.clone(), held };
+        let renewing = AbortOnDropHandle::new(tokio::spawn(renewing.run(revision, lost.clone())));
         Ok(Self { kv, name: name.to_owned(), lost, lease, _renewing: renewing })
     }
 
@@ -120,41 +122,57 @@ enum Renewed {
     Lost(String),
 }
 
-async fn renew_once(kv: &Kv, name: &str, revision: u64) -> Result<Renewed, Error> {
-    let value = Bytes::copy_from_slice(name.as_bytes());
-    match kv.update(KEY, value.clone(), revision, Some(LEASE)).await {
-        Err(error) if error.kind() == ErrorKind::WrongRevision => match holder(kv).await? {
-            Some((who, found)) if who == name => Ok(Renewed::Found(found)),
-            Some((who, _)) => Ok(Renewed::Lost(who)),
-            None => Ok(Renewed::Extended(kv.create(KEY, value, Some(LEASE)).await?)),
-        },
-        renewed => Ok(Renewed::Extended(renewed?)),
-    }
+/// What renews it.
+struct Renewing {
+    kv: Kv,
+    name: String,
+    lease: Lease,
+    /// Not ready where it has lapsed: nothing is answered then.
+    held: Dependency,
 }
 
-/// Renews it until it is another's; at once where somebody finds that it has lapsed. A cluster that was away may have
-/// forgotten it: then it is taken anew.
-async fn renew(kv: Kv, name: String, mut revision: u64, lease: Lease, lost: CancellationToken) {
-    let mut pause = LEASE / 3;
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = lease.doubted(), if pause > AGAIN => {}
+impl Renewing {
+    async fn once(&self, revision: u64) -> Result<Renewed, Error> {
+        let value = Bytes::copy_from_slice(self.name.as_bytes());
+        match self.kv.update(KEY, value.clone(), revision, Some(LEASE)).await {
+            Err(error) if error.kind() == ErrorKind::WrongRevision => match holder(&self.kv).await? {
+                Some((who, found)) if who == self.name => Ok(Renewed::Found(found)),
+                Some((who, _)) => Ok(Renewed::Lost(who)),
+                None => Ok(Renewed::Extended(self.kv.create(KEY, value, Some(LEASE)).await?)),
+            },
+            renewed => Ok(Renewed::Extended(renewed?)),
         }
-        let asked = Instant::now();
-        match renew_once(&kv, &name, revision).await {
-            Ok(Renewed::Extended(renewed)) => {
-                lease.extend(asked + LEASE);
-                (revision, pause) = (renewed, LEASE / 3);
+    }
+
+    /// Renews it until it is another's; at once where somebody finds that it has lapsed. A cluster that was away may have
+    /// forgotten it: then it is taken anew.
+    async fn run(self, mut revision: u64, lost: CancellationToken) {
+        let mut pause = LEASE / 3;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.lease.doubted(), if pause > AGAIN => {}
             }
-            Ok(Renewed::Found(found)) => (revision, pause) = (found, Duration::ZERO),
-            Ok(Renewed::Lost(who)) => {
-                tracing::error!(%who, "another process keeps the storage of this world");
-                return lost.cancel();
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the storage's key could not be renewed");
-                pause = AGAIN;
+            let asked = Instant::now();
+            match self.once(revision).await {
+                Ok(Renewed::Extended(renewed)) => {
+                    self.lease.extend(asked + LEASE);
+                    self.held.ready();
+                    (revision, pause) = (renewed, LEASE / 3);
+                }
+                Ok(Renewed::Found(found)) => (revision, pause) = (found, Duration::ZERO),
+                Ok(Renewed::Lost(who)) => {
+                    tracing::error!(%who, "another process keeps the storage of this world");
+                    self.held.failed(format!("{who} keeps the storage of this world"));
+                    return lost.cancel();
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the storage's key could not be renewed");
+                    if !self.lease.is_held() {
+                        self.held.failed(error.to_string());
+                    }
+                    pause = AGAIN;
+                }
             }
         }
     }

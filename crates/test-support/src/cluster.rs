@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 
-use crate::nats::{NatsServer, Peers, free_ports};
+use crate::nats::{NatsServer, Peers, START_TRIES, free_ports};
 use crate::proxy::{Proxy, Wire};
 
 /// Where a server says it is to be found by the others: nowhere, so that they keep to the proxies.
@@ -26,6 +26,18 @@ pub struct NatsCluster {
 impl NatsCluster {
     /// Starts `count` servers as one cluster.
     pub async fn start(version: &str, count: usize) -> Result<Self> {
+        let mut started = Self::start_once(version, count).await;
+        // The ports are chosen before they are taken: somebody else may have come between.
+        for _ in 1..START_TRIES {
+            if started.is_ok() {
+                break;
+            }
+            started = Self::start_once(version, count).await;
+        }
+        started
+    }
+
+    async fn start_once(version: &str, count: usize) -> Result<Self> {
         let ports = free_ports(2 * count)?;
         let (clients, peers) = ports.split_at(count);
         let local = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));

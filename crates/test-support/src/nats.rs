@@ -17,6 +17,9 @@ const VERSIONS: &str = include_str!("../nats-versions");
 const START_WAIT: Duration = Duration::from_secs(20);
 /// Its configuration in its folder, where it has one.
 const CONFIGURATION: &str = "nats.conf";
+/// How often a start is tried, and the pause between two.
+pub(crate) const START_TRIES: usize = 4;
+const START_AGAIN: Duration = Duration::from_millis(250);
 /// How often a starting server is looked at.
 const START_LOOK: Duration = Duration::from_millis(10);
 
@@ -108,6 +111,18 @@ impl NatsServer {
 
     /// Starts `count` of them as one cluster, and waits until it has a leader.
     pub fn cluster(version: &str, count: usize) -> Result<Vec<Self>> {
+        // The ports are chosen before they are taken: somebody else may have come between.
+        let mut started = Self::cluster_once(version, count);
+        for _ in 1..START_TRIES {
+            if started.is_ok() {
+                break;
+            }
+            started = Self::cluster_once(version, count);
+        }
+        started
+    }
+
+    fn cluster_once(version: &str, count: usize) -> Result<Vec<Self>> {
         let ports = free_ports(count)?;
         let routes: Vec<SocketAddr> =
             ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect();
@@ -196,8 +211,17 @@ impl NatsServer {
     pub fn restart(&mut self) -> Result<()> {
         let listen = self.address.to_string();
         let (cluster, disk) = (self.cluster.as_ref(), self.disk.as_ref());
-        let (child, _) = spawn(&self.version, self.folder.path(), &listen, cluster, &self.environment, disk)?;
-        self.child = child;
+        let start = || spawn(&self.version, self.folder.path(), &listen, cluster, &self.environment, disk);
+        let mut started = start();
+        // Somebody may have taken its port for a moment: it is one of those that the system gives out.
+        for _ in 1..START_TRIES {
+            if started.is_ok() {
+                break;
+            }
+            std::thread::sleep(START_AGAIN);
+            started = start();
+        }
+        self.child = started?.0;
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 //! about as well where there are replicas: for a moment after a partition two servers take themselves for the leader, and
 //! the one that is none answers from what it knew, while the other stores. It cannot answer what has to be stored.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -46,19 +47,23 @@ pub(crate) struct Committer {
     pub(crate) took: Histogram,
 }
 
-/// Names that nobody else gives: what a process draws once, and a count.
+/// Names that nobody else gives: what a process draws once, and a count. With a mark of each that nobody can tell from
+/// those before, though they stand in what is stored: who may write anything to the stream could take the next id, and the
+/// server would hold the commit for stored.
 pub(crate) struct Ids {
     own: String,
     next: AtomicU64,
+    secret: RandomState,
 }
 
 impl Ids {
     pub(crate) fn new() -> Result<Self, Error> {
-        Ok(Self { own: random_name()?, next: AtomicU64::new(0) })
+        Ok(Self { own: random_name()?, next: AtomicU64::new(0), secret: RandomState::new() })
     }
 
     pub(crate) fn next(&self) -> String {
-        format!("{}{:x}", self.own, self.next.fetch_add(1, Ordering::Relaxed))
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{}{number:x}.{:016x}", self.own, self.secret.hash_one(number))
     }
 }
 

@@ -8,8 +8,8 @@ use crate::load::Load;
 use crate::plan::{SERVERS, Step};
 use crate::strike::{settled, strike};
 
-/// What this process, with three connections and the whole load in it, may grow by: the tails of three processes are 2 MiB,
-/// what a run notes of itself is the rest.
+/// What a run may add to this process, with three connections and the whole load in it: the tails of three processes are
+/// 2 MiB, what a run notes of itself is the rest. As many runs go at once as there are cores.
 const GROWTH_MAX: u64 = 256 << 20;
 /// What a server may hold.
 const SERVER_MAX: u64 = 768 << 20;
@@ -75,13 +75,15 @@ impl Most {
             return true;
         };
         let growth = self.own.saturating_sub(before);
+        let at_once = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+        let growth_max = GROWTH_MAX * at_once;
         println!(
             "memory: this process grew by {} MiB of {}, a server held {} MiB of {}",
             growth >> 20,
-            GROWTH_MAX >> 20,
+            growth_max >> 20,
             self.server >> 20,
             SERVER_MAX >> 20
         );
-        growth <= GROWTH_MAX && self.server <= SERVER_MAX
+        growth <= growth_max && self.server <= SERVER_MAX
     }
 }

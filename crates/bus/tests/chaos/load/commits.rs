@@ -190,7 +190,11 @@ fn check_owners(stage: &Stage, stored: &[LogMessage]) {
             let late = fences.get(zone) != Some(&fence);
             stage.verdict.refuse(late, "spoken after another took over", || line.to_owned());
         }
-        let follows = place == 0 || before == Some((message.seq - 1, turn, place - 1));
+        // A commit stands in a row: the next one begins where the one before has ended.
+        let follows = match place {
+            0 => before.is_none(),
+            _ => before == Some((message.seq - 1, turn, place - 1)),
+        };
         stage.verdict.refuse(!follows, "a commit in part", || line.to_owned());
         before = (place + 1 < count).then_some((message.seq, turn, place));
         if place == 0 {
