@@ -24,7 +24,7 @@ pub(crate) struct ApiError {
 pub(crate) const WRONG_LAST_SEQUENCE: u32 = 10_071;
 pub(crate) const WRONG_LAST_SEQUENCE_IN_FLIGHT: u32 = 10_164;
 pub(crate) const BATCH_DUPLICATE: u32 = 10_201;
-const BATCH_INCOMPLETE: u32 = 10_176;
+pub(crate) const BATCH_INCOMPLETE: u32 = 10_176;
 const ID_IN_PROCESS: u32 = 10_158;
 const STREAM_NOT_FOUND: u32 = 10_059;
 const MESSAGE_NOT_FOUND: u32 = 10_037;

@@ -20,9 +20,9 @@ use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 use crate::log::{Append, Committed, Fence};
-use crate::nats::api::{ApiError, BATCH_DUPLICATE, Stored, parse};
+use crate::nats::api::{ApiError, BATCH_DUPLICATE, BATCH_INCOMPLETE, Stored, parse};
 use crate::nats::config::NatsConfig;
-use crate::nats::connection::{Connection, random_name};
+use crate::nats::connection::{Connection, RECONNECT_SOON, random_name};
 use crate::nats::headers;
 use crate::nats::hub::Hub;
 use crate::nats::names::Names;
@@ -231,7 +231,11 @@ impl Committer {
             return self.connection.store(subject, Some(map), only.payload.clone(), tries.wait()).await;
         }
         self.connection.check_up()?;
-        let _open = self.open_batches.acquire().await.map_err(|_| Error::closed())?;
+        let begun = Instant::now();
+        let open = tokio::time::timeout(tries.wait(), self.open_batches.acquire()).await.map_err(|_| {
+            Error::new(ErrorKind::Overloaded, "as many batches are open as may be").after(RECONNECT_SOON)
+        })?;
+        let _open = open.map_err(|_| Error::closed())?;
         let batch = format!("{id}-{}", tries.done);
         let last = plan.entries.len() - 1;
         // All of it by one connection: the server takes a batch in its order.
@@ -248,11 +252,20 @@ impl Committer {
                 headers::put(&mut map, headers::BATCH_COMMIT, 1);
             }
             let reply = (index == last).then(|| place.reply().into());
-            member.send(entry.subject.clone(), reply, Some(map), entry.payload.clone()).await?;
+            let payload = entry.payload.clone();
+            member.send_within(tries.wait(), entry.subject.clone(), reply, Some(map), payload).await?;
         }
         let subject = &plan.entries[last].subject;
         let answer = member.answer(subject, answered, tries.wait()).await?;
-        parse(subject, &answer.payload)
+        let stored: Stored = parse(subject, &answer.payload)?;
+        // A part that this user may not send is missing, however often it is tried.
+        if stored.error.as_ref().is_some_and(|error| error.err_code == BATCH_INCOMPLETE)
+            && let Some(refused) =
+                plan.entries.iter().find_map(|entry| self.connection.refused(&entry.subject, begun))
+        {
+            return Err(refused);
+        }
+        Ok(stored)
     }
 
     async fn judge(

@@ -228,9 +228,9 @@ impl Connection {
         wait: Duration,
     ) -> Result<Message, Error> {
         let member = self.any(&subject)?;
-        let (place, answered) = member.place_of(&subject);
-        member.send(subject.clone(), Some(place.reply().into()), headers, payload).await?;
-        member.answer(&subject, answered, wait).await
+        let (begun, (place, answered)) = (Instant::now(), member.place_of(&subject));
+        member.send_within(wait, subject.clone(), Some(place.reply().into()), headers, payload).await?;
+        member.answer(&subject, answered, wait.saturating_sub(begun.elapsed())).await
     }
 
     /// One question, many answers.
@@ -242,7 +242,8 @@ impl Connection {
     ) -> Result<(Place, mpsc::Receiver<Message>), Error> {
         let member = self.any(subject)?;
         let (place, answers) = member.many_of(subject, capacity);
-        member.send(subject.into(), Some(place.reply().into()), None, payload).await?;
+        let reply = Some(place.reply().into());
+        member.send_within(self.try_wait, subject.into(), reply, None, payload).await?;
         Ok((place, answers))
     }
 
@@ -255,6 +256,10 @@ impl Connection {
     /// ends when everything is with the system, and waits for that as long as it takes.
     pub(crate) async fn flush(&self) -> Result<(), Error> {
         self.check_up()?;
+        if self.members.iter().any(|member| !member.is_up() && member.client().is_some()) {
+            // It may hold something that was sent by it.
+            return Err(not_connected());
+        }
         let trips =
             self.members.iter().filter(|member| member.is_up()).map(|member| member.round_trip(FLUSH_WAIT));
         if futures_util::future::join_all(trips).await.iter().all(Option::is_some) {

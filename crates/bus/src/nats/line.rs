@@ -104,6 +104,7 @@ impl Line {
     /// There is a connection.
     pub(crate) fn joined(&self) {
         *self.next_attempt.lock() = None;
+        self.refusals.joined();
         // What failed may have failed for want of a connection.
         self.guard.breakers().probe_now(Instant::now().into_std());
         let new = !self.up.swap(true, Ordering::AcqRel);

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::{Error, ErrorKind};
 use crate::nats::config::NatsConfig;
+use crate::nats::connection::RECONNECT_SOON;
 use crate::nats::inbox::{Inbox, Place};
 use crate::nats::line::Line;
 use crate::nats::pings::client_pings;
@@ -212,12 +213,31 @@ impl Member {
             }
         };
         sent.map_err(|error| {
-            // Of the message, not of the way: it will not be taken later either.
-            let kind = match error.kind() {
-                PublishErrorKind::MaxPayloadExceeded => ErrorKind::Schema,
-                _ => ErrorKind::Publish,
+            let (kind, passing) = match error.kind() {
+                // Of the message, not of the way: it will not be taken later either.
+                PublishErrorKind::MaxPayloadExceeded => (ErrorKind::Schema, false),
+                // The client has ended, and another is made: it was not sent.
+                PublishErrorKind::Send => (ErrorKind::Connection, true),
+                _ => (ErrorKind::Publish, false),
             };
-            Error::new(kind, "NATS did not take a message").because(error)
+            let told = Error::new(kind, "NATS did not take a message").because(error);
+            if passing { told.after(RECONNECT_SOON) } else { told }
+        })
+    }
+
+    /// The same, for as long as that may take: what found no room in time was not sent.
+    pub(crate) async fn send_within(
+        &self,
+        wait: Duration,
+        subject: Subject,
+        reply: Option<Subject>,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+    ) -> Result<(), Error> {
+        let sending = self.send(subject, reply, headers, payload);
+        tokio::time::timeout(wait, sending).await.unwrap_or_else(|_| {
+            let what = format!("the connection to NATS took nothing more for {wait:?}");
+            Err(Error::new(ErrorKind::Connection, what).after(RECONNECT_SOON))
         })
     }
 

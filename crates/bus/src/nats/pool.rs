@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::error::Error;
-use crate::nats::connection::{Connection, not_connected};
+use crate::nats::connection::{Connection, jitter, not_connected};
 use crate::nats::member::Member;
 use crate::resilience::{HealthReport, State};
 use crate::subject::Subject;
@@ -22,6 +22,8 @@ use crate::subject::Subject;
 const MOVING: usize = usize::MAX;
 /// How long a member may take to have sent what it was given before an audience leaves it.
 const BARRIER_WAIT: Duration = Duration::from_secs(2);
+/// The longest pause before an audience whose carrier did not answer in that time is asked back again.
+const COME_BACK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Who carries the audiences of each member.
 pub(crate) struct Routes {
@@ -60,12 +62,16 @@ impl Routes {
     }
 }
 
-/// Audiences on their way back to their own member: there when it is dropped.
-struct Moving<'a>(&'a Routes, usize);
+/// A member's audiences on their way: where `to` says when it is dropped, so that nobody waits for ever.
+struct Moving<'a> {
+    routes: &'a Routes,
+    own: usize,
+    to: usize,
+}
 
 impl Drop for Moving<'_> {
     fn drop(&mut self) {
-        self.0.set(self.1, self.1);
+        self.routes.set(self.own, self.to);
     }
 }
 
@@ -118,15 +124,26 @@ impl Connection {
 
     /// A member's audiences come back to it, once what was sent by another meanwhile has been.
     async fn come_back(&self, member: &Member) {
+        while !self.came_back(member).await {
+            tokio::time::sleep(jitter(COME_BACK_AGAIN)).await;
+        }
+    }
+
+    /// Whether they are back. They stay with who carries them where that one may still hold something of theirs, which would
+    /// come late.
+    async fn came_back(&self, member: &Member) -> bool {
         let by = self.routes.by[member.number].swap(MOVING, Ordering::AcqRel);
-        // Whatever becomes of this task, nobody waits for ever.
-        let _arrives = Moving(&self.routes, member.number);
+        let mut moving = Moving { routes: &self.routes, own: member.number, to: by };
         if by != member.number
-            && let Some(carrier) = self.members.get(by).filter(|carrier| carrier.is_up())
+            && let Some(carrier) = self.members.get(by).filter(|carrier| carrier.client().is_some())
         {
-            carrier.round_trip(BARRIER_WAIT).await;
+            if carrier.round_trip(BARRIER_WAIT).await.is_none() && carrier.client().is_some() {
+                return false;
+            }
             metrics::counter!("tidings_bus_pool_moves_total").increment(1);
         }
+        moving.to = member.number;
+        true
     }
 
     /// Makes a member anew whenever its client has given up, until the bus ends.

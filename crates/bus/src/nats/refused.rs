@@ -30,18 +30,30 @@ enum Right {
 /// The newest refusals of a connection.
 pub(crate) struct Refusals {
     known: Mutex<VecDeque<(Instant, Right, String)>>,
+    /// When the connection was made last: what may not be heard is said anew after that.
+    joined: Mutex<Option<Instant>>,
     inbox: OnceLock<Arc<Inbox>>,
     hash: RandomState,
 }
 
 impl Refusals {
     pub(crate) fn new() -> Self {
-        Self { known: Mutex::default(), inbox: OnceLock::new(), hash: RandomState::new() }
+        Self {
+            known: Mutex::default(),
+            joined: Mutex::default(),
+            inbox: OnceLock::new(),
+            hash: RandomState::new(),
+        }
     }
 
     /// Calls that wait for an answer in this inbox end when they are refused.
     pub(crate) fn end_calls_of(&self, inbox: Arc<Inbox>) {
         let _ = self.inbox.set(inbox);
+    }
+
+    /// There is a connection: what was refused over the one before may be a right by now.
+    pub(crate) fn joined(&self) {
+        *self.joined.lock() = Some(Instant::now());
     }
 
     /// How the inbox knows what a call is about, without keeping its subject.
@@ -74,8 +86,11 @@ impl Refusals {
             newest.find(|(at, right, of)| *right == Right::Send && of == subject && *at + BEFORE >= since);
         let mut newest = known.iter().rev();
         let inbox = self.inbox.get().map(|inbox| inbox.pattern());
-        let hearing =
-            newest.find(|(_, right, of)| *right == Right::Hear && Some(of.as_str()) == inbox.as_deref());
+        let joined = *self.joined.lock();
+        let hearing = newest.find(|(at, right, of)| {
+            let now = joined.is_none_or(|joined| *at + BEFORE >= joined);
+            *right == Right::Hear && now && Some(of.as_str()) == inbox.as_deref()
+        });
         let (what, of) = match (sending, hearing) {
             (Some((.., of)), _) => ("publish to", of),
             (None, Some((.., of))) => ("subscribe to", of),
@@ -133,5 +148,18 @@ mod tests {
         }
         (0..1_000).for_each(|n| assert!(refusals.note(&format!("{VIOLATION}Publish to \"s.{n}\""))));
         assert_eq!(refusals.known.lock().len(), REMEMBERED_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_not_be_heard_is_of_this_connection() {
+        let refusals = Refusals::new();
+        let inbox = Inbox::new("_INBOX.x".to_owned());
+        refusals.end_calls_of(inbox);
+        refusals.joined();
+        refusals.note("Permissions Violation for Subscription to \"_INBOX.x.*\"");
+        tokio::time::advance(60 * BEFORE).await;
+        assert!(refusals.why("a", Instant::now()).is_some(), "however long ago it was said");
+        refusals.joined();
+        assert!(refusals.why("a", Instant::now()).is_none(), "the right may have been given since");
     }
 }

@@ -1,5 +1,6 @@
 //! The service `deadletter`: what work queues could not do, for staff. It alone puts back and takes out on a cluster,
-//! so that edges, which anybody can reach, need no rights on queues. What is asked and answered, and how, is
+//! so that edges, which anybody can reach, need no rights on queues. Who may ask is looked at by whoever asks: staff's role by
+//! the edge. What is asked and answered, and how, is
 //! `tidings_service::dead_letters`, which the command line shares.
 
 use tidings_bus::{Bus, DeadLetterQueues};

@@ -34,3 +34,22 @@ async fn a_clock_that_is_set_back_hides_no_dead_edge() {
     }
     assert_eq!(zone.lost(), [(session.session, 120_000)]);
 }
+
+#[tokio::test]
+async fn an_edge_that_says_that_it_goes_is_not_waited_for() {
+    let at = Running::new().await;
+    let zone = Zone::serve(&at.world, zone_reply::Answer::Done(Done {})).await;
+    let (left, stays) = (open(&at, &guest(&at).await, "e1").await, open(&at, &guest(&at).await, "e2").await);
+    for _ in 0..2 {
+        at.session.sweep().await.expect("swept");
+        renew(&at, "e1", &[&left]).await;
+        renew(&at, "e2", &[&stays]).await;
+        at.world.pass(9_000);
+    }
+    at.session.sweep().await.expect("swept");
+    assert!(zone.lost().is_empty(), "both have a second left");
+    let gone = RenewRequest { edge: "e1".into(), sessions: Vec::new(), gone: true };
+    let _: RenewReply = at.call("session", "renew", &gone).await.expect("noted");
+    at.session.sweep().await.expect("swept");
+    assert_eq!(zone.lost(), [(left.session.clone(), 120_000)], "and nobody else's");
+}
