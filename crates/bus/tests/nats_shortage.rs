@@ -180,10 +180,12 @@ async fn a_full_disk_under_the_failed_batches() {
 /// connection stands. An answer as large ends its request at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_than_the_server_takes() {
-    let servers = [NatsServer::start_with(newest_nats(), "max_payload: 2000", &[]).unwrap()];
+    let servers = [NatsServer::start_with(newest_nats(), "max_payload: 8192", &[]).unwrap()];
     let (backend, bus) = connect(&servers).await;
     let id = backend.client_id();
-    let large = || Bytes::from(vec![b'x'; 3_000]);
+    // A server that takes less than the largest payload is refused at the start; headers may be as large as they like.
+    let (small, large) = (|| Bytes::from(vec![b'x'; 3_000]), || Bytes::from(vec![b'x'; 9_000]));
+    let headers = || vec![("Story".to_owned(), "x".repeat(6_000))];
     let (say, room) = (subject(&bus, "say", "x"), subject(&bus, "room", "z_a"));
     let (ask, far) = (subject(&bus, "ask", "x"), subject(&bus, "ask", "far"));
     let append = |payload| Append { subject: room.clone(), payload };
@@ -192,19 +194,19 @@ async fn more_than_the_server_takes() {
     let mut served = bus.queue_subscribe(&Pattern::from(&far), "g", 16).await.unwrap();
     tokio::spawn(async move {
         while let Some(message) = served.next().await {
-            let _ = message.respond(Bytes::from(vec![b'x'; 3_000]));
+            let _ = message.respond(Bytes::from(vec![b'x'; 9_000]));
         }
     });
     let begun = Instant::now();
     let refusals = [
-        ("publish", bus.publish(&say, large(), Vec::new()).await.unwrap_err()),
+        ("publish", bus.publish(&say, small(), headers()).await.unwrap_err()),
         ("append", bus.append(&room, large()).await.unwrap_err()),
         (
             "commit",
             bus.commit(vec![append(Bytes::from("a")), append(large())], Vec::new()).await.unwrap_err(),
         ),
-        ("request", bus.request(&ask, large(), Vec::new(), SOON).await.unwrap_err()),
-        ("enqueue", work.enqueue(large(), Vec::new()).await.unwrap_err()),
+        ("request", bus.request(&ask, small(), headers(), SOON).await.unwrap_err()),
+        ("enqueue", work.enqueue(small(), headers()).await.unwrap_err()),
     ];
     for (what, error) in refusals {
         println!("{what}: {:?}: {error}", error.kind());
