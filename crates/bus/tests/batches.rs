@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tidings_bus::backend::{Backend, Outcome};
 use tidings_bus::kv::KvBackend;
 use tidings_bus::log::FollowSetBackend;
-use tidings_bus::resilience::State;
+use tidings_bus::resilience::{State, States};
 use tidings_bus::work::WorkBackend;
 use tidings_bus::{
     Append, BatchReport, Batcher, Bus, BusConfig, Committed, DrainReport, Embedded, EmbeddedConfig, Error,
@@ -24,11 +24,16 @@ use tidings_test_support::{NatsServer, newest_nats};
 
 use crate::checker::{registry, servers};
 
-/// A backend that refuses what it is told to, and notes the sizes of what it takes.
+/// A backend that refuses what it is told to, knows ids as a server does, and notes the sizes of what it takes.
 struct Flaky {
     inner: Arc<Embedded>,
     refuse: Mutex<HashSet<String>>,
+    /// Messages that are refused for good, and ones of which one try finds no time.
+    bad: Mutex<HashSet<Bytes>>,
+    late: Mutex<HashSet<Bytes>>,
+    known: Mutex<HashSet<String>>,
     taken: Mutex<Vec<(String, usize)>>,
+    states: States,
 }
 
 impl Backend for Flaky {
@@ -59,6 +64,27 @@ impl Backend for Flaky {
         }
         self.taken.lock().push((name, batch.len()));
         self.inner.commit(batch, fences)
+    }
+    fn commit_once(&self, id: &str, batch: Vec<Append>) -> BoxFuture<'_, Result<(), Error>> {
+        let any = |of: &HashSet<Bytes>| batch.iter().any(|one| of.contains(&one.payload));
+        if any(&self.bad.lock()) {
+            return Box::pin(async { Err(Error::new(ErrorKind::Schema, "it has no form")) });
+        }
+        if batch.len() == 1 && self.late.lock().remove(&batch[0].payload) {
+            return Box::pin(async { Err(Error::new(ErrorKind::Timeout, "nobody knows")) });
+        }
+        if self.known.lock().contains(id) {
+            return Box::pin(async { Ok(()) });
+        }
+        let (id, committing) = (id.to_owned(), self.commit(batch, Vec::new()));
+        Box::pin(async move {
+            committing.await?;
+            self.known.lock().insert(id);
+            Ok(())
+        })
+    }
+    fn connection(&self) -> Option<States> {
+        Some(self.states.clone())
     }
     fn read(
         &self,
@@ -111,7 +137,15 @@ impl Backend for Flaky {
 
 fn flaky(change: impl Fn(&mut BusConfig)) -> (Arc<Flaky>, Bus) {
     let inner = Embedded::open(EmbeddedConfig::default()).unwrap();
-    let flaky = Arc::new(Flaky { inner, refuse: Mutex::default(), taken: Mutex::default() });
+    let flaky = Arc::new(Flaky {
+        inner,
+        refuse: Mutex::default(),
+        bad: Mutex::default(),
+        late: Mutex::default(),
+        known: Mutex::default(),
+        taken: Mutex::default(),
+        states: States::new(),
+    });
     let mut config = BusConfig::default();
     config.batch.retries = [10, 20, 40].map(Duration::from_millis).to_vec();
     change(&mut config);
@@ -255,6 +289,25 @@ async fn memory_and_disk_are_bounded_and_nothing_taken_is_lost() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(stored(&bus, &a).await, (0..taken as u64).collect::<Vec<_>>());
+}
+
+fn message(number: u64) -> Bytes {
+    Bytes::from(number.to_string())
+}
+
+#[tokio::test]
+async fn none_of_a_group_sent_one_by_one_is_taken_for_another() {
+    let (flaky, bus) = flaky(|_| {});
+    let folder = tempfile::tempdir().unwrap();
+    let batcher = open(&bus, folder.path()).await;
+    let a = room(&bus, "z_a");
+    flaky.bad.lock().insert(message(2));
+    flaky.late.lock().insert(message(1));
+    push(&batcher, &a, 0..3);
+    // 0 is stored, 1 has no time, and 2 keeps what is left from going together.
+    assert_eq!(batcher.flush().await, BatchReport { sent: 2, ..BatchReport::default() });
+    assert_eq!(stored(&bus, &a).await, [0, 1]);
+    assert_eq!(batcher.refused().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

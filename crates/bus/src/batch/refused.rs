@@ -52,8 +52,9 @@ impl Shared {
     ) -> Result<(), (usize, Error)> {
         let mut known = (group.messages.len() - done == 1).then_some(error);
         for (place, message) in group.messages.iter().enumerate().skip(done) {
-            // The same at every try of the group, so that a repeat of each is known as well.
-            let id = format!("{}-{place}", group.id);
+            // Counted from the end: the same at every try, though those before it are gone by then. So a repeat of each is
+            // known, and none is taken for another.
+            let id = format!("{}-{}", group.id, group.messages.len() - place);
             let one = Group { subject: group.subject.clone(), id, messages: vec![message.clone()] };
             let sent = match known.take() {
                 Some(error) => Err(error),
