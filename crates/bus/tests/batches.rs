@@ -310,6 +310,52 @@ async fn none_of_a_group_sent_one_by_one_is_taken_for_another() {
     assert_eq!(batcher.refused().len(), 1);
 }
 
+/// Two messages of one group on disk, of which one is refused for good from now on.
+async fn two_on_disk(flaky: &Flaky, bus: &Bus, folder: &Path, bad: u64) -> (Subject, Batcher) {
+    let a = room(bus, "z_a");
+    flaky.refuse.lock().insert(a.as_str().to_owned());
+    let batcher = open(bus, folder).await;
+    push(&batcher, &a, 0..2);
+    assert_eq!(batcher.flush().await.on_disk, 1);
+    flaky.bad.lock().insert(message(bad));
+    (a, batcher)
+}
+
+#[tokio::test]
+async fn what_is_set_aside_of_a_group_on_disk_is_set_aside_once() {
+    let (flaky, bus) = flaky(|_| {});
+    let folder = tempfile::tempdir().unwrap();
+    let (a, mut batcher) = two_on_disk(&flaky, &bus, folder.path(), 0).await;
+    for _ in 0..3 {
+        assert_eq!(batcher.recover().await.on_disk, 1, "the other is away still");
+        assert_eq!(batcher.refused().len(), 1);
+        assert_eq!(batcher.failed()[0].messages, 1);
+        // It is written, too.
+        drop(batcher);
+        batcher = open(&bus, folder.path()).await;
+    }
+    flaky.refuse.lock().clear();
+    assert_eq!(batcher.recover().await.on_disk, 0);
+    assert_eq!((stored(&bus, &a).await, batcher.refused().len()), (vec![1], 1));
+}
+
+#[tokio::test]
+async fn what_is_sent_of_a_group_on_disk_is_sent_once() {
+    // No room for one that is refused.
+    let (flaky, bus) = flaky(|config| config.batch.refused_bytes = 10);
+    let folder = tempfile::tempdir().unwrap();
+    let (a, batcher) = two_on_disk(&flaky, &bus, folder.path(), 1).await;
+    flaky.refuse.lock().clear();
+    for _ in 0..3 {
+        assert_eq!(batcher.recover().await.on_disk, 1, "it holds its subject");
+        // As a server does in time.
+        flaky.known.lock().clear();
+    }
+    assert_eq!(stored(&bus, &a).await, [0]);
+    let left = batcher.take_out(batcher.failed()[0].number, "no form").await.unwrap();
+    assert_eq!(left.messages, [message(1)]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_a_server_that_goes_and_comes_back() {
     let mut servers = [NatsServer::start(newest_nats()).unwrap()];

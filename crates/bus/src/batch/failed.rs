@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! record: "TBF1", kind u8, number u64, length u32, checksum u32 of these; body; checksum u32 of the body
-//! kind 1: a group   (id, subject, messages, each with its length)
+//! kind 1: a group   (id, subject, messages, each with its length); one of a number that is there takes its place
 //! kind 2: the group of this number is done
 //! ```
 //!
@@ -71,6 +71,8 @@ struct Entry {
     bytes: u64,
     subject: String,
     messages: usize,
+    /// Messages at the front of its record that are done, where the disk did not take the rest.
+    done: usize,
 }
 
 /// The queue.
@@ -141,10 +143,7 @@ impl FailedQueue {
                 _ if crc32c::crc32c(body) != sum => found.damaged += 1,
                 (DONE, _) => self.forget(number),
                 (GROUP, Some(group)) => {
-                    let (bytes, messages) = (whole as u64, group.messages.len());
-                    self.live += bytes;
-                    let entry = Entry { at: at as u64, bytes, subject: group.subject, messages };
-                    self.groups.insert(number, entry);
+                    self.insert(number, at as u64, whole as u64, &group);
                 }
                 _ => found.damaged += 1,
             }
@@ -170,10 +169,25 @@ impl FailedQueue {
         self.write(&record)?;
         let number = self.next;
         self.next += 1;
-        self.live += bytes;
-        let (subject, messages) = (group.subject.clone(), group.messages.len());
-        self.groups.insert(number, Entry { at, bytes, subject, messages });
+        self.insert(number, at, bytes, group);
         Ok(number)
+    }
+
+    /// So many messages at the front of a group are done: the rest of it takes its place. Where the disk does not take that
+    /// it is known while the process runs, and the whole group comes again after a restart.
+    pub(crate) fn keep_rest(&mut self, number: u64, done: usize) -> Result<(), Error> {
+        let mut group = self.read(number)?;
+        let done = done.min(group.messages.len());
+        group.messages.drain(..done);
+        let (record, at) = (write_record(GROUP, number, &write_body(&group)), self.end);
+        if let Err(error) = self.write(&record) {
+            if let Some(entry) = self.groups.get_mut(&number) {
+                (entry.done, entry.messages) = (entry.done + done, entry.messages - done);
+            }
+            return Err(error);
+        }
+        self.insert(number, at, record.len() as u64, &group);
+        self.rewrite_if_long()
     }
 
     /// Reads a group.
@@ -191,7 +205,9 @@ impl FailedQueue {
         if crc32c::crc32c(body).to_le_bytes() != record[record.len() - 4..] {
             return Err(unreadable("it does not have its checksum"));
         }
-        read_body(body).ok_or_else(|| unreadable("it has no form"))
+        let mut group = read_body(body).ok_or_else(|| unreadable("it has no form"))?;
+        group.messages.drain(..entry.done.min(group.messages.len()));
+        Ok(group)
     }
 
     /// Takes a group out. Where the disk does not take even the word of that, its room is free all the same; the group
@@ -206,6 +222,10 @@ impl FailedQueue {
             return Ok(());
         }
         noted?;
+        self.rewrite_if_long()
+    }
+
+    fn rewrite_if_long(&mut self) -> Result<(), Error> {
         if self.end > self.most.saturating_mul(REWRITE_AT) {
             self.rewrite().map_err(|error| storage("rewriting", &self.path, error))?;
         }
@@ -226,6 +246,14 @@ impl FailedQueue {
     /// Bytes of groups.
     pub fn bytes(&self) -> u64 {
         self.live
+    }
+
+    /// A record of a group is there; one of the same number from before counts no more.
+    fn insert(&mut self, number: u64, at: u64, bytes: u64, group: &StoredGroup) {
+        self.forget(number);
+        self.live += bytes;
+        let (subject, messages) = (group.subject.clone(), group.messages.len());
+        self.groups.insert(number, Entry { at, bytes, subject, messages, done: 0 });
     }
 
     fn forget(&mut self, number: u64) {
@@ -331,138 +359,4 @@ fn options() -> OpenOptions {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn group(number: usize) -> StoredGroup {
-        StoredGroup {
-            subject: format!("s.{}", number % 3),
-            id: format!("id{number}"),
-            messages: (0..=number % 4).map(|place| Bytes::from(vec![b'x'; place * 7])).collect(),
-        }
-    }
-
-    fn groups(queue: &FailedQueue) -> Vec<StoredGroup> {
-        queue.list().iter().map(|view| queue.read(view.number).unwrap()).collect()
-    }
-
-    const MOST: u64 = 10_000;
-
-    #[test]
-    fn it_comes_back_in_order_and_is_emptied() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut queue, found) = FailedQueue::open(folder.path(), MOST).unwrap();
-        assert_eq!(found, FoundFailed::default());
-        let numbers: Vec<u64> = (0..6).map(|number| queue.append(&group(number)).unwrap()).collect();
-        queue.remove(numbers[1]).unwrap();
-        let busy = FailedQueue::open(folder.path(), MOST).unwrap_err();
-        assert_eq!(busy.kind(), ErrorKind::Storage, "one process at a time");
-        drop(queue);
-        let (mut queue, found) = FailedQueue::open(folder.path(), MOST).unwrap();
-        assert_eq!(found, FoundFailed { groups: 5, damaged: 0, torn_bytes: 0 });
-        assert_eq!(groups(&queue), [group(0), group(2), group(3), group(4), group(5)]);
-        for view in queue.list() {
-            queue.remove(view.number).unwrap();
-        }
-        assert_eq!((queue.bytes(), fs::metadata(&queue.path).unwrap().len()), (0, 0));
-        assert!(queue.append(&group(0)).unwrap() > numbers[5], "a number never comes again");
-    }
-
-    #[test]
-    fn it_is_bounded_and_rewritten() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut queue, _) = FailedQueue::open(folder.path(), 200).unwrap();
-        let first = queue.append(&group(0)).unwrap();
-        let mut refused = 0;
-        for number in 1..100 {
-            match queue.append(&group(number)) {
-                Ok(number) => queue.remove(number).unwrap(),
-                Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::Overloaded);
-                    refused += 1;
-                }
-            }
-            assert!(fs::metadata(&queue.path).unwrap().len() <= 200 * (REWRITE_AT + 1));
-        }
-        assert_eq!(refused, 0);
-        let too_much = StoredGroup { messages: vec![Bytes::from(vec![0; 500])], ..group(0) };
-        assert_eq!(queue.append(&too_much).unwrap_err().kind(), ErrorKind::Overloaded);
-        assert_eq!(groups(&queue), [group(0)]);
-        queue.remove(first).unwrap();
-    }
-
-    /// A disk that takes nothing for a while: told, nothing half done, and it goes on.
-    #[test]
-    fn a_disk_that_refuses() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut queue, _) = FailedQueue::open(folder.path(), MOST).unwrap();
-        let first = queue.append(&group(0)).unwrap();
-        let read_only = File::open(&queue.path).unwrap();
-        let file = std::mem::replace(&mut queue.file, read_only);
-        assert_eq!(queue.append(&group(1)).unwrap_err().kind(), ErrorKind::Storage);
-        // Taken out all the same, so that its room is free; after a restart it is there again.
-        assert_eq!(queue.remove(first).unwrap_err().kind(), ErrorKind::Storage);
-        assert!(groups(&queue).is_empty());
-        assert_eq!(queue.bytes(), 0);
-        queue.file = file;
-        queue.append(&group(2)).unwrap();
-        drop(queue);
-        let (queue, found) = FailedQueue::open(folder.path(), MOST).unwrap();
-        assert_eq!(found, FoundFailed { groups: 2, damaged: 0, torn_bytes: 0 });
-        assert_eq!(groups(&queue), [group(0), group(2)]);
-    }
-
-    /// Cut off anywhere, as by a crash: what was whole before is there, and nothing else; and it goes on.
-    #[test]
-    fn torn_at_every_byte() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut queue, _) = FailedQueue::open(folder.path(), MOST).unwrap();
-        let ends: Vec<u64> = (0..4)
-            .map(|number| {
-                queue.append(&group(number)).unwrap();
-                queue.end
-            })
-            .collect();
-        let path = queue.path.clone();
-        drop(queue);
-        let content = fs::read(&path).unwrap();
-        for length in 0..=content.len() {
-            fs::write(&path, &content[..length]).unwrap();
-            let (mut queue, found) = FailedQueue::open(folder.path(), MOST).unwrap();
-            let whole = ends.iter().filter(|end| **end <= length as u64).count();
-            assert_eq!((found.groups, found.damaged), (whole, 0), "cut at {length}");
-            queue.append(&group(9)).unwrap();
-            let mut expected: Vec<_> = (0..whole).map(group).collect();
-            expected.push(group(9));
-            assert_eq!(groups(&queue), expected);
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-        /// A flipped bit is found, and harms no other record.
-        #[test]
-        fn a_flipped_bit_harms_one_at_most(place in any::<prop::sample::Index>(), bit in 0..8) {
-            let folder = tempfile::tempdir().unwrap();
-            let (mut queue, _) = FailedQueue::open(folder.path(), MOST).unwrap();
-            for number in 0..5 {
-                queue.append(&group(number)).unwrap();
-            }
-            let path = queue.path.clone();
-            drop(queue);
-            let mut content = fs::read(&path).unwrap();
-            let at = place.index(content.len());
-            content[at] ^= 1_u8 << bit;
-            fs::write(&path, &content).unwrap();
-            let (queue, found) = FailedQueue::open(folder.path(), MOST).unwrap();
-            let left = groups(&queue);
-            prop_assert_eq!(left.len(), 4);
-            prop_assert!(found.damaged == 1 || found.torn_bytes > 0, "{:?}", found);
-            let all: Vec<_> = (0..5).map(group).collect();
-            let mut rest = all.iter();
-            prop_assert!(left.iter().all(|one| rest.any(|other| other == one)), "in order, and as they were");
-        }
-    }
-}
+mod tests;

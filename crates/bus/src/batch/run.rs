@@ -95,7 +95,10 @@ impl Shared {
         let read = tokio::task::spawn_blocking(move || shared.on_disk(|failed| failed.read(number))).await;
         let stored = read.map_err(given_up)??;
         let group = Group { subject: subject.clone(), id: stored.id, messages: stored.messages };
-        self.deliver(&group).await.map_err(|(_, error)| error)?;
+        if let Err((done, error)) = self.deliver(&group).await {
+            self.keep_rest(number, done).await;
+            return Err(error);
+        }
         let shared = self.clone();
         // One that cannot be marked comes again after a restart.
         let removed =
@@ -104,6 +107,21 @@ impl Shared {
             tracing::error!(%error, number, "a failed batch was sent, and is still on disk");
         }
         Ok(())
+    }
+
+    /// What is done of a group on disk is not done again at its next try.
+    async fn keep_rest(self: &Arc<Self>, number: u64, done: usize) {
+        if done == 0 {
+            return;
+        }
+        let shared = self.clone();
+        let keep = move || shared.on_disk(|failed| failed.keep_rest(number, done));
+        let why = match tokio::task::spawn_blocking(keep).await {
+            Ok(Ok(())) => return self.show(),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!(why, number, done, "a failed batch was sent in part, and is still whole on disk");
     }
 
     async fn end(&self, ended: Ended) {
