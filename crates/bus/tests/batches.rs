@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tidings_bus::backend::{Backend, Outcome};
 use tidings_bus::kv::KvBackend;
 use tidings_bus::log::FollowSetBackend;
-use tidings_bus::resilience::{State, States};
+use tidings_bus::resilience::{Move, State, States};
 use tidings_bus::work::WorkBackend;
 use tidings_bus::{
     Append, BatchReport, Batcher, Bus, BusConfig, Committed, DrainReport, Embedded, EmbeddedConfig, Error,
@@ -354,6 +354,31 @@ async fn what_is_sent_of_a_group_on_disk_is_sent_once() {
     assert_eq!(stored(&bus, &a).await, [0]);
     let left = batcher.take_out(batcher.failed()[0].number, "no form").await.unwrap();
     assert_eq!(left.messages, [message(1)]);
+}
+
+#[tokio::test]
+async fn a_pool_that_is_back_in_part_sends_what_is_on_disk() {
+    let (flaky, bus) = flaky(|_| {});
+    let folder = tempfile::tempdir().unwrap();
+    for by in [Move::Connect, Move::Established] {
+        flaky.states.make(by).unwrap();
+    }
+    let (a, batcher) = (room(&bus, "z_a"), open(&bus, folder.path()).await);
+    flaky.refuse.lock().insert(a.as_str().to_owned());
+    push(&batcher, &a, 0..3);
+    assert_eq!(batcher.flush().await.on_disk, 1);
+    flaky.refuse.lock().clear();
+    // All of its connections lost, one of them made anew: nobody sees what is between.
+    for by in [Move::Lost, Move::Established, Move::Falter] {
+        flaky.states.make(by).unwrap();
+    }
+    let gone = async {
+        while batcher.report().on_disk > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("it is sent without a command");
+    assert_eq!(stored(&bus, &a).await, [0, 1, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,7 @@
 //! At least once: a group keeps its id, by which NATS knows a repeat for two minutes; one that is recovered later, or whose
 //! end was not known when the process ended, may come twice.
 
+mod anew;
 mod config;
 pub mod failed;
 mod plan;

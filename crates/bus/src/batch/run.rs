@@ -8,10 +8,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
+use crate::batch::anew::Anew;
 use crate::batch::plan::{Group, Todo};
 use crate::batch::{Shared, new_id, now};
 use crate::error::{Error, ErrorKind};
-use crate::resilience::{State, Watching};
 use crate::subject::Subject;
 
 /// How long a group that found no place on disk waits before it is tried again.
@@ -33,7 +33,7 @@ fn can_help(error: &Error) -> bool {
 impl Shared {
     pub(super) async fn run(self: Arc<Self>) {
         let mut sends = Sends::new();
-        let mut connection = self.bus.connection_states().map(|states| states.watch());
+        let mut connection = self.bus.connection_states().map(Anew::new);
         let mut beat = tokio::time::interval(self.config.recover_every);
         loop {
             let wake = self.begin(&mut sends).await;
@@ -43,7 +43,7 @@ impl Shared {
                 Some(ended) = sends.next() => self.end(ended).await,
                 () = self.changed.notified() => {}
                 () = sleep_until(wake) => {}
-                () = connected(&mut connection) => self.plan.lock().recover(),
+                () = made_anew(&mut connection) => self.plan.lock().recover(),
                 _ = beat.tick() => self.plan.lock().recover(),
             }
         }
@@ -154,13 +154,11 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-/// Waits until the connection is made anew.
-async fn connected(connection: &mut Option<Watching>) {
-    if let Some(watching) = connection {
-        while let Some(state) = watching.next().await {
-            if state == State::Connected {
-                return;
-            }
+/// Waits until the connection is made anew; for ever where there is none.
+async fn made_anew(connection: &mut Option<Anew>) {
+    if let Some(anew) = connection {
+        if anew.next().await.is_some() {
+            return;
         }
         *connection = None;
     }
