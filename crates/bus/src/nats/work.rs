@@ -81,6 +81,8 @@ pub(crate) struct Out {
     pub(crate) reply: async_nats::Subject,
     pub(crate) envelope: Bytes,
     pub(crate) time_ms: i64,
+    /// Which delivery it is by the server's count, which counts those too that no worker saw.
+    pub(crate) count: u32,
     deadline: Instant,
     latest: Instant,
 }
@@ -196,20 +198,34 @@ impl NatsWork {
             reply,
             envelope: envelope.clone(),
             time_ms: delivery.time_ms,
+            count,
             deadline: now + self.config.ack_wait,
             latest: now + self.config.in_progress_max,
         };
-        if count > self.config.deliveries_max {
-            let attempts = count - 1;
-            if let Err(error) = self.bury(delivery.seq, attempts, &out, None).await {
+        let unseen = u32::try_from(self.unseen(delivery.seq, delivery.time_ms).len()).unwrap_or(u32::MAX);
+        let number = count.saturating_sub(unseen).max(1);
+        if number > self.config.deliveries_max {
+            if let Err(error) = self.bury(delivery.seq, count - 1, &out, None).await {
                 tracing::error!(%error, seq = delivery.seq, "a dead letter could not be stored: the message stays");
                 self.put_off(&out);
             }
             return None;
         }
-        self.counts.delivered(count);
-        self.out.lock().insert((delivery.seq, count), out);
-        Some(RawJob { seq: delivery.seq, delivery: count, time_ms: delivery.time_ms, envelope })
+        self.counts.delivered(number);
+        self.out.lock().insert((delivery.seq, number), out);
+        Some(RawJob { seq: delivery.seq, delivery: number, time_ms: delivery.time_ms, envelope })
+    }
+
+    /// The deliveries of a message that were given back unseen, by the server's count.
+    pub(crate) fn unseen(&self, seq: u64, time_ms: i64) -> Vec<u32> {
+        self.ready.get().map(|pulls| pulls.unseen(seq, time_ms)).unwrap_or_default()
+    }
+
+    /// A message has ended: nothing of it needs to be remembered.
+    pub(crate) fn ended(&self, seq: u64, time_ms: i64) {
+        if let Some(pulls) = self.ready.get() {
+            pulls.ended(seq, time_ms);
+        }
     }
 
     /// A delivery's end, where it is still this worker's; `extend` keeps it.
@@ -250,9 +266,11 @@ impl NatsWork {
                 // The server takes a late one too, and is right: the work is done.
                 let out = self.take_out(seq, delivery, true)?;
                 if *stored {
-                    return self.tell(&out.reply, Bytes::from_static(b"+ACK")).await;
+                    self.tell(&out.reply, Bytes::from_static(b"+ACK")).await?;
+                } else {
+                    self.connection.send_soon(out.reply, None, Bytes::from_static(b"+ACK"));
                 }
-                self.connection.send_soon(out.reply, None, Bytes::from_static(b"+ACK"));
+                self.ended(seq, out.time_ms);
                 Ok(())
             }
             Settle::Nak { delay, reason } => {
@@ -262,8 +280,8 @@ impl NatsWork {
             Settle::Term { reason } => {
                 let out = self.take_out(seq, delivery, true)?;
                 let end = format!("term: {reason}");
-                self.note_attempt(seq, delivery, &end).await?;
-                self.bury(seq, delivery, &out, Some(reason)).await
+                self.note_attempt(seq, out.count, &end).await?;
+                self.bury(seq, out.count, &out, Some(reason)).await
             }
             Settle::InProgress => {
                 let reply = self.extend(seq, delivery)?;

@@ -22,7 +22,8 @@ const NOTE_SECONDS: u64 = 7 * 24 * 3_600;
 /// How an attempt ended of which there is no note.
 const NO_WORD: &str = "the deadline to acknowledge passed";
 
-fn nak(delay: Duration) -> Bytes {
+/// What gives a delivery back, to come again after a delay.
+pub(crate) fn nak(delay: Duration) -> Bytes {
     if delay.is_zero() {
         return Bytes::from_static(b"-NAK");
     }
@@ -52,11 +53,11 @@ impl NatsWork {
         delay: Duration,
         end: &str,
     ) -> Result<(), Error> {
-        self.note_attempt(seq, delivery, end).await?;
+        self.note_attempt(seq, out.count, end).await?;
         if delivery < self.config.deliveries_max {
             return self.tell(&out.reply, nak(delay)).await;
         }
-        if let Err(error) = self.bury(seq, delivery, out, None).await {
+        if let Err(error) = self.bury(seq, out.count, out, None).await {
             tracing::error!(%error, seq, "a dead letter could not be stored: the message stays");
             self.put_off(out);
         }
@@ -68,19 +69,19 @@ impl NatsWork {
         self.connection.send_soon(out.reply.clone(), None, nak(BURY_AGAIN));
     }
 
-    /// Notes how an attempt ended.
-    pub(crate) async fn note_attempt(&self, seq: u64, delivery: u32, end: &str) -> Result<(), Error> {
+    /// Notes how an attempt ended, by the server's count of deliveries: all processes have the same.
+    pub(crate) async fn note_attempt(&self, seq: u64, count: u32, end: &str) -> Result<(), Error> {
         let mut map = async_nats::HeaderMap::new();
         headers::put(&mut map, headers::TTL, format_args!("{NOTE_SECONDS}s"));
-        headers::put(&mut map, headers::MESSAGE_ID, format_args!("{}-{seq}-{delivery}", self.queue));
+        headers::put(&mut map, headers::MESSAGE_ID, format_args!("{}-{seq}-{count}", self.queue));
         let subject = self.names.attempt_note(&self.queue, seq);
-        let note = Bytes::from(format!("{delivery} {} {end}", now_ms()));
+        let note = Bytes::from(format!("{count} {} {end}", now_ms()));
         let (stream, what) = (self.names.notes(), "the note of an attempt");
         let stored = self.connection.store_surely(&stream, &subject, &map, &note, self.reader.deadline, what);
         stored.await.map(drop)
     }
 
-    /// Each attempt: when it ended, and how.
+    /// Each attempt among so many deliveries: when it ended, and how. One that was given back unseen is none.
     async fn attempts(&self, seq: u64, count: u32, stored_ms: i64) -> Result<Vec<(i64, String)>, Error> {
         let notes = self.reader.notes(&self.names.attempt_note(&self.queue, seq)).await?;
         let mut attempts: Vec<_> = (0..count).map(|_| (stored_ms, NO_WORD.to_owned())).collect();
@@ -95,7 +96,9 @@ impl NatsWork {
                 *attempt = (time, end.to_owned());
             }
         }
-        Ok(attempts)
+        let unseen = self.unseen(seq, stored_ms);
+        let seen = (1..).zip(attempts).filter(|(number, _)| !unseen.contains(number));
+        Ok(seen.map(|(_, attempt)| attempt).collect())
     }
 
     /// Stores the dead letter, then ends the message.
@@ -118,6 +121,8 @@ impl NatsWork {
         self.committer.finish_as(id, vec![append], Vec::new()).await?;
         self.counts.dead();
         let word = format!("+TERM {}", letter.reason.replace(['\r', '\n'], " "));
-        self.tell(&out.reply, word.into()).await
+        self.tell(&out.reply, word.into()).await?;
+        self.ended(seq, out.time_ms);
+        Ok(())
     }
 }

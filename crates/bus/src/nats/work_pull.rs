@@ -2,9 +2,10 @@
 //! wait for each message to come from the server, and slow ones hold nothing that others could do.
 //!
 //! A pulled message keeps its own subject, so a queue has a subscription of its own. A worker that goes away while it
-//! waits leaves its pull to the next one; what came for nobody goes back after a while.
+//! waits leaves its pull to the next one; what came for nobody goes back after a while, and not before our own pulls have
+//! ended: it would come back by them. No worker saw such a delivery, so it is none of its attempts.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -23,8 +24,10 @@ use crate::nats::ear::{Ear, TAKEN_AT_ONCE};
 use crate::nats::headers;
 use crate::nats::member::Member;
 use crate::nats::under_way::UnderWay;
+use crate::nats::work_ends::nak;
 
-/// How long a pull waits at the server.
+/// How long a pull of workers that wait stays at the server. One ahead of them stays no longer than what it brings is
+/// held: workers that have become busy must not go on being sent what others could do.
 const PULL_WAIT: Duration = Duration::from_secs(10);
 /// How long after that its silence means that it is lost.
 const PULL_GRACE: Duration = Duration::from_secs(2);
@@ -37,6 +40,11 @@ const PULL_BATCH: usize = 256;
 const AHEAD: Duration = Duration::from_millis(20);
 /// How long what was pulled for a worker that is gone waits for another one before it goes back.
 const HOLD: Duration = Duration::from_secs(1);
+/// How much longer than our own pulls what is given back stays away: the server ends a pull a little late.
+const BACK_AFTER: Duration = Duration::from_millis(100);
+/// Deliveries remembered that were given back unseen: many times what is held here at once, in some hundred kilobytes. Of
+/// one that is forgotten the delivery counts as an attempt.
+const UNSEEN_MAX: usize = 4_096;
 
 /// A delivery that no worker has yet.
 pub(crate) struct Pulled {
@@ -46,6 +54,11 @@ pub(crate) struct Pulled {
     since: Instant,
 }
 
+/// Which delivery of its message the server says that this is.
+fn count(delivery: &Delivery) -> u32 {
+    u32::try_from(delivery.count).unwrap_or(u32::MAX)
+}
+
 #[derive(Default)]
 struct State {
     pulled: VecDeque<Pulled>,
@@ -53,11 +66,17 @@ struct State {
     asked: usize,
     /// When the last of them was asked for.
     asked_at: Option<Instant>,
+    /// When the pulls they were asked by have ended.
+    asked_until: Option<Instant>,
+    /// The same of pulls that are counted no more, and may stand all the same.
+    forgotten_until: Option<Instant>,
     /// Messages to have here or asked for ahead of workers.
     ahead: usize,
     /// Messages that workers took since `taken_since`.
     taken: usize,
     taken_since: Option<Instant>,
+    /// Deliveries that were given back unseen: sequence, time, and the server's count.
+    unseen: BTreeSet<(u64, i64, u32)>,
     stopped: bool,
 }
 
@@ -83,6 +102,43 @@ impl State {
         let wanted = waiting.max(if there <= self.ahead / 2 { self.ahead } else { 0 });
         wanted.saturating_sub(there).min(PULL_BATCH)
     }
+
+    /// So many of those asked for came, or will not.
+    fn came(&mut self, count: usize) {
+        self.asked = self.asked.saturating_sub(count);
+        if self.asked == 0 {
+            self.asked_until = None;
+        }
+    }
+
+    /// Counts no pull any more.
+    fn forget(&mut self) {
+        self.asked = 0;
+        self.forgotten_until = self.forgotten_until.max(self.asked_until.take());
+    }
+
+    /// How long what is given back has to stay away, so that it does not come back by a pull of our own.
+    fn back_after(&self, now: Instant) -> Duration {
+        let until = self.asked_until.max(self.forgotten_until);
+        match until.map(|until| until.saturating_duration_since(now)) {
+            Some(left) if !left.is_zero() => left + BACK_AFTER,
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn note_unseen(&mut self, delivery: &Delivery) {
+        self.unseen.insert((delivery.seq, delivery.time_ms, count(delivery)));
+        if self.unseen.len() > UNSEEN_MAX {
+            self.unseen.pop_first();
+        }
+    }
+}
+
+/// What is asked for at once.
+#[derive(Clone, Copy)]
+struct Pull {
+    batch: usize,
+    wait: Duration,
 }
 
 pub(crate) struct Pulls {
@@ -159,33 +215,39 @@ impl Pulls {
             // Connected anew, it is asked again.
             return self.connection.check_open();
         }
-        let missing = self.count_missing(self.waiting.load(Ordering::Acquire));
-        if missing == 0 { Ok(()) } else { self.ask(&asker, missing).await }
+        match self.count_missing(self.waiting.load(Ordering::Acquire)) {
+            Some(pull) => self.ask(&asker, pull).await,
+            None => Ok(()),
+        }
     }
 
     /// Asks ahead of a worker that has its own and does not wait.
     fn ask_ahead(&self) {
         let asker = self.asker.read().clone();
-        let missing = self.count_missing(self.waiting.load(Ordering::Acquire).saturating_sub(1));
-        if missing > 0 && self.ask(&asker, missing).now_or_never().is_none_or(|asked| asked.is_err()) {
+        if let Some(pull) = self.count_missing(self.waiting.load(Ordering::Acquire).saturating_sub(1))
+            && self.ask(&asker, pull).now_or_never().is_none_or(|asked| asked.is_err())
+        {
             // It was not asked: the next worker does it.
-            let mut state = self.state.lock();
-            state.asked = state.asked.saturating_sub(missing);
+            self.state.lock().came(pull.batch);
         }
     }
 
-    fn count_missing(&self, waiting: usize) -> usize {
+    fn count_missing(&self, waiting: usize) -> Option<Pull> {
         let mut state = self.state.lock();
-        let missing = state.missing(waiting);
-        state.asked += missing;
-        if missing > 0 {
-            state.asked_at = Some(Instant::now());
+        let batch = state.missing(waiting);
+        if batch == 0 {
+            return None;
         }
-        missing
+        let wait = if state.ahead == 0 { PULL_WAIT } else { self.hold };
+        let now = Instant::now();
+        state.asked += batch;
+        state.asked_at = Some(now);
+        state.asked_until = state.asked_until.max(Some(now + wait));
+        Some(Pull { batch, wait })
     }
 
-    async fn ask(&self, asker: &Member, batch: usize) -> Result<(), Error> {
-        let expires = PULL_WAIT.as_nanos();
+    async fn ask(&self, asker: &Member, pull: Pull) -> Result<(), Error> {
+        let (batch, expires) = (pull.batch, pull.wait.as_nanos());
         let question = Bytes::from(format!("{{\"batch\":{batch},\"expires\":{expires}}}"));
         asker.send(self.subject.clone(), Some(self.inbox.clone()), None, question).await
     }
@@ -233,7 +295,7 @@ impl Pulls {
                     None => {
                         let Some(reply) = message.reply else { continue };
                         let Some(delivery) = Delivery::parse(&reply) else { continue };
-                        state.asked = state.asked.saturating_sub(1);
+                        state.came(1);
                         let envelope = message.payload;
                         state.pulled.push_back(Pulled { reply, delivery, envelope, since: now });
                     }
@@ -241,7 +303,9 @@ impl Pulls {
                     Some(408) => {
                         let left = headers::number(message.headers.as_ref(), "Nats-Pending-Messages");
                         let left = usize::try_from(left.unwrap_or(1)).unwrap_or(usize::MAX);
-                        state.asked = state.asked.saturating_sub(left);
+                        state.came(left);
+                        // What was asked for ahead was not there, or nobody wants it.
+                        state.ahead = 0;
                     }
                     Some(100) => {}
                     Some(status) => failed = Some((status, message.description)),
@@ -251,13 +315,13 @@ impl Pulls {
         if let Some((status, why)) = failed {
             tracing::debug!(status, why, "a pull of work failed");
             tokio::time::sleep(PULL_AGAIN).await;
-            self.state.lock().asked = 0;
+            self.state.lock().forget();
         }
         self.changed.notify_waiters();
     }
 
     fn forget(&self) {
-        self.state.lock().asked = 0;
+        self.state.lock().forget();
         self.changed.notify_waiters();
     }
 
@@ -279,17 +343,32 @@ impl Pulls {
 
     /// Whether there was any.
     fn give_back(&self, which: impl Fn(&Pulled) -> bool) -> bool {
-        let back: Vec<Pulled> = {
+        let (back, word) = {
             let mut state = self.state.lock();
             let (back, kept): (Vec<_>, Vec<_>) = state.pulled.drain(..).partition(|pulled| which(pulled));
             state.pulled = kept.into();
-            back
+            back.iter().for_each(|pulled| state.note_unseen(&pulled.delivery));
+            (back, nak(state.back_after(Instant::now())))
         };
         let any = !back.is_empty();
         for Pulled { reply, .. } in back {
-            self.connection.send_soon(reply, None, Bytes::from_static(b"-NAK"));
+            self.connection.send_soon(reply, None, word.clone());
         }
         any
+    }
+
+    /// The deliveries of a message that no worker here saw, by the server's count.
+    pub(crate) fn unseen(&self, seq: u64, time_ms: i64) -> Vec<u32> {
+        let state = self.state.lock();
+        let of_it = (seq, time_ms, 0)..=(seq, time_ms, u32::MAX);
+        state.unseen.range(of_it).map(|(_, _, count)| *count).collect()
+    }
+
+    /// A message has ended.
+    pub(crate) fn ended(&self, seq: u64, time_ms: i64) {
+        for count in self.unseen(seq, time_ms) {
+            self.state.lock().unseen.remove(&(seq, time_ms, count));
+        }
     }
 
     /// Hands out nothing more, and gives back what nobody took.
