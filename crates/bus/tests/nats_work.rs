@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tidings_bus::{Work, WorkConfig};
 use tidings_test_support::{NatsServer, newest_nats, oldest_nats};
@@ -71,4 +72,29 @@ async fn busy_workers_use_up_no_attempts_of_work() {
         busy_workers_use_up_no_attempts(oldest_nats()),
         busy_workers_use_up_no_attempts(newest_nats())
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_of_work_is_stored_though_nobody_waits() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let (_backend, bus) = connect(&servers).await;
+    let subject = |template, parameter: &str| bus.registry().subject(template, &[parameter]).unwrap();
+    let dead = subject("dlq", "q");
+    let settings =
+        WorkConfig { ack_wait: Duration::from_secs(1), deliveries_max: 1, ..WorkConfig::default() };
+    let work = bus.work(&subject("work", "q"), &dead, settings).unwrap();
+    work.enqueue(Bytes::from("poison"), Vec::new()).await.unwrap();
+    let held = work.next().await.unwrap();
+    let begun = Instant::now();
+    // Whoever asks for work looks once and goes away again.
+    while bus.read(std::slice::from_ref(&dead), 0, 10).await.unwrap().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the letter is stored");
+        assert!(work.next().now_or_never().is_none(), "it is never handed out again");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    while work.depth().await.unwrap() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "and the message has ended");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(held);
 }

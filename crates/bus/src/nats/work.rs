@@ -101,7 +101,7 @@ pub(crate) struct NatsWork {
     ready: OnceCell<Arc<Pulls>>,
     out: Mutex<HashMap<(u64, u32), Out>>,
     /// Deliveries whose end is on its way to the server.
-    settling: AtomicUsize,
+    pub(crate) settling: AtomicUsize,
     stopped: AtomicBool,
 }
 
@@ -176,39 +176,36 @@ impl NatsWork {
         store(&self.reader, &self.stream, &self.queue, &self.committer.ids.next(), envelope).await
     }
 
-    async fn next_job(&self) -> Result<RawJob, Error> {
+    async fn next_job(self: &Arc<Self>) -> Result<RawJob, Error> {
         let pulls = self.ensure().await?;
         loop {
             if self.stopped.load(Ordering::Acquire) {
                 return Err(Error::closed());
             }
             let pulled = pulls.next().await?;
-            if let Some(job) = self.hand_out(pulled).await {
+            if let Some(job) = self.hand_out(pulled) {
                 return Ok(job);
             }
         }
     }
 
     /// What was pulled as a job, unless its attempts are used up: then it is a dead letter.
-    async fn hand_out(&self, pulled: Pulled) -> Option<RawJob> {
-        let Pulled { reply, delivery, envelope, .. } = pulled;
+    fn hand_out(self: &Arc<Self>, pulled: Pulled) -> Option<RawJob> {
+        let Pulled { reply, delivery, envelope, since } = pulled;
         let count = u32::try_from(delivery.count).unwrap_or(u32::MAX);
-        let now = Instant::now();
         let out = Out {
             reply,
             envelope: envelope.clone(),
             time_ms: delivery.time_ms,
             count,
-            deadline: now + self.config.ack_wait,
-            latest: now + self.config.in_progress_max,
+            // It may have waited here.
+            deadline: since + self.config.ack_wait,
+            latest: since + self.config.in_progress_max,
         };
         let unseen = u32::try_from(self.unseen(delivery.seq, delivery.time_ms).len()).unwrap_or(u32::MAX);
         let number = count.saturating_sub(unseen).max(1);
         if number > self.config.deliveries_max {
-            if let Err(error) = self.bury(delivery.seq, count - 1, &out, None).await {
-                tracing::error!(%error, seq = delivery.seq, "a dead letter could not be stored: the message stays");
-                self.put_off(&out);
-            }
+            self.bury_soon(delivery.seq, count - 1, out);
             return None;
         }
         self.counts.delivered(number);

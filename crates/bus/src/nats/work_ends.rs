@@ -3,6 +3,8 @@
 //! The server keeps the count of deliveries and no more. How each ended is a note beside the stream, read when the
 //! message is given up, by whichever process does that.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +30,22 @@ pub(crate) fn nak(delay: Duration) -> Bytes {
         return Bytes::from_static(b"-NAK");
     }
     format!("-NAK {{\"delay\": {}}}", delay.as_nanos()).into()
+}
+
+/// An end that is on its way, counted while it is.
+struct Settling(Arc<NatsWork>);
+
+impl Settling {
+    fn count(work: Arc<NatsWork>) -> Self {
+        work.settling.fetch_add(1, Ordering::AcqRel);
+        Self(work)
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        self.0.settling.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl NatsWork {
@@ -57,10 +75,7 @@ impl NatsWork {
         if delivery < self.config.deliveries_max {
             return self.tell(&out.reply, nak(delay)).await;
         }
-        if let Err(error) = self.bury(seq, out.count, out, None).await {
-            tracing::error!(%error, seq, "a dead letter could not be stored: the message stays");
-            self.put_off(out);
-        }
+        self.bury_or_put_off(seq, out.count, out).await;
         Ok(())
     }
 
@@ -101,6 +116,21 @@ impl NatsWork {
         Ok(seen.map(|(_, attempt)| attempt).collect())
     }
 
+    /// The same as `bury`, by a task: whoever waits for work may stop waiting, and waits for other work. The server has no
+    /// more of a queue's messages out than `OUT_MAX`.
+    pub(crate) fn bury_soon(self: &Arc<Self>, seq: u64, count: u32, out: Out) {
+        // Counted from here on: a drain that looks before the task runs has to wait for it.
+        let settling = Settling::count(self.clone());
+        self.connection.tasks.spawn(async move { settling.0.bury_or_put_off(seq, count, &out).await });
+    }
+
+    async fn bury_or_put_off(&self, seq: u64, count: u32, out: &Out) {
+        if let Err(error) = self.bury(seq, count, out, None).await {
+            tracing::error!(%error, seq, "a dead letter could not be stored: the message stays");
+            self.put_off(out);
+        }
+    }
+
     /// Stores the dead letter, then ends the message.
     pub(crate) async fn bury(
         &self,
@@ -118,8 +148,12 @@ impl NatsWork {
         };
         // One letter a message, whoever stores it and however often.
         let id = format!("dead-{}-{seq}-{}", self.queue, out.time_ms);
-        self.committer.finish_as(id, vec![append], Vec::new()).await?;
-        self.counts.dead();
+        let known = self.committer.hub.known();
+        let stored = self.committer.finish_as(id, vec![append], Vec::new()).await?;
+        // One that was stored before is told by where it is.
+        if stored.last > known {
+            self.counts.dead();
+        }
         let word = format!("+TERM {}", letter.reason.replace(['\r', '\n'], " "));
         self.tell(&out.reply, word.into()).await?;
         self.ended(seq, out.time_ms);

@@ -51,7 +51,8 @@ pub(crate) struct Pulled {
     pub(crate) reply: Subject,
     pub(crate) delivery: Delivery,
     pub(crate) envelope: Bytes,
-    since: Instant,
+    /// When it came here: its deadline counts from then.
+    pub(crate) since: Instant,
 }
 
 /// Which delivery of its message the server says that this is.
@@ -81,10 +82,16 @@ struct State {
 }
 
 impl State {
-    /// The next one for a worker.
-    fn take(&mut self) -> Option<Pulled> {
-        let pulled = self.pulled.pop_front()?;
+    /// The next one for a worker. One that waited until its deadline is out with another by now.
+    fn take(&mut self, ack_wait: Duration) -> Option<Pulled> {
         let now = Instant::now();
+        let pulled = loop {
+            let pulled = self.pulled.pop_front()?;
+            if now.duration_since(pulled.since) < ack_wait {
+                break pulled;
+            }
+            self.note_unseen(&pulled.delivery);
+        };
         let since = *self.taken_since.get_or_insert(now);
         self.taken += 1;
         let passed = now.duration_since(since);
@@ -149,6 +156,7 @@ pub(crate) struct Pulls {
     /// Who hears the answers asks: the server has to know of the inbox before it is asked.
     asker: RwLock<Arc<Member>>,
     hold: Duration,
+    ack_wait: Duration,
     state: Mutex<State>,
     waiting: AtomicUsize,
     changed: Notify,
@@ -169,6 +177,7 @@ impl Pulls {
             inbox: inbox.into(),
             asker: RwLock::new(ear.member().clone()),
             hold: HOLD.min(ack_wait / 2),
+            ack_wait,
             state: Mutex::default(),
             waiting: AtomicUsize::new(0),
             changed: Notify::new(),
@@ -189,7 +198,7 @@ impl Pulls {
                 if state.stopped {
                     return Err(Error::closed());
                 }
-                let taken = state.take();
+                let taken = state.take(self.ack_wait);
                 let waiting = self.waiting.load(Ordering::Acquire) - usize::from(taken.is_some());
                 (taken, state.missing(waiting))
             };
@@ -376,5 +385,55 @@ impl Pulls {
         self.state.lock().stopped = true;
         self.give_back(|_| true);
         self.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pulled(seq: u64, since: Instant) -> Pulled {
+        let reply = format!("$JS.ACK.W.worker.1.{seq}.{seq}.1795276952308311292.0");
+        let delivery = Delivery::parse(&reply).unwrap();
+        Pulled { reply: reply.into(), delivery, envelope: Bytes::new(), since }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waited_until_its_deadline_is_handed_to_nobody() {
+        let ack_wait = Duration::from_secs(2);
+        let mut state = State::default();
+        state.pulled.push_back(pulled(1, Instant::now()));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        state.pulled.push_back(pulled(2, Instant::now()));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(state.take(ack_wait).map(|pulled| pulled.delivery.seq), Some(2));
+        assert_eq!(state.unseen.iter().map(|(seq, ..)| *seq).collect::<Vec<_>>(), [1], "nobody saw it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_given_back_stays_away_from_our_own_pulls() {
+        let (mut state, second) = (State::default(), Duration::from_secs(1));
+        assert_eq!(state.back_after(Instant::now()), Duration::ZERO, "no pull stands");
+        (state.asked, state.asked_until) = (2, Some(Instant::now() + second * 3));
+        tokio::time::advance(second).await;
+        state.came(1);
+        assert_eq!(state.back_after(Instant::now()), second * 2 + BACK_AFTER);
+        state.forget();
+        assert_eq!(state.back_after(Instant::now()), second * 2 + BACK_AFTER, "it may stand all the same");
+        tokio::time::advance(second * 2).await;
+        assert_eq!(state.back_after(Instant::now()), Duration::ZERO);
+        (state.asked, state.asked_until) = (1, Some(Instant::now() + second));
+        state.came(1);
+        assert_eq!(state.back_after(Instant::now()), Duration::ZERO, "all that was asked for came");
+    }
+
+    #[test]
+    fn the_unseen_are_bounded() {
+        let mut state = State::default();
+        for seq in 0..UNSEEN_MAX as u64 + 10 {
+            state.note_unseen(&pulled(seq, Instant::now()).delivery);
+        }
+        assert_eq!(state.unseen.len(), UNSEEN_MAX);
+        assert_eq!(state.unseen.first().map(|(seq, ..)| *seq), Some(10), "the oldest are forgotten");
     }
 }
