@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use tidings_bus::{Work, WorkConfig};
+use tidings_bus::{Bus, ErrorKind, Work, WorkConfig};
 use tidings_test_support::{NatsServer, newest_nats, oldest_nats};
 
 use crate::checker::servers::connect;
@@ -97,4 +97,42 @@ async fn a_dead_letter_of_work_is_stored_though_nobody_waits() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     drop(held);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pulls_of_work_end_where_a_drain_begins() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let (_leaving, bus) = connect(&servers).await;
+    let (_staying, other) = connect(&servers).await;
+    let queue = |bus: &Bus| {
+        let subject = |template| bus.registry().subject(template, &["q"]).unwrap();
+        bus.work(&subject("work"), &subject("dlq"), WorkConfig::default()).unwrap()
+    };
+    let (work, others) = (queue(&bus), queue(&other));
+    enqueue(&others, "held", 1).await;
+    let held = work.next().await.unwrap();
+    let waiting: Vec<_> = (0..4)
+        .map(|_| {
+            let work = work.clone();
+            tokio::spawn(async move { work.next().await })
+        })
+        .collect();
+    // They have asked by then.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let draining = tokio::spawn(async move { bus.drain(Duration::from_secs(20)).await });
+    for one in waiting {
+        assert_eq!(one.await.unwrap().unwrap_err().kind(), ErrorKind::Closed);
+    }
+    // The drain goes on, for one of them is still at work; the server has ended their pulls by then.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    enqueue(&others, "later", 4).await;
+    let begun = Instant::now();
+    for _ in 0..4 {
+        let job = tokio::time::timeout(Duration::from_secs(5), others.next()).await.unwrap().unwrap();
+        assert_eq!((&job.payload[..], job.delivery), (&b"later"[..], 1));
+        job.double_ack().await.unwrap();
+    }
+    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+    held.double_ack().await.unwrap();
+    assert!(draining.await.unwrap().is_clean());
 }

@@ -5,7 +5,8 @@
 //! waits leaves its pull to the next one; what came for nobody goes back after a while, and not before our own pulls have
 //! ended: it would come back by them. No worker saw such a delivery, so it is none of its attempts.
 
-use std::collections::{BTreeSet, VecDeque};
+mod state;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use futures_util::FutureExt;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
 use crate::nats::ack::Delivery;
@@ -25,6 +27,8 @@ use crate::nats::headers;
 use crate::nats::member::Member;
 use crate::nats::under_way::UnderWay;
 use crate::nats::work_ends::nak;
+pub(crate) use crate::nats::work_pull::state::Pulled;
+use crate::nats::work_pull::state::{BACK_AFTER, State};
 
 /// How long a pull of workers that wait stays at the server. One ahead of them stays no longer than what it brings is
 /// held: workers that have become busy must not go on being sent what others could do.
@@ -33,119 +37,42 @@ const PULL_WAIT: Duration = Duration::from_secs(10);
 const PULL_GRACE: Duration = Duration::from_secs(2);
 /// How long after a pull that failed the next one waits.
 const PULL_AGAIN: Duration = Duration::from_millis(250);
-/// Messages of one pull, and pulled ahead of workers at most.
-const PULL_BATCH: usize = 256;
-/// What workers took in such a time is pulled ahead of them: what waits here does not wait longer, and a round trip to the
-/// server is much shorter.
-const AHEAD: Duration = Duration::from_millis(20);
 /// How long what was pulled for a worker that is gone waits for another one before it goes back.
 const HOLD: Duration = Duration::from_secs(1);
-/// How much longer than our own pulls what is given back stays away: the server ends a pull a little late.
-const BACK_AFTER: Duration = Duration::from_millis(100);
-/// Deliveries remembered that were given back unseen: many times what is held here at once, in some hundred kilobytes. Of
-/// one that is forgotten the delivery counts as an attempt.
-const UNSEEN_MAX: usize = 4_096;
-
-/// A delivery that no worker has yet.
-pub(crate) struct Pulled {
-    pub(crate) reply: Subject,
-    pub(crate) delivery: Delivery,
-    pub(crate) envelope: Bytes,
-    /// When it came here: its deadline counts from then.
-    pub(crate) since: Instant,
-}
-
-/// Which delivery of its message the server says that this is.
-fn count(delivery: &Delivery) -> u32 {
-    u32::try_from(delivery.count).unwrap_or(u32::MAX)
-}
-
-#[derive(Default)]
-struct State {
-    pulled: VecDeque<Pulled>,
-    /// Messages that pulls at the server still may bring.
-    asked: usize,
-    /// When the last of them was asked for.
-    asked_at: Option<Instant>,
-    /// When the pulls they were asked by have ended.
-    asked_until: Option<Instant>,
-    /// The same of pulls that are counted no more, and may stand all the same.
-    forgotten_until: Option<Instant>,
-    /// Messages to have here or asked for ahead of workers.
-    ahead: usize,
-    /// Messages that workers took since `taken_since`.
-    taken: usize,
-    taken_since: Option<Instant>,
-    /// Deliveries that were given back unseen: sequence, time, and the server's count.
-    unseen: BTreeSet<(u64, i64, u32)>,
-    stopped: bool,
-}
-
-impl State {
-    /// The next one for a worker. One that waited until its deadline is out with another by now.
-    fn take(&mut self, ack_wait: Duration) -> Option<Pulled> {
-        let now = Instant::now();
-        let pulled = loop {
-            let pulled = self.pulled.pop_front()?;
-            if now.duration_since(pulled.since) < ack_wait {
-                break pulled;
-            }
-            self.note_unseen(&pulled.delivery);
-        };
-        let since = *self.taken_since.get_or_insert(now);
-        self.taken += 1;
-        let passed = now.duration_since(since);
-        if passed >= AHEAD {
-            let in_time = self.taken as f64 * AHEAD.as_secs_f64() / passed.as_secs_f64();
-            self.ahead = (in_time as usize).min(PULL_BATCH);
-            (self.taken, self.taken_since) = (0, Some(now));
-        }
-        Some(pulled)
-    }
-
-    /// How many to ask for, where so many wait: what is ahead is filled up by halves, not one by one.
-    fn missing(&self, waiting: usize) -> usize {
-        let there = self.asked + self.pulled.len();
-        let wanted = waiting.max(if there <= self.ahead / 2 { self.ahead } else { 0 });
-        wanted.saturating_sub(there).min(PULL_BATCH)
-    }
-
-    /// So many of those asked for came, or will not.
-    fn came(&mut self, count: usize) {
-        self.asked = self.asked.saturating_sub(count);
-        if self.asked == 0 {
-            self.asked_until = None;
-        }
-    }
-
-    /// Counts no pull any more.
-    fn forget(&mut self) {
-        self.asked = 0;
-        self.forgotten_until = self.forgotten_until.max(self.asked_until.take());
-    }
-
-    /// How long what is given back has to stay away, so that it does not come back by a pull of our own.
-    fn back_after(&self, now: Instant) -> Duration {
-        let until = self.asked_until.max(self.forgotten_until);
-        match until.map(|until| until.saturating_duration_since(now)) {
-            Some(left) if !left.is_zero() => left + BACK_AFTER,
-            _ => Duration::ZERO,
-        }
-    }
-
-    fn note_unseen(&mut self, delivery: &Delivery) {
-        self.unseen.insert((delivery.seq, delivery.time_ms, count(delivery)));
-        if self.unseen.len() > UNSEEN_MAX {
-            self.unseen.pop_first();
-        }
-    }
-}
+/// How long what the server has sent may take to arrive once the pulls are ended: far more than a round trip.
+const LEAVE_WAIT: Duration = Duration::from_secs(1);
 
 /// What is asked for at once.
 #[derive(Clone, Copy)]
 struct Pull {
     batch: usize,
     wait: Duration,
+}
+
+/// A pull that is counted and on its way. One that failed, or whose worker went away before it was sent, is counted no
+/// more, and whoever still waits asks.
+struct Asking<'a> {
+    pulls: &'a Pulls,
+    batch: usize,
+}
+
+impl<'a> Asking<'a> {
+    fn of(pulls: &'a Pulls, pull: Pull) -> Self {
+        Self { pulls, batch: pull.batch }
+    }
+
+    fn done(mut self) {
+        self.batch = 0;
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if self.batch > 0 {
+            self.pulls.state.lock().came(self.batch);
+            self.pulls.changed.notify_waiters();
+        }
+    }
 }
 
 pub(crate) struct Pulls {
@@ -160,6 +87,7 @@ pub(crate) struct Pulls {
     state: Mutex<State>,
     waiting: AtomicUsize,
     changed: Notify,
+    stopping: CancellationToken,
 }
 
 impl Pulls {
@@ -181,6 +109,7 @@ impl Pulls {
             state: Mutex::default(),
             waiting: AtomicUsize::new(0),
             changed: Notify::new(),
+            stopping: CancellationToken::new(),
         });
         connection.tasks.spawn(pulls.clone().listen(ear));
         Ok(pulls)
@@ -225,7 +154,12 @@ impl Pulls {
             return self.connection.check_open();
         }
         match self.count_missing(self.waiting.load(Ordering::Acquire)) {
-            Some(pull) => self.ask(&asker, pull).await,
+            Some(pull) => {
+                let asking = Asking::of(self, pull);
+                self.ask(&asker, pull).await?;
+                asking.done();
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -233,11 +167,11 @@ impl Pulls {
     /// Asks ahead of a worker that has its own and does not wait.
     fn ask_ahead(&self) {
         let asker = self.asker.read().clone();
-        if let Some(pull) = self.count_missing(self.waiting.load(Ordering::Acquire).saturating_sub(1))
-            && self.ask(&asker, pull).now_or_never().is_none_or(|asked| asked.is_err())
-        {
-            // It was not asked: the next worker does it.
-            self.state.lock().came(pull.batch);
+        let waiting = self.waiting.load(Ordering::Acquire).saturating_sub(1);
+        let Some(pull) = self.count_missing(waiting) else { return };
+        let asking = Asking::of(self, pull);
+        if let Some(Ok(())) = self.ask(&asker, pull).now_or_never() {
+            asking.done();
         }
     }
 
@@ -262,7 +196,8 @@ impl Pulls {
     }
 
     async fn listen(self: Arc<Self>, mut ear: Ear) {
-        let mut link = self.connection.link();
+        // Only what becomes of the asker's own connection becomes of its pulls.
+        let mut link = ear.member().line.link();
         let mut look = tokio::time::interval(self.hold);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut taken = Vec::with_capacity(TAKEN_AT_ONCE);
@@ -270,6 +205,7 @@ impl Pulls {
             loop {
                 if !Arc::ptr_eq(ear.member(), &self.asker.read()) {
                     *self.asker.write() = ear.member().clone();
+                    link = ear.member().line.link();
                     self.forget();
                 }
                 tokio::select! {
@@ -290,8 +226,30 @@ impl Pulls {
                 }
             }
         };
-        self.connection.stop.run_until_cancelled(listening).await;
+        tokio::select! {
+            () = self.connection.stop.cancelled() => {}
+            () = self.stopping.cancelled() => {}
+            () = listening => {}
+        }
+        self.leave(ear).await;
+    }
+
+    /// Ends the pulls at the server, and gives back at once what they still brought: before the connection ends.
+    async fn leave(&self, mut ear: Ear) {
         self.stop();
+        // The server ends pulls whose answers nobody hears.
+        ear.drain().await;
+        let soon = Instant::now() + BACK_AFTER;
+        self.state.lock().end_by(soon);
+        self.give_back(|_| true);
+        let mut taken = Vec::new();
+        let leaving = async {
+            while ear.some(&mut taken).await {
+                self.take(&mut taken).await;
+                self.give_back(|_| true);
+            }
+        };
+        let _ = tokio::time::timeout(LEAVE_WAIT, leaving).await;
     }
 
     async fn take(&self, messages: &mut Vec<Message>) {
@@ -360,8 +318,13 @@ impl Pulls {
             (back, nak(state.back_after(Instant::now())))
         };
         let any = !back.is_empty();
+        // By the connection of the pulls: behind what ended them, and as long as it lives.
+        let asker = self.asker.read().clone();
         for Pulled { reply, .. } in back {
-            self.connection.send_soon(reply, None, word.clone());
+            let sent = asker.send(reply.clone(), None, None, word.clone()).now_or_never();
+            if !matches!(sent, Some(Ok(()))) {
+                self.connection.send_soon(reply, None, word.clone());
+            }
         }
         any
     }
@@ -380,60 +343,10 @@ impl Pulls {
         }
     }
 
-    /// Hands out nothing more, and gives back what nobody took.
+    /// Hands out nothing more; whoever listens gives back what nobody took.
     pub(crate) fn stop(&self) {
         self.state.lock().stopped = true;
-        self.give_back(|_| true);
+        self.stopping.cancel();
         self.changed.notify_waiters();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pulled(seq: u64, since: Instant) -> Pulled {
-        let reply = format!("$JS.ACK.W.worker.1.{seq}.{seq}.1795276952308311292.0");
-        let delivery = Delivery::parse(&reply).unwrap();
-        Pulled { reply: reply.into(), delivery, envelope: Bytes::new(), since }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_waited_until_its_deadline_is_handed_to_nobody() {
-        let ack_wait = Duration::from_secs(2);
-        let mut state = State::default();
-        state.pulled.push_back(pulled(1, Instant::now()));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        state.pulled.push_back(pulled(2, Instant::now()));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(state.take(ack_wait).map(|pulled| pulled.delivery.seq), Some(2));
-        assert_eq!(state.unseen.iter().map(|(seq, ..)| *seq).collect::<Vec<_>>(), [1], "nobody saw it");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_given_back_stays_away_from_our_own_pulls() {
-        let (mut state, second) = (State::default(), Duration::from_secs(1));
-        assert_eq!(state.back_after(Instant::now()), Duration::ZERO, "no pull stands");
-        (state.asked, state.asked_until) = (2, Some(Instant::now() + second * 3));
-        tokio::time::advance(second).await;
-        state.came(1);
-        assert_eq!(state.back_after(Instant::now()), second * 2 + BACK_AFTER);
-        state.forget();
-        assert_eq!(state.back_after(Instant::now()), second * 2 + BACK_AFTER, "it may stand all the same");
-        tokio::time::advance(second * 2).await;
-        assert_eq!(state.back_after(Instant::now()), Duration::ZERO);
-        (state.asked, state.asked_until) = (1, Some(Instant::now() + second));
-        state.came(1);
-        assert_eq!(state.back_after(Instant::now()), Duration::ZERO, "all that was asked for came");
-    }
-
-    #[test]
-    fn the_unseen_are_bounded() {
-        let mut state = State::default();
-        for seq in 0..UNSEEN_MAX as u64 + 10 {
-            state.note_unseen(&pulled(seq, Instant::now()).delivery);
-        }
-        assert_eq!(state.unseen.len(), UNSEEN_MAX);
-        assert_eq!(state.unseen.first().map(|(seq, ..)| *seq), Some(10), "the oldest are forgotten");
     }
 }
