@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_nats::{Message, Subscriber};
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::error::Error;
@@ -28,6 +29,8 @@ pub(crate) struct Ear {
     group: Option<String>,
     subscriber: Subscriber,
     drained: bool,
+    /// It being heard again: whoever stops waiting for that leaves it to who waits next.
+    again: Option<BoxFuture<'static, Option<Self>>>,
 }
 
 impl Ear {
@@ -44,7 +47,8 @@ impl Ear {
             let what = format!("NATS did not answer in {FORCE_WAIT:?}");
             return Err(Error::new(crate::ErrorKind::Timeout, what));
         }
-        Ok(Self { connection: connection.clone(), member, subject, group, subscriber, drained: false })
+        let connection = connection.clone();
+        Ok(Self { connection, member, subject, group, subscriber, drained: false, again: None })
     }
 
     /// The member it is heard by.
@@ -89,22 +93,71 @@ impl Ear {
     /// Lets what the server has sent arrive, and no more.
     pub(crate) async fn drain(&mut self) {
         self.drained = true;
+        self.again = None;
         // Where that fails there is no connection by which anything could arrive.
         let _ = self.subscriber.drain().await;
     }
 
-    /// The client has ended: by another member, or by this one once it has another client.
+    /// The client has ended: by another member, or by this one once it has another client. Cancel safe: it goes on where
+    /// it was.
     async fn hear_again(&mut self) -> Option<()> {
-        while !self.drained && self.connection.check_open().is_ok() {
-            let up = self.connection.wait_up(Instant::now() + UP_WAIT).await;
-            if up.is_ok()
-                && let Ok(ear) = Self::open(&self.connection, self.subject.clone(), self.group.clone()).await
-            {
-                *self = ear;
-                return Some(());
-            }
-            tokio::time::sleep(jitter(AGAIN)).await;
+        if self.drained {
+            return None;
         }
-        None
+        let again = self.again.get_or_insert_with(|| {
+            Box::pin(open_again(self.connection.clone(), self.subject.clone(), self.group.clone()))
+        });
+        let heard = again.await;
+        self.again = None;
+        *self = heard?;
+        Some(())
+    }
+}
+
+async fn open_again(connection: Arc<Connection>, subject: String, group: Option<String>) -> Option<Ear> {
+    while connection.check_open().is_ok() {
+        let up = connection.wait_up(Instant::now() + UP_WAIT).await;
+        if up.is_ok()
+            && let Ok(ear) = Ear::open(&connection, subject.clone(), group.clone()).await
+        {
+            return Some(ear);
+        }
+        tokio::time::sleep(jitter(AGAIN)).await;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::FutureExt;
+    use tidings_test_support::{NatsServer, newest_nats};
+
+    use super::*;
+    use crate::nats::config::NatsConfig;
+
+    /// Who looks at other things between may never wait long enough for it to be heard again at one go.
+    #[tokio::test]
+    async fn it_is_heard_again_though_nobody_waits_for_it() {
+        let mut server = NatsServer::start(newest_nats()).unwrap();
+        let config = NatsConfig { servers: vec![server.url()], pool: 2, ..NatsConfig::default() };
+        let connection = Connection::open(&config).await.unwrap();
+        let mut ear = Ear::open(&connection, "a.b".to_owned(), None).await.unwrap();
+        let member = ear.member().clone();
+        server.kill().unwrap();
+        let begun = Instant::now();
+        while member.client().is_some() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "its client gives up");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        server.restart().unwrap();
+        let (begun, mut taken) = (Instant::now(), Vec::new());
+        while ear.some(&mut taken).now_or_never().is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it is heard again");
+            let _ = connection.send("a.b".into(), None, Bytes::new()).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(!taken.is_empty());
+        connection.close(Duration::from_secs(5)).await;
     }
 }
