@@ -17,6 +17,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use rustix::fs::{FlockOperation, flock};
@@ -29,6 +30,10 @@ const DONE: u8 = 2;
 const HEAD: usize = 4 + 1 + 8 + 4 + 4;
 /// The file is rewritten when it is so many times what it may hold.
 const REWRITE_AT: u64 = 2;
+/// How often the lock is tried, and the pause between: much longer than a program takes to start, and short for whoever is
+/// told that another process has the queue.
+const LOCK_TRIES: u32 = 10;
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A group on disk. Its subject is text: a registry may have changed since.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +96,18 @@ fn storage(what: &str, path: &Path, error: io::Error) -> Error {
     Error::new(ErrorKind::Storage, format!("{what} the failed batches in {}", path.display())).because(error)
 }
 
+/// Takes the file for this queue alone. A program that is being started somewhere in this process holds what was open, and
+/// locked, when it was forked, until it runs: that is over in a moment.
+fn lock(file: &File) -> io::Result<()> {
+    for _ in 1..LOCK_TRIES {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_AGAIN),
+            locked => return Ok(locked?),
+        }
+    }
+    Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)
+}
+
 impl FailedQueue {
     /// Opens the queue of a folder, which is made where it is missing. One process at a time.
     pub fn open(folder: &Path, most: u64) -> Result<(Self, FoundFailed), Error> {
@@ -103,7 +120,7 @@ impl FailedQueue {
         let opened = || {
             fs::create_dir_all(folder)?;
             let file = options().truncate(false).open(&path)?;
-            flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+            lock(&file)?;
             let mut content = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(0)];
             file.read_exact_at(&mut content, 0)?;
             Ok((file, content))
@@ -276,7 +293,7 @@ impl FailedQueue {
     fn rewrite(&mut self) -> io::Result<()> {
         let fresh = self.path.with_extension("new");
         let file = options().truncate(true).open(&fresh)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        lock(&file)?;
         let (mut end, mut places) = (0, Vec::new());
         for (number, entry) in &self.groups {
             let mut record = vec![0; usize::try_from(entry.bytes).unwrap_or(0)];

@@ -182,3 +182,17 @@ fn rests_do_not_let_the_file_grow() {
     let (queue, _) = FailedQueue::open(folder.path(), most).unwrap();
     assert_eq!(queue.read(number).unwrap().messages.len(), 1);
 }
+
+/// A program that is being started holds the lock for a moment; another queue holds it for as long as it lives.
+#[test]
+fn the_lock_is_waited_for_a_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let (queue, _) = FailedQueue::open(folder.path(), MOST).unwrap();
+    assert_eq!(FailedQueue::open(folder.path(), MOST).unwrap_err().kind(), ErrorKind::Storage);
+    let going = std::thread::spawn(move || {
+        std::thread::sleep(LOCK_AGAIN * 2);
+        drop(queue);
+    });
+    FailedQueue::open(folder.path(), MOST).unwrap();
+    going.join().unwrap();
+}
