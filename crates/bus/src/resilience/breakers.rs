@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, Gauge};
@@ -23,7 +24,8 @@ pub struct BreakerView {
 /// The circuits of a process.
 pub struct Breakers {
     config: BreakerConfig,
-    table: Mutex<Table>,
+    table: Mutex<HashMap<Arc<str>, Arc<Circuit>>>,
+    not_closed: AtomicUsize,
     opened: Counter,
     half_opened: Counter,
     closed: Counter,
@@ -32,11 +34,11 @@ pub struct Breakers {
     open: Gauge,
 }
 
-#[derive(Default)]
-struct Table {
-    circuits: HashMap<Arc<str>, Breaker>,
-    /// Circuits that are not closed.
-    not_closed: usize,
+/// The circuit of one destination: calls find it in the table once, and tell it what became of them.
+#[derive(Debug)]
+struct Circuit {
+    destination: Arc<str>,
+    breaker: Mutex<Breaker>,
 }
 
 /// A call's way through its circuit. Dropped without a report it says nothing of the destination.
@@ -44,7 +46,7 @@ struct Table {
 pub struct Pass<'a> {
     breakers: &'a Breakers,
     /// None: the table was full.
-    destination: Option<Arc<str>>,
+    circuit: Option<Arc<Circuit>>,
     probe: bool,
 }
 
@@ -61,6 +63,7 @@ impl Breakers {
         Self {
             config,
             table: Mutex::default(),
+            not_closed: AtomicUsize::new(0),
             opened: moves(Phase::Open),
             half_opened: moves(Phase::HalfOpen),
             closed: moves(Phase::Closed),
@@ -72,19 +75,14 @@ impl Breakers {
 
     /// Lets a call pass, or says how long not.
     pub fn admit(&self, destination: &str, now: Instant) -> Result<Pass<'_>, Duration> {
-        let mut table = self.table.lock();
-        let Some(key) = table.place(destination, &self.config, now) else {
+        let Some(circuit) = self.circuit(destination, now) else {
             self.unguarded.increment(1);
-            return Ok(Pass { breakers: self, destination: None, probe: false });
+            return Ok(Pass { breakers: self, circuit: None, probe: false });
         };
-        let breaker = table.circuits.get_mut(&key).expect("a place was made for it");
-        let before = breaker.phase();
-        let admission = breaker.admit(&self.config, now);
-        let after = breaker.phase();
-        self.note(&mut table, &key, before, after);
+        let admission = self.change(&circuit, |breaker| breaker.admit(&self.config, now));
         match admission {
-            Admission::Go => Ok(Pass { breakers: self, destination: Some(key), probe: false }),
-            Admission::Probe => Ok(Pass { breakers: self, destination: Some(key), probe: true }),
+            Admission::Go => Ok(Pass { breakers: self, circuit: Some(circuit), probe: false }),
+            Admission::Probe => Ok(Pass { breakers: self, circuit: Some(circuit), probe: true }),
             Admission::Refused(wait) => {
                 self.refused.increment(1);
                 Err(wait)
@@ -94,23 +92,25 @@ impl Breakers {
 
     /// Each open circuit may be probed at once: the reason of all of them may be gone, as after connecting anew.
     pub fn probe_now(&self, now: Instant) {
-        self.table.lock().circuits.values_mut().for_each(|breaker| breaker.probe_now(now));
+        self.table.lock().values().for_each(|circuit| circuit.breaker.lock().probe_now(now));
     }
 
     /// The circuits that are not closed.
     pub fn not_closed(&self) -> usize {
-        self.table.lock().not_closed
+        self.not_closed.load(Ordering::Acquire)
     }
 
     /// Every circuit there is, those that are not closed first.
     pub fn list(&self, now: Instant) -> Vec<BreakerView> {
-        let table = self.table.lock();
-        let view = |(destination, breaker): (&Arc<str>, &Breaker)| BreakerView {
-            destination: destination.to_string(),
-            phase: breaker.phase(),
-            open_for: breaker.open_for(now),
+        let view = |circuit: &Arc<Circuit>| {
+            let breaker = circuit.breaker.lock();
+            BreakerView {
+                destination: circuit.destination.to_string(),
+                phase: breaker.phase(),
+                open_for: breaker.open_for(now),
+            }
         };
-        let mut views: Vec<_> = table.circuits.iter().map(view).collect();
+        let mut views: Vec<_> = self.table.lock().values().map(view).collect();
         views.sort_by(|one, other| {
             let key = |view: &BreakerView| (view.phase == Phase::Closed, view.destination.clone());
             key(one).cmp(&key(other))
@@ -118,25 +118,52 @@ impl Breakers {
         views
     }
 
-    fn report(&self, destination: &Arc<str>, outcome: Outcome, probe: bool, now: Instant) {
+    /// The destination's circuit, made where it is new and there is room. A full table forgets what remembers nothing, then
+    /// what is closed and was not used for longest; open circuits stay, and so does what a call is under way to.
+    fn circuit(&self, destination: &str, now: Instant) -> Option<Arc<Circuit>> {
         let mut table = self.table.lock();
-        let Some(breaker) = table.circuits.get_mut(destination) else { return };
-        let before = breaker.phase();
-        breaker.report(&self.config, outcome, probe, now);
-        let after = breaker.phase();
-        self.note(&mut table, destination, before, after);
+        if let Some(circuit) = table.get(destination) {
+            return Some(circuit.clone());
+        }
+        let is_idle = |circuit: &Arc<Circuit>| Arc::strong_count(circuit) == 1;
+        if table.len() >= self.config.destinations {
+            table.retain(|_, circuit| {
+                !(is_idle(circuit) && circuit.breaker.lock().is_blank(&self.config, now))
+            });
+        }
+        if table.len() >= self.config.destinations {
+            let idle = table.values().filter(|circuit| is_idle(circuit));
+            let closed = idle.filter(|circuit| circuit.breaker.lock().phase() == Phase::Closed);
+            let oldest = closed.min_by_key(|circuit| circuit.breaker.lock().used());
+            let oldest = oldest.map(|circuit| circuit.destination.clone())?;
+            table.remove(&oldest);
+        }
+        let destination: Arc<str> = destination.into();
+        let breaker = Mutex::new(Breaker::new(now));
+        let circuit = Arc::new(Circuit { destination: destination.clone(), breaker });
+        table.insert(destination, circuit.clone());
+        Some(circuit)
     }
 
-    fn note(&self, table: &mut Table, destination: &str, before: Phase, after: Phase) {
+    /// Changes a circuit, and tells what that made of it.
+    fn change<T>(&self, circuit: &Circuit, change: impl FnOnce(&mut Breaker) -> T) -> T {
+        let mut breaker = circuit.breaker.lock();
+        let before = breaker.phase();
+        let changed = change(&mut breaker);
+        self.note(&circuit.destination, before, breaker.phase());
+        changed
+    }
+
+    fn note(&self, destination: &str, before: Phase, after: Phase) {
         if before == after {
             return;
         }
-        match (before, after) {
-            (Phase::Closed, _) => table.not_closed += 1,
-            (_, Phase::Closed) => table.not_closed -= 1,
-            _ => {}
-        }
-        self.open.set(table.not_closed as f64);
+        let not_closed = match (before, after) {
+            (Phase::Closed, _) => self.not_closed.fetch_add(1, Ordering::AcqRel) + 1,
+            (_, Phase::Closed) => self.not_closed.fetch_sub(1, Ordering::AcqRel) - 1,
+            _ => self.not_closed(),
+        };
+        self.open.set(not_closed as f64);
         match after {
             Phase::Open => {
                 self.opened.increment(1);
@@ -151,32 +178,16 @@ impl Breakers {
     }
 }
 
-impl Table {
-    /// The destination's key, made where it is new and there is room. A full table forgets what remembers nothing, then
-    /// what is closed and was not used for longest; open circuits stay.
-    fn place(&mut self, destination: &str, config: &BreakerConfig, now: Instant) -> Option<Arc<str>> {
-        if let Some((key, _)) = self.circuits.get_key_value(destination) {
-            return Some(key.clone());
-        }
-        if self.circuits.len() >= config.destinations {
-            self.circuits.retain(|_, breaker| !breaker.is_blank(config, now));
-        }
-        if self.circuits.len() >= config.destinations {
-            let closed = self.circuits.iter().filter(|(_, breaker)| breaker.phase() == Phase::Closed);
-            let oldest = closed.min_by_key(|(_, breaker)| breaker.used()).map(|(key, _)| key.clone())?;
-            self.circuits.remove(&oldest);
-        }
-        let key: Arc<str> = destination.into();
-        self.circuits.insert(key.clone(), Breaker::new(now));
-        Some(key)
-    }
-}
-
 impl Pass<'_> {
     /// What became of the call.
     pub fn report(mut self, outcome: Outcome, now: Instant) {
-        if let Some(destination) = self.destination.take() {
-            self.breakers.report(&destination, outcome, self.probe, now);
+        self.tell(outcome, now);
+    }
+
+    fn tell(&mut self, outcome: Outcome, now: Instant) {
+        if let Some(circuit) = self.circuit.take() {
+            let config = &self.breakers.config;
+            self.breakers.change(&circuit, |breaker| breaker.report(config, outcome, self.probe, now));
         }
     }
 }
@@ -184,10 +195,8 @@ impl Pass<'_> {
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         // A probe that was given up makes way for the next one.
-        if self.probe
-            && let Some(destination) = self.destination.take()
-        {
-            self.breakers.report(&destination, Outcome::Unknown, true, Instant::now());
+        if self.probe {
+            self.tell(Outcome::Unknown, Instant::now());
         }
     }
 }
