@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use metrics::Counter;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Outcome};
 use crate::batch::Group;
 use crate::checks::Checks;
 use crate::config::BusConfig;
@@ -80,16 +80,15 @@ impl Bus {
 
     /// At most once, to everyone subscribed now. A subject of class `Ephemeral`.
     pub async fn publish(&self, subject: &Subject, payload: Bytes, headers: Headers) -> Result<(), Error> {
-        let size = payload.len() as u64;
+        self.counters.published.increment(1);
+        self.counters.published_bytes.increment(payload.len() as u64);
         let checked = Checks::class(subject.class(), &[Class::Ephemeral], subject.as_str())
             .and_then(|()| self.checks.outbound(subject, &payload));
-        let result = match checked {
-            Ok(()) => self.backend.publish(subject, payload, headers).done().await,
+        self.counted(match checked.map(|()| self.backend.publish(subject, payload, headers)) {
+            Ok(Outcome::Ready(published)) => published,
+            Ok(Outcome::Later(publishing)) => publishing.await,
             Err(error) => Err(error),
-        };
-        self.counters.published.increment(1);
-        self.counters.published_bytes.increment(size);
-        self.counted(result)
+        })
     }
 
     /// Messages of a pattern, at most `capacity` waiting. Of class `Ephemeral` or `Request`.

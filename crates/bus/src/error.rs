@@ -78,9 +78,10 @@ impl ErrorKind {
     }
 }
 
-/// An error of the bus.
-#[derive(Debug)]
-pub struct Error {
+/// An error of the bus: a pointer, as every outcome has room for one and few carry one.
+pub struct Error(Box<Inner>);
+
+struct Inner {
     kind: ErrorKind,
     what: String,
     retry_after: Option<Duration>,
@@ -90,20 +91,20 @@ pub struct Error {
 impl Error {
     /// An error of `kind` with a sentence that says what was tried.
     pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), retry_after: None, source: None }
+        Self(Box::new(Inner { kind, what: what.into(), retry_after: None, source: None }))
     }
 
     /// The same error, with what caused it.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
     /// The same error, saying when to try again.
     #[must_use]
     pub fn after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
+        self.0.retry_after = Some(wait);
         self
     }
 
@@ -113,19 +114,19 @@ impl Error {
 
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// When to try again, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.0.retry_after
     }
 
     /// Whether the same call may succeed later. A timed-out request may have been received: whether to repeat
     /// it is for a caller who knows that it is idempotent.
     pub fn is_retryable(&self) -> bool {
         matches!(
-            self.kind,
+            self.0.kind,
             ErrorKind::Connection
                 | ErrorKind::NoResponders
                 | ErrorKind::Timeout
@@ -137,14 +138,26 @@ impl Error {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, what, retry_after, source } = &*self.0;
+        f.debug_struct("Error")
+            .field("kind", kind)
+            .field("what", what)
+            .field("retry_after", retry_after)
+            .field("source", source)
+            .finish()
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
+        f.write_str(&self.0.what)
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }

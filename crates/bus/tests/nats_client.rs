@@ -100,3 +100,52 @@ async fn the_server_is_told_why_work_ends() {
     let advisory = String::from_utf8(advisory.payload.to_vec()).unwrap();
     assert!(advisory.contains("no such"), "{advisory}");
 }
+
+/// Messages that each of the publishers below has: more than the client's queue and the sockets' buffers hold together.
+const MANY: usize = 4_000;
+
+/// Those who publish while the client's queue is full wait for room, each behind the message before; one who gives up
+/// leaves the others their turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_is_waited_for_and_keeps_the_order() {
+    const PUBLISHERS: usize = 4;
+    const BYTES: usize = 4_096;
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let (_backend, bus) = connect(&servers).await;
+    let (_other, reader) = connect(&servers).await;
+    let mut heard = Vec::new();
+    for publisher in 0..PUBLISHERS {
+        let pattern = Pattern::from(&subject(&bus, "say", &format!("p{publisher}")));
+        heard.push(reader.subscribe(&pattern, MANY).await.unwrap());
+    }
+    servers[0].freeze().unwrap();
+    let publish = |publisher: usize, numbers: std::ops::Range<usize>| {
+        let (bus, to) = (bus.clone(), subject(&bus, "say", &format!("p{publisher}")));
+        async move {
+            for number in numbers {
+                let line = format!("{number:0>BYTES$}");
+                bus.publish(&to, Bytes::from(line), Vec::new()).await.unwrap();
+            }
+        }
+    };
+    let publishing: Vec<_> =
+        (0..PUBLISHERS).map(|publisher| tokio::spawn(publish(publisher, 0..MANY))).collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(publishing.iter().all(|one| !one.is_finished()), "they wait");
+    let begun = Instant::now();
+    let given_up = tokio::time::timeout(Duration::from_millis(200), publish(0, MANY..MANY + 1)).await;
+    assert!(given_up.is_err(), "no room, after {:?}", begun.elapsed());
+    servers[0].thaw().unwrap();
+    for (publisher, (mut heard, publishing)) in heard.into_iter().zip(publishing).enumerate() {
+        for number in 0..MANY {
+            let message = tokio::time::timeout(Duration::from_secs(10), heard.next()).await;
+            let message = message.unwrap_or_else(|_| panic!("{publisher}: {number} is missing")).unwrap();
+            assert_eq!(
+                String::from_utf8_lossy(&message.payload).parse::<usize>().unwrap(),
+                number,
+                "of {publisher}"
+            );
+        }
+        publishing.await.unwrap();
+    }
+}

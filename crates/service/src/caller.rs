@@ -53,7 +53,7 @@ impl Caller {
         let key = (service.to_owned(), method.to_owned());
         let subject = methods.get(key, |_| Subjects(bus.registry()).service(service, method))?;
         let payload = Bytes::from(request.encode_to_vec());
-        let answer = bus.request(&subject, payload, wire::deadline_headers(deadline), deadline).await?;
+        let answer = bus.request(&subject, payload, Vec::new(), deadline).await?;
         wire::decode(&answer)
     }
 

@@ -186,11 +186,11 @@ impl Method {
     }
 
     /// One call, from its deadline to its answer.
-    async fn answer(&self, headers: Headers, payload: Bytes) -> Bytes {
+    async fn answer(&self, left: Duration, headers: Headers, payload: Bytes) -> Bytes {
         let started = Instant::now();
         self.calls.increment(1);
         self.in_flight.increment(1.0);
-        let outcome = self.run(started, headers, payload).await;
+        let outcome = self.run(started, left, headers, payload).await;
         self.in_flight.decrement(1.0);
         self.seconds.record(started.elapsed().as_secs_f64());
         outcome.unwrap_or_else(|error| {
@@ -204,8 +204,14 @@ impl Method {
         })
     }
 
-    async fn run(&self, started: Instant, headers: Headers, payload: Bytes) -> Result<Bytes, CallError> {
-        let remaining = wire::deadline_of(&headers).unwrap_or(DEADLINE_DEFAULT).min(DEADLINE_MAX);
+    async fn run(
+        &self,
+        started: Instant,
+        left: Duration,
+        headers: Headers,
+        payload: Bytes,
+    ) -> Result<Bytes, CallError> {
+        let remaining = left.min(DEADLINE_MAX);
         let context = CallContext { deadline: started + remaining, headers };
         // The handler itself may panic before its first await: it is called inside.
         let call = AssertUnwindSafe(async { (self.handler)(context, payload).await }).catch_unwind();
@@ -223,7 +229,7 @@ impl Method {
     }
 }
 
-/// Longest deadline that is honoured: nobody waits longer, and a clock is not overflowed by a foreign header.
+/// Longest deadline that is honoured: nobody waits longer, and a clock is not overflowed.
 const DEADLINE_MAX: Duration = Duration::from_secs(300);
 
 struct Serving {
@@ -288,10 +294,11 @@ impl Serving {
                 drop(permit);
                 return drop(call.respond(not_ours()));
             }
+            let left = call.time_left().unwrap_or(DEADLINE_DEFAULT);
             let (headers, payload) = (std::mem::take(&mut call.headers), std::mem::take(&mut call.payload));
             let answer = tokio::select! {
                 () = kill.cancelled() => wire::encode_error(CallError::unavailable("The service is stopping.")),
-                answer = method.answer(headers, payload) => answer,
+                answer = method.answer(left, headers, payload) => answer,
             };
             drop(permit);
             // It was frozen meanwhile: what it did to its storage, whoever took over has not.

@@ -1,18 +1,11 @@
 //! How a call looks on the bus: the one place that knows. An answer is one byte, then a message: 0 before the
-//! method's answer, 1 before `tidings.services.v1.Error`. The deadline travels as the milliseconds that remain,
-//! since the clocks of two machines differ.
-
-use std::time::Duration;
+//! method's answer, 1 before `tidings.services.v1.Error`. The deadline travels with every request of the bus.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message;
-use tidings_bus::Headers;
 use tidings_protocol::proto::services::v1::Error as WireError;
 
 use crate::error::CallError;
-
-/// The header with the milliseconds that remain.
-const DEADLINE: &str = "Tidings-Deadline-Ms";
 
 const ANSWER: u8 = 0;
 const ERROR: u8 = 1;
@@ -41,15 +34,6 @@ pub(crate) fn decode<Rep: Message + Default>(payload: &Bytes) -> Result<Rep, Cal
     }
 }
 
-pub(crate) fn deadline_headers(deadline: Duration) -> Headers {
-    vec![(DEADLINE.to_owned(), deadline.as_millis().to_string())]
-}
-
-pub(crate) fn deadline_of(headers: &Headers) -> Option<Duration> {
-    let (_, value) = headers.iter().find(|(name, _)| name == DEADLINE)?;
-    value.parse().ok().map(Duration::from_millis)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,12 +51,5 @@ mod tests {
             let code = decode::<Ticket>(&Bytes::from_static(garbage)).map_err(|error| error.code);
             assert_eq!(code, Err(ErrorCode::Internal), "{garbage:?}");
         }
-    }
-
-    #[test]
-    fn the_deadline_travels() {
-        let headers = deadline_headers(Duration::from_millis(1500));
-        assert_eq!(deadline_of(&headers), Some(Duration::from_millis(1500)));
-        assert_eq!(deadline_of(&vec![(DEADLINE.to_owned(), "soon".to_owned())]), None);
     }
 }

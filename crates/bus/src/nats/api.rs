@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::error::{Error, ErrorKind};
 use crate::nats::connection::Connection;
-use crate::nats::tries::is_passing;
+use crate::nats::tries::{Limit, is_passing};
 
 /// An error as JetStream tells it.
 #[derive(Debug, Clone, Deserialize)]
@@ -92,7 +92,7 @@ impl Connection {
         payload: Bytes,
         wait: Duration,
     ) -> Result<Stored, Error> {
-        let answer = self.ask(subject.clone(), headers, payload, wait).await?;
+        let answer = self.ask(subject.clone(), headers, payload, Limit::of(wait)).await?;
         parse(&subject, &answer.payload)
     }
 
@@ -122,7 +122,7 @@ impl Connection {
         payload: Bytes,
         wait: Duration,
     ) -> Result<Result<Value, ApiError>, Error> {
-        let answer = self.ask(format!("$JS.API.{subject}").into(), None, payload, wait).await?;
+        let answer = self.ask(format!("$JS.API.{subject}").into(), None, payload, Limit::of(wait)).await?;
         let mut value: Value = parse(subject, &answer.payload)?;
         match value.get_mut("error").map(Value::take) {
             Some(error) => serde_json::from_value(error).map(Err).map_err(|error| odd(subject, error)),

@@ -11,6 +11,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use async_nats::message::OutboundMessage;
 use async_nats::{HeaderMap, Subject as Wire};
 use bytes::Bytes;
 use metrics::Histogram;
@@ -27,7 +28,7 @@ use crate::nats::headers;
 use crate::nats::hub::Hub;
 use crate::nats::names::Names;
 use crate::nats::read::Reader;
-use crate::nats::tries::{Tries, is_passing};
+use crate::nats::tries::{Limit, Tries, is_passing};
 use crate::nats::under_way::UnderWay;
 use crate::registry::Registry;
 
@@ -236,6 +237,7 @@ impl Committer {
             Error::new(ErrorKind::Overloaded, "as many batches are open as may be").after(RECONNECT_SOON)
         })?;
         let _open = open.map_err(|_| Error::closed())?;
+        let limit = Limit::of(tries.wait());
         let batch = format!("{id}-{}", tries.done);
         let last = plan.entries.len() - 1;
         // All of it by one connection: the server takes a batch in its order.
@@ -251,12 +253,13 @@ impl Committer {
             if index == last {
                 headers::put(&mut map, headers::BATCH_COMMIT, 1);
             }
-            let reply = (index == last).then(|| place.reply().into());
-            let payload = entry.payload.clone();
-            member.send_within(tries.wait(), entry.subject.clone(), reply, Some(map), payload).await?;
+            let reply = (index == last).then(|| place.reply());
+            let (subject, payload) = (entry.subject.clone(), entry.payload.clone());
+            let message = OutboundMessage { subject, reply, payload, headers: Some(map) };
+            member.send_by(limit.until, message).await?;
         }
         let subject = &plan.entries[last].subject;
-        let answer = member.answer(subject, answered, tries.wait()).await?;
+        let answer = member.answer(subject, answered, limit).await?;
         let stored: Stored = parse(subject, &answer.payload)?;
         // A part that this user may not send is missing, however often it is tried.
         if stored.error.as_ref().is_some_and(|error| error.err_code == BATCH_INCOMPLETE)

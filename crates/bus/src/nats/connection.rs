@@ -6,22 +6,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_nats::message::OutboundMessage;
 use async_nats::{HeaderMap, Message, Subject};
 use bytes::Bytes;
-use futures_util::FutureExt;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::backend::Outcome;
 use crate::error::{Error, ErrorKind};
 use crate::nats::config::NatsConfig;
 use crate::nats::inbox::{Inbox, Place};
 use crate::nats::line::{Line, Link};
-use crate::nats::member::{Making, Member, Trouble};
+use crate::nats::member::{Making, Member, Trouble, outbound};
 use crate::nats::pool::Routes;
 use crate::nats::security::Secured;
 use crate::nats::together::Together;
+use crate::nats::tries::Limit;
 use crate::resilience::{Guard, Move};
 use crate::subject::text_hash;
 
@@ -43,6 +46,8 @@ pub(crate) struct Connection {
     /// How long one try may take of what may arrive twice.
     pub(crate) try_wait: Duration,
     inboxes: String,
+    /// Where its tasks run, whoever begins them: an answer may be let go on any thread.
+    runtime: Handle,
     closed: AtomicBool,
     ended: AtomicBool,
 }
@@ -89,6 +94,7 @@ impl Connection {
             making,
             try_wait: bus.try_wait,
             inboxes,
+            runtime: Handle::current(),
             closed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
@@ -201,21 +207,27 @@ impl Connection {
     }
 
     /// Sends a message that needs no order, waiting only where the client's queue is full.
-    pub(crate) async fn send(
+    pub(crate) fn send(
         &self,
         subject: Subject,
         headers: Option<HeaderMap>,
         payload: Bytes,
-    ) -> Result<(), Error> {
-        self.any(&subject)?.send(subject, None, headers, payload).await
+    ) -> Outcome<'static, ()> {
+        match self.any(&subject) {
+            Ok(member) => member.send(outbound(subject, headers, payload)),
+            Err(error) => Outcome::Ready(Err(error)),
+        }
     }
 
     /// Sends a message from where nothing can wait.
-    pub(crate) fn send_soon(self: &Arc<Self>, subject: Subject, headers: Option<HeaderMap>, payload: Bytes) {
-        let (again, more) = (subject.clone(), headers.clone());
-        if self.send(subject, headers, payload.clone()).now_or_never().is_none() {
-            let connection = self.clone();
-            self.tasks.spawn(async move { drop(connection.send(again, more, payload).await) });
+    pub(crate) fn send_soon(&self, subject: Subject, headers: Option<HeaderMap>, payload: Bytes) {
+        self.finish_soon(self.send(subject, headers, payload));
+    }
+
+    /// Sees what could not be sent at once sent.
+    pub(crate) fn finish_soon(&self, sending: Outcome<'static, ()>) {
+        if let Outcome::Later(later) = sending {
+            self.tasks.spawn_on(later, &self.runtime);
         }
     }
 
@@ -225,12 +237,14 @@ impl Connection {
         subject: Subject,
         headers: Option<HeaderMap>,
         payload: Bytes,
-        wait: Duration,
+        limit: Limit,
     ) -> Result<Message, Error> {
         let member = self.any(&subject)?;
-        let (begun, (place, answered)) = (Instant::now(), member.place_of(&subject));
-        member.send_within(wait, subject.clone(), Some(place.reply().into()), headers, payload).await?;
-        member.answer(&subject, answered, wait.saturating_sub(begun.elapsed())).await
+        let (place, answered) = member.place_of(&subject);
+        let reply = Some(limit.left.map_or_else(|| place.reply(), |left| place.reply_within(left)));
+        let message = OutboundMessage { subject: subject.clone(), reply, payload, headers };
+        member.send_by(limit.until, message).await?;
+        member.answer(&subject, answered, limit).await
     }
 
     /// One question, many answers.
@@ -242,8 +256,9 @@ impl Connection {
     ) -> Result<(Place, mpsc::Receiver<Message>), Error> {
         let member = self.any(subject)?;
         let (place, answers) = member.many_of(subject, capacity);
-        let reply = Some(place.reply().into());
-        member.send_within(self.try_wait, subject.into(), reply, None, payload).await?;
+        let until = Instant::now() + self.try_wait;
+        let (subject, reply) = (subject.into(), Some(place.reply()));
+        member.send_by(until, OutboundMessage { subject, reply, payload, headers: None }).await?;
         Ok((place, answers))
     }
 

@@ -154,7 +154,7 @@ mod tests {
         let (begun, mut taken) = (Instant::now(), Vec::new());
         while ear.some(&mut taken).now_or_never().is_none() {
             assert!(begun.elapsed() < Duration::from_secs(20), "it is heard again");
-            let _ = connection.send("a.b".into(), None, Bytes::new()).await;
+            let _ = connection.send("a.b".into(), None, Bytes::new()).done().await;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(!taken.is_empty());

@@ -7,8 +7,6 @@ use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use crate::error::{Error, ErrorKind};
 use crate::message::Headers;
 
-/// What is left of an asker's deadline when the question is sent, in milliseconds: clocks need not agree.
-pub(crate) const DEADLINE: &str = "Tidings-Deadline-Ms";
 /// An answer that is none, and why.
 pub(crate) const REFUSED: &str = "Tidings-Refused";
 /// Such a refusal: the request was taken, and there will be no answer.
@@ -45,12 +43,17 @@ pub(crate) fn to_nats(headers: &Headers) -> Result<HeaderMap, Error> {
     Ok(map)
 }
 
+/// The same; none are the rule, and a map of none costs as much as one.
+#[inline]
+pub(crate) fn to_nats_if_any(headers: &Headers) -> Result<Option<HeaderMap>, Error> {
+    if headers.is_empty() { Ok(None) } else { to_nats(headers).map(Some) }
+}
+
 /// The bus's form of headers, by name: the client does not keep the order of different names.
 pub(crate) fn from_nats(map: Option<&HeaderMap>) -> Headers {
     let Some(map) = map else { return Headers::new() };
     let mut headers: Headers = map
         .iter()
-        .filter(|(name, _)| AsRef::<str>::as_ref(name) != DEADLINE)
         .flat_map(|(name, values)| {
             values.iter().map(|value| (AsRef::<str>::as_ref(name).to_owned(), value.as_str().to_owned()))
         })

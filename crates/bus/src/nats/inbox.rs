@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use parking_lot::Mutex;
@@ -17,6 +18,16 @@ use crate::subject::KeyMap;
 enum Waiting {
     One(oneshot::Sender<async_nats::Message>),
     Many(mpsc::Sender<async_nats::Message>),
+}
+
+/// Between the number of a place and the milliseconds that are left of its deadline.
+const LEFT: char = 'd';
+
+/// How long who is answered there still waits, where it says so: `<inbox>.<number>d<milliseconds>`.
+pub(crate) fn time_left(reply: &str) -> Option<Duration> {
+    let (number, left) = reply.rsplit('.').next()?.split_once(LEFT)?;
+    number.parse::<u64>().ok()?;
+    left.parse::<u32>().ok().map(|left| Duration::from_millis(left.into()))
 }
 
 /// The mark of who waits for what no refusal ends.
@@ -38,8 +49,15 @@ pub(crate) struct Place {
 
 impl Place {
     /// The subject to answer to.
-    pub(crate) fn reply(&self) -> String {
-        format!("{}.{}", self.inbox.prefix, self.id)
+    pub(crate) fn reply(&self) -> async_nats::Subject {
+        format!("{}.{}", self.inbox.prefix, self.id).into()
+    }
+
+    /// The same, saying how long the asker waits: clocks need not agree, and a header would cost both sides more than all
+    /// the rest of a request.
+    pub(crate) fn reply_within(&self, left: Duration) -> async_nats::Subject {
+        let left = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
+        format!("{}.{}{LEFT}{left}", self.inbox.prefix, self.id).into()
     }
 }
 
@@ -108,7 +126,8 @@ impl Inbox {
     }
 
     fn hand_on(&self, answer: async_nats::Message) {
-        let Some(id) = answer.subject.rsplit('.').next().and_then(|id| id.parse().ok()) else { return };
+        let place = answer.subject.rsplit('.').next().and_then(|place| place.split(LEFT).next());
+        let Some(id) = place.and_then(|id| id.parse().ok()) else { return };
         let mut waiting = self.waiting.lock();
         match waiting.get(&id) {
             Some((_, Waiting::One(_))) => {
@@ -128,6 +147,22 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_says_how_long_it_waits() {
+        let inbox = Inbox::new("_INBOX.x".to_owned());
+        let (place, _answered) = inbox.one();
+        assert_eq!(
+            time_left(&place.reply_within(Duration::from_millis(1_500))),
+            Some(Duration::from_millis(1_500))
+        );
+        for other in
+            [&*place.reply(), "_INBOX.x.d5", "_INBOX.x.5d", "_INBOX.x.5dx", "_INBOX.x.d", "", "_INBOX.x.1d-5"]
+        {
+            assert_eq!(time_left(other), None, "{other}");
+        }
+        assert_eq!(time_left("_INBOX.x.1d99999999999999999999"), None, "no clock could add it");
+    }
 
     /// The client's own requests keep an entry for each answer that never comes, for as long as it lives.
     #[tokio::test]

@@ -2,19 +2,24 @@
 //!
 //! A member has its own client and its own inbox; the inbox and who waits in it outlive a client.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use async_nats::client::PublishErrorKind;
+use async_nats::client::{PublishError, PublishErrorKind};
+use async_nats::message::OutboundMessage;
 use async_nats::{Client, HeaderMap, Message, ServerAddr, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
+use futures_util::SinkExt;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::backend::Outcome;
 use crate::error::{Error, ErrorKind};
 use crate::nats::config::NatsConfig;
 use crate::nats::connection::RECONNECT_SOON;
@@ -22,6 +27,7 @@ use crate::nats::inbox::{Inbox, Place};
 use crate::nats::line::Line;
 use crate::nats::pings::client_pings;
 use crate::nats::security::Secured;
+use crate::nats::tries::Limit;
 use crate::resilience::Move;
 use crate::resilience::health::Health;
 
@@ -45,6 +51,8 @@ pub(crate) struct Member {
     pub(crate) line: Arc<Line>,
     pub(crate) health: Mutex<Health>,
     client: RwLock<Option<Arc<Client>>>,
+    /// The same client as a sink, where messages go out: one that finds room is sent without anything made for it.
+    outlet: Mutex<Option<Client>>,
     inbox: Arc<Inbox>,
     /// Messages that its clients of before had sent.
     sent_before: AtomicU64,
@@ -80,6 +88,7 @@ impl Member {
             line,
             health: Mutex::default(),
             client: RwLock::default(),
+            outlet: Mutex::default(),
             inbox,
             sent_before: AtomicU64::new(0),
             troubles: Mutex::default(),
@@ -114,6 +123,7 @@ impl Member {
         for trouble in &troubles {
             self.tell(trouble);
         }
+        *self.outlet.lock() = Some(client.clone());
         *self.client.write() = Some(Arc::new(client));
         self.line.joined();
         self.line.making(false);
@@ -172,6 +182,7 @@ impl Member {
 
     /// The client has given up.
     pub(crate) fn forget_client(&self) {
+        *self.outlet.lock() = None;
         if let Some(client) = self.client.write().take() {
             self.sent_before.fetch_add(sent(&client), Ordering::Relaxed);
         }
@@ -192,51 +203,37 @@ impl Member {
     }
 
     fn connected(&self) -> Result<Arc<Client>, Error> {
-        self.client().ok_or_else(|| Error::new(ErrorKind::Connection, "not connected to NATS"))
+        self.client().ok_or_else(no_client)
     }
 
     /// Sends a message, waiting only where the client's queue is full.
-    pub(crate) async fn send(
-        &self,
-        subject: Subject,
-        reply: Option<Subject>,
-        headers: Option<HeaderMap>,
-        payload: Bytes,
-    ) -> Result<(), Error> {
-        let client = self.connected()?;
-        let sent = match (reply, headers) {
-            (None, None) => client.publish(subject, payload).await,
-            (None, Some(headers)) => client.publish_with_headers(subject, headers, payload).await,
-            (Some(reply), None) => client.publish_with_reply(subject, reply, payload).await,
-            (Some(reply), Some(headers)) => {
-                client.publish_with_reply_and_headers(subject, reply, headers, payload).await
+    #[inline]
+    pub(crate) fn send(&self, message: OutboundMessage) -> Outcome<'static, ()> {
+        let mut outlet = self.outlet.lock();
+        let Some(client) = outlet.as_mut() else { return Outcome::Ready(Err(no_client())) };
+        match client.poll_ready_unpin(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(ready) => {
+                let sent = ready.and_then(|()| client.start_send_unpin(message));
+                Outcome::Ready(sent.map_err(not_taken))
             }
-        };
-        sent.map_err(|error| {
-            let (kind, passing) = match error.kind() {
-                // Of the message, not of the way: it will not be taken later either.
-                PublishErrorKind::MaxPayloadExceeded => (ErrorKind::Schema, false),
-                // The client has ended, and another is made: it was not sent.
-                PublishErrorKind::Send => (ErrorKind::Connection, true),
-                _ => (ErrorKind::Publish, false),
-            };
-            let told = Error::new(kind, "NATS did not take a message").because(error);
-            if passing { told.after(RECONNECT_SOON) } else { told }
-        })
+            Poll::Pending => {
+                // This one is with who waits from now on.
+                let fresh = client.clone();
+                let full = std::mem::replace(client, fresh);
+                drop(outlet);
+                Outcome::Later(Box::pin(send_where_room(full, message)))
+            }
+        }
     }
 
-    /// The same, for as long as that may take: what found no room in time was not sent.
-    pub(crate) async fn send_within(
-        &self,
-        wait: Duration,
-        subject: Subject,
-        reply: Option<Subject>,
-        headers: Option<HeaderMap>,
-        payload: Bytes,
-    ) -> Result<(), Error> {
-        let sending = self.send(subject, reply, headers, payload);
-        tokio::time::timeout(wait, sending).await.unwrap_or_else(|_| {
-            let what = format!("the connection to NATS took nothing more for {wait:?}");
+    /// The same, until then at most: what found no room in time was not sent.
+    pub(crate) async fn send_by(&self, until: Instant, message: OutboundMessage) -> Result<(), Error> {
+        let later = match self.send(message) {
+            Outcome::Ready(sent) => return sent,
+            Outcome::Later(later) => later,
+        };
+        tokio::time::timeout_at(until, later).await.unwrap_or_else(|_| {
+            let what = "the connection to NATS took nothing more until the deadline";
             Err(Error::new(ErrorKind::Connection, what).after(RECONNECT_SOON))
         })
     }
@@ -266,12 +263,11 @@ impl Member {
         &self,
         subject: &str,
         answered: oneshot::Receiver<Message>,
-        wait: Duration,
+        limit: Limit,
     ) -> Result<Message, Error> {
-        let begun = Instant::now();
-        let waited = tokio::time::timeout(wait, answered).await;
+        let waited = tokio::time::timeout_at(limit.until, answered).await;
         if !matches!(waited, Ok(Ok(_)))
-            && let Some(refused) = self.line.refusals.why(subject, begun)
+            && let Some(refused) = self.line.refusals.why(subject, limit.begun)
         {
             return Err(refused);
         }
@@ -282,6 +278,7 @@ impl Member {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(Error::closed()),
             Err(_) => {
+                let wait = limit.until - limit.begun;
                 Err(Error::new(ErrorKind::Timeout, format!("no answer from '{subject}' within {wait:?}")))
             }
         }
@@ -293,7 +290,7 @@ impl Member {
         let begun = Instant::now();
         let (place, answered) = self.place();
         let there_and_back = async {
-            self.send(place.reply().into(), None, None, Bytes::new()).await.ok()?;
+            self.send(outbound(place.reply(), None, Bytes::new())).done().await.ok()?;
             answered.await.ok()
         };
         tokio::time::timeout(wait, there_and_back).await.ok()??;
@@ -311,6 +308,32 @@ impl Member {
             Error::new(ErrorKind::Subscribe, format!("no subscription of '{subject}'")).because(error)
         })
     }
+}
+
+/// A message that asks for no answer.
+pub(crate) fn outbound(subject: Subject, headers: Option<HeaderMap>, payload: Bytes) -> OutboundMessage {
+    OutboundMessage { subject, reply: None, payload, headers }
+}
+
+async fn send_where_room(mut full: Client, message: OutboundMessage) -> Result<(), Error> {
+    let ready = poll_fn(|context| full.poll_ready_unpin(context)).await;
+    ready.and_then(|()| full.start_send_unpin(message)).map_err(not_taken)
+}
+
+fn no_client() -> Error {
+    Error::new(ErrorKind::Connection, "not connected to NATS")
+}
+
+fn not_taken(error: PublishError) -> Error {
+    let (kind, passing) = match error.kind() {
+        // Of the message, not of the way: it will not be taken later either.
+        PublishErrorKind::MaxPayloadExceeded => (ErrorKind::Schema, false),
+        // The client has ended, and another is made: it was not sent.
+        PublishErrorKind::Send => (ErrorKind::Connection, true),
+        _ => (ErrorKind::Publish, false),
+    };
+    let told = Error::new(kind, "NATS did not take a message").because(error);
+    if passing { told.after(RECONNECT_SOON) } else { told }
 }
 
 fn sent(client: &Client) -> u64 {

@@ -48,7 +48,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -281,15 +280,7 @@ impl Drop for Nats {
 
 impl Backend for Nats {
     fn publish(&self, subject: &Subject, payload: Bytes, headers: Headers) -> Outcome<'_, ()> {
-        let (again, more) = (payload.clone(), headers.clone());
-        match self.publish_now(subject, payload, headers).now_or_never() {
-            Some(outcome) => Outcome::Ready(outcome),
-            // The client's queue is full: the one who publishes waits for a place.
-            None => {
-                let subject = subject.clone();
-                Outcome::Later(Box::pin(async move { self.publish_now(&subject, again, more).await }))
-            }
-        }
+        self.publish_now(subject, payload, headers)
     }
 
     fn subscribe(

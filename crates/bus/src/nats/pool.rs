@@ -12,9 +12,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::error::Error;
+use crate::backend::Outcome;
+
+use crate::message::Headers;
 use crate::nats::connection::{Connection, jitter, not_connected};
-use crate::nats::member::Member;
+use crate::nats::headers;
+use crate::nats::member::{Member, outbound};
 use crate::resilience::{HealthReport, State};
 use crate::subject::Subject;
 
@@ -39,21 +42,27 @@ impl Routes {
 
     /// The member that a subject of this hash is of.
     pub(crate) fn own(&self, hash: u64) -> usize {
-        usize::try_from(hash % self.by.len() as u64).unwrap_or(0)
+        match self.by.len() {
+            1 => 0,
+            size => usize::try_from(hash % size as u64).unwrap_or(0),
+        }
     }
 
     /// Who carries its subjects; waits while they are on their way to another.
     async fn carrier(&self, own: usize) -> usize {
         loop {
-            let by = self.by[own].load(Ordering::Acquire);
-            if by != MOVING {
-                return by;
-            }
             let moved = self.moved.notified();
-            if self.by[own].load(Ordering::Acquire) == MOVING {
-                moved.await;
+            match self.carrier_now(own) {
+                Some(by) => return by,
+                None => moved.await,
             }
         }
+    }
+
+    /// Who carries its subjects, unless they are on their way to another.
+    #[inline]
+    fn carrier_now(&self, own: usize) -> Option<usize> {
+        Some(self.by[own].load(Ordering::Acquire)).filter(|by| *by != MOVING)
     }
 
     fn set(&self, own: usize, by: usize) {
@@ -96,18 +105,38 @@ pub struct MemberView {
 
 impl Connection {
     /// Publishes on a subject, in its order. Refused where its member has no connection.
-    pub(crate) async fn publish(
+    #[inline]
+    pub(crate) fn publish(&self, subject: &Subject, payload: Bytes, headers: Headers) -> Outcome<'_, ()> {
+        let own = self.routes.own(subject.key());
+        match self.routes.carrier_now(own) {
+            Some(by) => self.publish_by(by, subject, payload, &headers),
+            None => {
+                let subject = subject.clone();
+                Outcome::Later(Box::pin(async move {
+                    let by = self.routes.carrier(own).await;
+                    self.publish_by(by, &subject, payload, &headers).done().await
+                }))
+            }
+        }
+    }
+
+    #[inline]
+    fn publish_by(
         &self,
+        by: usize,
         subject: &Subject,
         payload: Bytes,
-        map: Option<async_nats::HeaderMap>,
-    ) -> Result<(), Error> {
-        let member = &self.members[self.routes.carrier(self.routes.own(subject.key())).await];
-        if !member.is_up() {
-            self.check_ended()?;
-            return member.line.check_circuit().and(Err(not_connected()));
+        headers: &Headers,
+    ) -> Outcome<'static, ()> {
+        let member = &self.members[by];
+        if member.is_up() {
+            return match headers::to_nats_if_any(headers) {
+                Ok(headers) => member.send(outbound(subject.wire(), headers, payload)),
+                Err(error) => Outcome::Ready(Err(error)),
+            };
         }
-        member.send(subject.wire(), None, map, payload).await
+        let circuit = self.check_ended().and_then(|()| member.line.check_circuit());
+        Outcome::Ready(circuit.and(Err(not_connected())))
     }
 
     /// The audiences that a member carries go by the next one that has a connection.

@@ -5,8 +5,10 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use bytes::Bytes;
 
+use crate::backend::Outcome;
 use crate::error::{Error, ErrorKind};
 use crate::message::{Headers, IDEMPOTENCY_KEY, no_responders};
+use crate::nats::tries::Limit;
 use crate::nats::under_way::UnderWay;
 use crate::nats::{Nats, headers};
 use crate::resilience::Repeats;
@@ -14,15 +16,12 @@ use crate::subject::Subject;
 
 impl Nats {
     /// Refused while there is no connection, and never repeated: it has no answer, and is delivered at most once.
-    pub(super) async fn publish_now(
-        &self,
-        subject: &Subject,
-        payload: Bytes,
-        headers: Headers,
-    ) -> Result<(), Error> {
-        self.connection.check_open()?;
-        let map = if headers.is_empty() { None } else { Some(headers::to_nats(&headers)?) };
-        self.connection.publish(subject, payload, map).await
+    #[inline]
+    pub(super) fn publish_now(&self, subject: &Subject, payload: Bytes, headers: Headers) -> Outcome<'_, ()> {
+        match self.connection.check_open() {
+            Ok(()) => self.connection.publish(subject, payload, headers),
+            Err(error) => Outcome::Ready(Err(error)),
+        }
     }
 
     /// One answer. Sent again where it surely was not received, or carries a key by which a repeat is known.
@@ -40,10 +39,8 @@ impl Nats {
         let _asking = UnderWay::count(&self.asking);
         let mut tries = self.connection.to_service(subject.as_str(), repeats, deadline)?;
         loop {
-            // The one who serves has until the asker stops waiting for it.
-            let mut map = headers::to_nats(headers)?;
-            headers::put(&mut map, headers::DEADLINE, tries.left().as_millis());
-            match self.ask_once(subject, map, payload.clone(), tries.wait()).await {
+            let map = headers::to_nats_if_any(headers)?;
+            match self.ask_once(subject, map, payload.clone(), tries.limit()).await {
                 Ok(answer) => return tries.ended(Ok(answer)),
                 Err(error) => tries.again(error).await?,
             }
@@ -53,11 +50,11 @@ impl Nats {
     async fn ask_once(
         &self,
         subject: &Subject,
-        map: HeaderMap,
+        map: Option<HeaderMap>,
         payload: Bytes,
-        wait: Duration,
+        limit: Limit,
     ) -> Result<Bytes, Error> {
-        let answer = self.connection.ask(subject.wire(), Some(map), payload, wait).await?;
+        let answer = self.connection.ask(subject.wire(), map, payload, limit).await?;
         match headers::text(answer.headers.as_ref(), headers::REFUSED) {
             None => Ok(answer.payload),
             Some("overloaded") => {

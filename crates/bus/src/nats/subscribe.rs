@@ -7,18 +7,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::backend::Outcome;
 use crate::error::{Error, ErrorKind};
 use crate::message::{Answer, Message, Reply, Subscription};
 use crate::nats::connection::Connection;
 use crate::nats::ear::{Ear, TAKEN_AT_ONCE};
 use crate::nats::headers;
+use crate::nats::inbox::time_left;
 use crate::queue::{Losses, Pushed, Queue};
 use crate::registry::{Registry, SlowReader};
 use crate::subject::{Pattern, Subject};
+
+/// How long an asker waits that does not say so, being none of ours: as long as NATS's own command line.
+const UNTOLD_WAIT: Duration = Duration::from_secs(5);
 
 /// The subscriptions of a process.
 pub(crate) struct Subscriptions {
@@ -162,7 +166,6 @@ impl Pump {
             },
         };
         let map = message.headers.as_ref();
-        let deadline = headers::number(map, headers::DEADLINE).map(Duration::from_millis);
         let reply = message.reply.filter(|to| {
             let asks = self.all.connection.is_inbox(to);
             if !asks {
@@ -173,7 +176,7 @@ impl Pump {
         Some(Message {
             payload: message.payload,
             headers: headers::from_nats(map),
-            deadline: reply.is_some().then(|| received + deadline.unwrap_or_default()),
+            deadline: reply.as_ref().map(|to| received + time_left(to).unwrap_or(UNTOLD_WAIT)),
             reply: reply.map(|to| self.reply(to)),
             subject,
         })
@@ -196,15 +199,17 @@ impl Way {
     fn send(mut self, answer: Result<Bytes, Error>) {
         let Some(to) = self.to.take() else { return };
         match answer {
-            Ok(payload) => match self.connection.send(to.clone(), None, payload.clone()).now_or_never() {
-                Some(Ok(())) => {}
-                // It is larger than the server takes: the asker would wait for it.
-                Some(Err(error)) => {
-                    tracing::warn!(%error, bytes = payload.len(), "an answer could not be sent");
-                    self.refuse(to, headers::UNANSWERED);
+            Ok(payload) => {
+                let bytes = payload.len();
+                match self.connection.send(to.clone(), None, payload) {
+                    // It is larger than the server takes: the asker would wait for it.
+                    Outcome::Ready(Err(error)) => {
+                        tracing::warn!(%error, bytes, "an answer could not be sent");
+                        self.refuse(to, headers::UNANSWERED);
+                    }
+                    sending => self.connection.finish_soon(sending),
                 }
-                None => self.connection.send_soon(to, None, payload),
-            },
+            }
             Err(error) => self.refuse(to, error.kind().as_str()),
         }
     }
@@ -215,7 +220,7 @@ impl Way {
         if self.in_group {
             let mut map = async_nats::HeaderMap::new();
             headers::put(&mut map, headers::REFUSED, why);
-            let _ = self.connection.send(to, Some(map), Bytes::new()).now_or_never();
+            self.connection.send_soon(to, Some(map), Bytes::new());
         }
     }
 }

@@ -83,12 +83,43 @@ impl Connection {
     }
 }
 
+/// How long one try may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    /// When it began.
+    pub(crate) begun: Instant,
+    /// When it is given up.
+    pub(crate) until: Instant,
+    /// How long the asker waits for an answer, where who answers is told.
+    pub(crate) left: Option<Duration>,
+}
+
+impl Limit {
+    /// So long, from now.
+    pub(crate) fn of(wait: Duration) -> Self {
+        let begun = Instant::now();
+        Self { begun, until: begun + wait, left: None }
+    }
+}
+
 impl Tries<'_> {
-    /// How long this try may take.
+    /// How long this try may take; who serves has until the asker stops waiting for it.
+    pub(crate) fn limit(&self) -> Limit {
+        let begun = Instant::now();
+        let until = Instant::from_std(self.call.until());
+        let left = until.saturating_duration_since(begun);
+        Limit { begun, until: begun + self.within(left), left: Some(left) }
+    }
+
+    /// The same as a time.
     pub(crate) fn wait(&self) -> Duration {
+        self.within(self.call.left())
+    }
+
+    fn within(&self, left: Duration) -> Duration {
         match self.call.repeats() {
-            Repeats::Always => self.call.left().min(self.connection.try_wait),
-            Repeats::UnlessReceived => self.call.left(),
+            Repeats::Always => left.min(self.connection.try_wait),
+            Repeats::UnlessReceived => left,
         }
     }
 

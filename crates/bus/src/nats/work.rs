@@ -3,7 +3,6 @@
 //! The server counts deliveries and brings back what was not acknowledged; this side decides what is a dead letter,
 //! by that count: an advisory may be missed, a count is not. The dead letter is stored first, then the message ends.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -25,7 +24,7 @@ use crate::nats::read::Reader;
 use crate::nats::stream;
 use crate::nats::under_way::UnderWay;
 use crate::nats::work_pull::{Pulled, Pulls};
-use crate::subject::Subject;
+use crate::subject::{KeyMap, Subject};
 use crate::work::{RawJob, Settle, WorkBackend, WorkConfig};
 use crate::work_counts::WorkCounts;
 
@@ -99,7 +98,7 @@ pub(crate) struct NatsWork {
     pub(crate) stream: String,
     replicas: usize,
     ready: OnceCell<Arc<Pulls>>,
-    out: Mutex<HashMap<(u64, u32), Out>>,
+    out: Mutex<KeyMap<(u64, u32), Out>>,
     /// Deliveries whose end is on its way to the server.
     pub(crate) settling: AtomicUsize,
     stopped: AtomicBool,
@@ -282,7 +281,7 @@ impl NatsWork {
             }
             Settle::InProgress => {
                 let reply = self.extend(seq, delivery)?;
-                self.connection.send(reply, None, Bytes::from_static(b"+WPI")).await
+                self.connection.send(reply, None, Bytes::from_static(b"+WPI")).done().await
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::dead_letter::{DeadLetter, Origin};
 use crate::error::Error;
 use crate::log::Append;
 use crate::nats::headers;
-use crate::nats::tries::is_passing;
+use crate::nats::tries::{Limit, is_passing};
 use crate::nats::work::{NatsWork, Out};
 
 /// How long a dead letter that could not be stored waits for its next try.
@@ -55,7 +55,7 @@ impl NatsWork {
         let deadline = self.reader.deadline.min(self.config.ack_wait);
         let mut tries = self.connection.to_stream(&self.stream, deadline)?;
         loop {
-            match self.connection.ask(reply.clone(), None, word.clone(), tries.wait()).await {
+            match self.connection.ask(reply.clone(), None, word.clone(), Limit::of(tries.wait())).await {
                 Err(error) if is_passing(&error) => tries.again(error).await?,
                 outcome => return tries.ended(outcome.map(drop)),
             }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_nats::message::OutboundMessage;
 use async_nats::{Message, Subject};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -19,12 +20,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::backend::Outcome;
 use crate::error::Error;
 use crate::nats::ack::Delivery;
 use crate::nats::connection::{Connection, random_name};
 use crate::nats::ear::{Ear, TAKEN_AT_ONCE};
 use crate::nats::headers;
-use crate::nats::member::Member;
+use crate::nats::member::{Member, outbound};
 use crate::nats::under_way::UnderWay;
 use crate::nats::work_ends::nak;
 pub(crate) use crate::nats::work_pull::state::Pulled;
@@ -117,33 +119,37 @@ impl Pulls {
 
     /// The next one; cancel safe.
     pub(crate) async fn next(&self) -> Result<Pulled, Error> {
+        if let Some(pulled) = self.next_here(0)? {
+            return Ok(pulled);
+        }
         let _waiting = UnderWay::count(&self.waiting);
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let (taken, missing) = {
-                let mut state = self.state.lock();
-                if state.stopped {
-                    return Err(Error::closed());
-                }
-                let taken = state.take(self.ack_wait);
-                let waiting = self.waiting.load(Ordering::Acquire) - usize::from(taken.is_some());
-                (taken, state.missing(waiting))
-            };
-            match taken {
-                Some(pulled) => {
-                    if missing > 0 {
-                        self.ask_ahead();
-                    }
-                    return Ok(pulled);
-                }
-                None => {
-                    self.ask_for_missing().await?;
-                    changed.await;
-                }
+            if let Some(pulled) = self.next_here(1)? {
+                return Ok(pulled);
             }
+            self.ask_for_missing().await?;
+            changed.await;
         }
+    }
+
+    /// The next one, where it is here already; then the worker, counted as waiting so often, waits no more.
+    fn next_here(&self, counted: usize) -> Result<Option<Pulled>, Error> {
+        let (taken, missing) = {
+            let mut state = self.state.lock();
+            if state.stopped {
+                return Err(Error::closed());
+            }
+            let taken = state.take(self.ack_wait);
+            let others = self.waiting.load(Ordering::Acquire).saturating_sub(counted);
+            (taken, state.missing(others))
+        };
+        if taken.is_some() && missing > 0 {
+            self.ask_ahead(counted);
+        }
+        Ok(taken)
     }
 
     /// Asks for as many as workers wait for and are not asked for yet.
@@ -164,10 +170,10 @@ impl Pulls {
         }
     }
 
-    /// Asks ahead of a worker that has its own and does not wait.
-    fn ask_ahead(&self) {
+    /// Asks ahead of a worker that has its own and does not wait, though it is counted so often.
+    fn ask_ahead(&self, counted: usize) {
         let asker = self.asker.read().clone();
-        let waiting = self.waiting.load(Ordering::Acquire).saturating_sub(1);
+        let waiting = self.waiting.load(Ordering::Acquire).saturating_sub(counted);
         let Some(pull) = self.count_missing(waiting) else { return };
         let asking = Asking::of(self, pull);
         if let Some(Ok(())) = self.ask(&asker, pull).now_or_never() {
@@ -192,7 +198,8 @@ impl Pulls {
     async fn ask(&self, asker: &Member, pull: Pull) -> Result<(), Error> {
         let (batch, expires) = (pull.batch, pull.wait.as_nanos());
         let question = Bytes::from(format!("{{\"batch\":{batch},\"expires\":{expires}}}"));
-        asker.send(self.subject.clone(), Some(self.inbox.clone()), None, question).await
+        let (subject, reply) = (self.subject.clone(), Some(self.inbox.clone()));
+        asker.send(OutboundMessage { subject, reply, payload: question, headers: None }).done().await
     }
 
     async fn listen(self: Arc<Self>, mut ear: Ear) {
@@ -321,9 +328,9 @@ impl Pulls {
         // By the connection of the pulls: behind what ended them, and as long as it lives.
         let asker = self.asker.read().clone();
         for Pulled { reply, .. } in back {
-            let sent = asker.send(reply.clone(), None, None, word.clone()).now_or_never();
-            if !matches!(sent, Some(Ok(()))) {
-                self.connection.send_soon(reply, None, word.clone());
+            match asker.send(outbound(reply.clone(), None, word.clone())) {
+                Outcome::Ready(Err(_)) => self.connection.send_soon(reply, None, word.clone()),
+                sending => self.connection.finish_soon(sending),
             }
         }
         any
