@@ -197,6 +197,8 @@ impl Subscription {
 
     /// The next message; `None` once the bus is closed. Cancel safe.
     pub async fn next(&mut self) -> Option<Message> {
+        // Where there always is one, others get their turn too.
+        tokio::task::consume_budget().await;
         loop {
             if let Some(message) = self.take() {
                 return Some(message);

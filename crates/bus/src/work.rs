@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use crate::backend::Outcome;
 use crate::checks::Checks;
 use crate::dead_letter::{bounded, chain};
 use crate::envelope;
@@ -82,9 +83,9 @@ pub trait WorkBackend: Send + Sync + 'static {
     /// Stores a message; answers its sequence.
     fn enqueue(&self, envelope: Bytes) -> BoxFuture<'_, Result<u64, Error>>;
     /// The next one for this worker; cancel safe.
-    fn next(&self) -> BoxFuture<'_, Result<RawJob, Error>>;
+    fn next(&self) -> Outcome<'_, RawJob>;
     /// Settles a delivery.
-    fn settle(&self, seq: u64, delivery: u32, settle: Settle) -> BoxFuture<'_, Result<(), Error>>;
+    fn settle(&self, seq: u64, delivery: u32, settle: Settle) -> Outcome<'_, ()>;
     /// Settles a delivery that was let go: again at once.
     fn let_go(&self, seq: u64, delivery: u32);
     /// Messages that wait or are being worked on.
@@ -110,7 +111,9 @@ impl Work {
     /// counted and goes to the dead letters.
     pub async fn next(&self) -> Result<Job, Error> {
         loop {
-            let RawJob { seq, delivery, time_ms, envelope } = self.backend.next().await?;
+            // Where there always is one, others get their turn too.
+            tokio::task::consume_budget().await;
+            let RawJob { seq, delivery, time_ms, envelope } = self.backend.next().done().await?;
             let mut job = Job {
                 subject: self.subject.clone(),
                 seq,
@@ -169,7 +172,7 @@ impl std::fmt::Debug for Job {
 impl Job {
     async fn settle(mut self, settle: Settle) -> Result<(), Error> {
         let backend = self.backend.take().expect("taken only when it is settled");
-        backend.settle(self.seq, self.delivery, settle).await
+        backend.settle(self.seq, self.delivery, settle).done().await
     }
 
     /// Done. Returns before that is stored: after a crash it may come again.
@@ -211,7 +214,7 @@ impl Job {
     /// Still at it: the deadline begins anew, within the queue's bound.
     pub async fn in_progress(&self) -> Result<(), Error> {
         let backend = self.backend.as_ref().expect("there until it is settled");
-        backend.settle(self.seq, self.delivery, Settle::InProgress).await
+        backend.settle(self.seq, self.delivery, Settle::InProgress).done().await
     }
 }
 

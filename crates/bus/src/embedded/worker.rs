@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use crate::backend::Outcome;
 use crate::clock::now_ms;
 use crate::dead_letter::{DeadLetter, Origin};
 use crate::embedded::disk::inbox::{Condition, NewRecord, Target};
@@ -135,12 +136,12 @@ impl WorkBackend for EmbeddedWork {
         Box::pin(self.store(envelope))
     }
 
-    fn next(&self) -> BoxFuture<'_, Result<RawJob, Error>> {
-        Box::pin(self.next_job())
+    fn next(&self) -> Outcome<'_, RawJob> {
+        Outcome::Later(Box::pin(self.next_job()))
     }
 
-    fn settle(&self, seq: u64, delivery: u32, settle: Settle) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(self.settle_now(seq, delivery, settle))
+    fn settle(&self, seq: u64, delivery: u32, settle: Settle) -> Outcome<'_, ()> {
+        Outcome::Later(Box::pin(self.settle_now(seq, delivery, settle)))
     }
 
     fn let_go(&self, seq: u64, delivery: u32) {

@@ -214,7 +214,7 @@ impl Connection {
         payload: Bytes,
     ) -> Outcome<'static, ()> {
         match self.any(&subject) {
-            Ok(member) => member.send(outbound(subject, headers, payload)),
+            Ok(member) => member.send_unyielding(outbound(subject, headers, payload)),
             Err(error) => Outcome::Ready(Err(error)),
         }
     }
@@ -227,8 +227,13 @@ impl Connection {
     /// Sees what could not be sent at once sent.
     pub(crate) fn finish_soon(&self, sending: Outcome<'static, ()>) {
         if let Outcome::Later(later) = sending {
-            self.tasks.spawn_on(later, &self.runtime);
+            self.spawn(later);
         }
+    }
+
+    /// A task of its own, wherever it is begun.
+    pub(crate) fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) {
+        self.tasks.spawn_on(task, &self.runtime);
     }
 
     /// One question, one answer.

@@ -12,9 +12,11 @@ use async_nats::client::{PublishError, PublishErrorKind};
 use async_nats::message::OutboundMessage;
 use async_nats::{Client, HeaderMap, Message, ServerAddr, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
-use futures_util::SinkExt;
+use futures_util::future::lazy;
+use futures_util::{FutureExt, SinkExt};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -206,7 +208,7 @@ impl Member {
         self.client().ok_or_else(no_client)
     }
 
-    /// Sends a message, waiting only where the client's queue is full.
+    /// Sends a message, waiting where the client's queue is full, and where others are to have their turn.
     #[inline]
     pub(crate) fn send(&self, message: OutboundMessage) -> Outcome<'static, ()> {
         let mut outlet = self.outlet.lock();
@@ -226,7 +228,13 @@ impl Member {
         }
     }
 
-    /// The same, until then at most: what found no room in time was not sent.
+    /// The same, for who cannot wait: `Later` says that the queue is full, and never that others are to have their turn.
+    pub(crate) fn send_unyielding(&self, message: OutboundMessage) -> Outcome<'static, ()> {
+        let sent = unconstrained(lazy(|_| self.send(message))).now_or_never();
+        sent.unwrap_or_else(|| Outcome::Ready(Err(no_client())))
+    }
+
+    /// As `send`, until then at most: what found no room in time was not sent.
     pub(crate) async fn send_by(&self, until: Instant, message: OutboundMessage) -> Result<(), Error> {
         let later = match self.send(message) {
             Outcome::Ready(sent) => return sent,

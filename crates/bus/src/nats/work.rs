@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+use crate::backend::Outcome;
 use crate::error::{Error, ErrorKind};
 use crate::log::{Append, Fence};
 use crate::nats::commit::Committer;
@@ -74,6 +75,9 @@ pub(crate) async fn replay(
     committer.commit(vec![note], vec![fence]).await?;
     Ok(seq)
 }
+
+/// What the server is told of work that is done.
+const ACK: Bytes = Bytes::from_static(b"+ACK");
 
 /// A delivery that is out.
 pub(crate) struct Out {
@@ -175,6 +179,15 @@ impl NatsWork {
         store(&self.reader, &self.stream, &self.queue, &self.committer.ids.next(), envelope).await
     }
 
+    /// A job of what was pulled already.
+    fn job_here(self: &Arc<Self>) -> Option<RawJob> {
+        if self.stopped.load(Ordering::Acquire) {
+            return None;
+        }
+        let pulled = self.ready.get()?.next_here(0).ok()??;
+        self.hand_out(pulled)
+    }
+
     async fn next_job(self: &Arc<Self>) -> Result<RawJob, Error> {
         let pulls = self.ensure().await?;
         loop {
@@ -256,16 +269,21 @@ impl NatsWork {
         outcome
     }
 
+    /// Done: the server is told, and does not answer. A late word counts too.
+    fn ack(&self, seq: u64, delivery: u32) -> Result<(), Error> {
+        let out = self.take_out(seq, delivery, true)?;
+        self.connection.send_soon(out.reply, None, ACK);
+        self.ended(seq, out.time_ms);
+        Ok(())
+    }
+
     async fn end(&self, seq: u64, delivery: u32, settle: &Settle) -> Result<(), Error> {
         match settle {
-            Settle::Ack { stored } => {
+            Settle::Ack { stored: false } => self.ack(seq, delivery),
+            Settle::Ack { stored: true } => {
                 // The server takes a late one too, and is right: the work is done.
                 let out = self.take_out(seq, delivery, true)?;
-                if *stored {
-                    self.tell(&out.reply, Bytes::from_static(b"+ACK")).await?;
-                } else {
-                    self.connection.send_soon(out.reply, None, Bytes::from_static(b"+ACK"));
-                }
+                self.tell(&out.reply, ACK).await?;
                 self.ended(seq, out.time_ms);
                 Ok(())
             }
@@ -314,18 +332,26 @@ impl WorkBackend for NatsWorkHandle {
         Box::pin(self.0.store(envelope))
     }
 
-    fn next(&self) -> BoxFuture<'_, Result<RawJob, Error>> {
-        Box::pin(self.0.next_job())
+    fn next(&self) -> Outcome<'_, RawJob> {
+        match self.0.job_here() {
+            Some(job) => Outcome::Ready(Ok(job)),
+            None => Outcome::Later(Box::pin(self.0.next_job())),
+        }
     }
 
-    fn settle(&self, seq: u64, delivery: u32, settle: Settle) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(self.0.settle_now(seq, delivery, settle))
+    fn settle(&self, seq: u64, delivery: u32, settle: Settle) -> Outcome<'_, ()> {
+        if settle != (Settle::Ack { stored: false }) {
+            return Outcome::Later(Box::pin(self.0.settle_now(seq, delivery, settle)));
+        }
+        let outcome = self.0.ack(seq, delivery);
+        self.0.counts.settled(&settle, &outcome);
+        Outcome::Ready(outcome)
     }
 
     fn let_go(&self, seq: u64, delivery: u32) {
         self.0.counts.let_go();
         let work = self.0.clone();
-        self.0.connection.tasks.spawn(async move {
+        self.0.connection.spawn(async move {
             let _settling = UnderWay::count(&work.settling);
             let Ok(out) = work.take_out(seq, delivery, false) else { return };
             let end = "let go without an answer";

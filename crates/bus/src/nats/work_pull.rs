@@ -136,7 +136,7 @@ impl Pulls {
     }
 
     /// The next one, where it is here already; then the worker, counted as waiting so often, waits no more.
-    fn next_here(&self, counted: usize) -> Result<Option<Pulled>, Error> {
+    pub(crate) fn next_here(&self, counted: usize) -> Result<Option<Pulled>, Error> {
         let (taken, missing) = {
             let mut state = self.state.lock();
             if state.stopped {
@@ -328,7 +328,7 @@ impl Pulls {
         // By the connection of the pulls: behind what ended them, and as long as it lives.
         let asker = self.asker.read().clone();
         for Pulled { reply, .. } in back {
-            match asker.send(outbound(reply.clone(), None, word.clone())) {
+            match asker.send_unyielding(outbound(reply.clone(), None, word.clone())) {
                 Outcome::Ready(Err(_)) => self.connection.send_soon(reply, None, word.clone()),
                 sending => self.connection.finish_soon(sending),
             }

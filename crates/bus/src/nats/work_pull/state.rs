@@ -14,6 +14,8 @@ const PULL_BATCH: usize = 256;
 /// What workers took in such a time is pulled ahead of them: what waits here does not wait longer, and a round trip to the
 /// server is much shorter.
 const AHEAD: Duration = Duration::from_millis(20);
+/// So many, in less time than that, tell as much.
+const TELLING: usize = 32;
 /// How much longer than our own pulls what is given back stays away: the server ends a pull a little late.
 pub(super) const BACK_AFTER: Duration = Duration::from_millis(100);
 /// Deliveries remembered that were given back unseen: many times what is held here at once, in some hundred kilobytes. Of
@@ -69,7 +71,7 @@ impl State {
         let since = *self.taken_since.get_or_insert(now);
         self.taken += 1;
         let passed = now.duration_since(since);
-        if passed >= AHEAD {
+        if passed >= AHEAD || (self.taken >= TELLING && passed > Duration::ZERO) {
             let in_time = self.taken as f64 * AHEAD.as_secs_f64() / passed.as_secs_f64();
             self.ahead = (in_time as usize).min(PULL_BATCH);
             (self.taken, self.taken_since) = (0, Some(now));
@@ -140,6 +142,23 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(state.take(ack_wait).map(|pulled| pulled.delivery.seq), Some(2));
         assert_eq!(state.unseen.iter().map(|(seq, ..)| *seq).collect::<Vec<_>>(), [1], "nobody saw it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_much_is_ahead_as_is_taken_in_a_moment() {
+        let mut state = State::default();
+        let mut take = async |count: u64, every: Duration| {
+            for seq in 0..count {
+                state.pulled.push_back(pulled(seq, Instant::now()));
+                state.take(Duration::from_secs(30)).expect("there is one");
+                tokio::time::advance(every).await;
+            }
+            state.ahead
+        };
+        assert_eq!(take(3, AHEAD / 4).await, 0, "too few to tell");
+        assert_eq!(take(40, AHEAD / 4).await, 4);
+        assert_eq!(take(2 * TELLING as u64, Duration::from_micros(50)).await, PULL_BATCH, "told long before");
+        assert_eq!(take(40, AHEAD / 2).await, 2);
     }
 
     #[tokio::test(start_paused = true)]
