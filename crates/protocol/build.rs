@@ -10,7 +10,7 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 const FILES: [&str; 2] = ["tidings/world/v1/world.proto", "tidings/services/v1/services.proto"];
 
 /// Messages that hold a password, a token or a secret: `src/proto.rs` gives them a `Debug` that hides it.
-const SECRET: [&str; 9] = [
+const SECRET: [&str; 10] = [
     "RegisterRequest",
     "SignInRequest",
     "RefreshRequest",
@@ -20,6 +20,7 @@ const SECRET: [&str; 9] = [
     "PresentedTicket",
     "ResumeSessionRequest",
     "OpenSession",
+    "StaffToken",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

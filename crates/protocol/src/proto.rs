@@ -35,7 +35,8 @@ pub mod services {
             Ticket,
             PresentedTicket,
             ResumeSessionRequest,
-            OpenSession
+            OpenSession,
+            StaffToken
         );
     }
 }
@@ -57,6 +58,7 @@ mod tests {
             format!("{:?}", PresentedTicket { ticket: secret(), csrf_token: secret() }),
             format!("{:?}", ResumeSessionRequest { secret: secret(), ..Default::default() }),
             format!("{:?}", Some(OpenSession { resume_secret: secret(), ..Default::default() })),
+            format!("{:?}", StaffToken { access: secret(), refresh: secret() }),
         ];
         assert!(shown.iter().all(|text| !text.contains("hunter2")), "{shown:?}");
     }

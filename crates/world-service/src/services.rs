@@ -54,8 +54,8 @@ impl Services {
         let session = SessionService::new(store.clone(), bus.clone(), clock.clone(), config.session)?;
         let presence = PresenceService::new(bus.clone())?;
         let chat = ChatService::new(store.clone(), bus.clone(), clock.clone(), config.chat)?;
-        let moderation = ModerationService::new(store, bus.clone(), clock);
-        let deadletter = DeadLetterService::new(bus);
+        let moderation = ModerationService::new(store.clone(), bus.clone(), clock.clone());
+        let deadletter = DeadLetterService::new(store, bus, clock, account.clone());
         let mut servers = Vec::new();
         let all = [
             session.server(),

@@ -10,9 +10,10 @@ use std::time::Duration;
 use prost::Message;
 use tidings_bus::{Bus, Embedded, EmbeddedConfig};
 use tidings_protocol::proto::services::v1::{
-    AccountInfo, CharacterName, CreateCharacterRequest, Empty, Identity, IssueTicketRequest, OpenSession,
-    OpenSessionRequest, PresentedTicket, RefreshRequest, RegisterRequest, ResumeSessionRequest,
-    SignInRequest, SignOutRequest, Ticket, Tokens, VerifyRequest,
+    AccountInfo, CharacterName, CreateCharacterRequest, DeadLetterQueues, DeadLetterQueuesRequest, Empty,
+    Identity, IssueTicketRequest, OpenSession, OpenSessionRequest, PresentedTicket, RefreshRequest,
+    RegisterRequest, ResumeSessionRequest, SignInRequest, SignOutRequest, StaffToken, Ticket, Tokens,
+    VerifyRequest,
 };
 use tidings_service::{CallError, Caller, Health, subjects};
 use tidings_storage::Store;
@@ -97,6 +98,12 @@ async fn an_evening(calls: &mut Calls, admin: &Admin) {
     let identity: Identity = calls.call(("account", "verify"), &verify).await.expect("verified");
     let forged = VerifyRequest { access_token: format!("{}x", second.access_token) };
     calls.call::<Identity>(("account", "verify"), &forged).await.expect_err("forged");
+
+    for access in [second.access_token.clone(), forged.access_token] {
+        let staff = Some(StaffToken { access, refresh: second.refresh_token.clone() });
+        let look = DeadLetterQueuesRequest { staff };
+        calls.call::<DeadLetterQueues>(("deadletter", "queues"), &look).await.expect_err("not staff");
+    }
 
     let issue = IssueTicketRequest { identity: Some(identity.clone()) };
     let ticket: Ticket = calls.call(("account", "issue-ticket"), &issue).await.expect("a ticket");

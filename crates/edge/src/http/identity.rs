@@ -4,7 +4,7 @@
 use hyper::Method;
 use hyper::header::{self, HeaderMap, HeaderName};
 use sha2::{Digest as _, Sha256};
-use tidings_protocol::proto::services::v1::{Identity, RefreshRequest, VerifyRequest};
+use tidings_protocol::proto::services::v1::{Identity, RefreshRequest, StaffToken, VerifyRequest};
 
 use super::origin::refuse_foreign;
 use super::problem::Problem;
@@ -15,19 +15,50 @@ const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
 /// Longest token taken, in bytes: a signed access token is under a thousand.
 const TOKEN_BYTES_MAX: usize = 4096;
 
+/// What a request shows of its sender.
+enum Shown {
+    AccessToken(String),
+    RefreshToken(String),
+}
+
 /// The identity of a request. A cookie alone changes nothing without the CSRF token given with it.
 pub async fn identify(call: &Call) -> Result<Identity, Problem> {
+    match shown(call)? {
+        Shown::AccessToken(access_token) => {
+            accounts::ask(call, "verify", &VerifyRequest { access_token }).await
+        }
+        Shown::RefreshToken(token) => by_cookie(call, token).await,
+    }
+}
+
+/// What a request of staff shows, for a service that verifies it itself. A cookie alone changes nothing here either.
+pub async fn staff_token(call: &Call) -> Result<StaffToken, Problem> {
+    match shown(call)? {
+        Shown::AccessToken(access) => Ok(StaffToken { access, refresh: String::new() }),
+        Shown::RefreshToken(refresh) => {
+            if changes(call) {
+                by_cookie(call, refresh.clone()).await?;
+            }
+            Ok(StaffToken { access: String::new(), refresh })
+        }
+    }
+}
+
+fn shown(call: &Call) -> Result<Shown, Problem> {
     let headers = call.headers();
     if headers.contains_key(header::AUTHORIZATION) {
-        let access_token = bearer(headers)?;
-        return accounts::ask(call, "verify", &VerifyRequest { access_token }).await;
+        return bearer(headers).map(Shown::AccessToken);
     }
-    let secure = call.http.config.secure_cookies;
-    let Some(refresh_token) = cookie::read(headers, secure) else {
-        return Err(Problem::unauthenticated("Please sign in."));
-    };
-    let changes = !matches!(*call.method(), Method::GET | Method::HEAD);
-    let csrf = if changes { Some(csrf_token(call)?) } else { None };
+    let cookie = cookie::read(headers, call.http.config.secure_cookies);
+    cookie.map(Shown::RefreshToken).ok_or_else(|| Problem::unauthenticated("Please sign in."))
+}
+
+fn changes(call: &Call) -> bool {
+    !matches!(*call.method(), Method::GET | Method::HEAD)
+}
+
+async fn by_cookie(call: &Call, refresh_token: String) -> Result<Identity, Problem> {
+    let csrf = if changes(call) { Some(csrf_token(call)?) } else { None };
     let request = RefreshRequest { refresh_token };
     let identity: Identity = accounts::ask(call, "verify-refresh", &request).await?;
     match csrf {

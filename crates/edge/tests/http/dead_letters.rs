@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tidings_bus::WorkConfig;
 
-use crate::harness::{ACCESS, ADMIN, MODERATOR, Reply, Request, TestServer, with_server};
+use crate::harness::{ACCESS, ADMIN, CSRF, MODERATOR, Reply, Request, TestServer, with_server};
 
 /// Two letters of the queue 'mail'.
 async fn give_up(server: &TestServer) {
@@ -83,6 +83,22 @@ fn others_are_refused_and_noted() {
         ];
         assert_eq!(audited(server), expected);
         assert_eq!(get(server, "", MODERATOR).await.json()["queues"][0]["letters"], 2, "nothing was changed");
+    });
+}
+
+#[test]
+fn a_cookie_alone_is_passed_on_but_changes_nothing_without_its_csrf_token() {
+    with_server(async |server: &TestServer| {
+        give_up(server).await;
+        let purge = || Request::post("/api/v1/dead-letters/mail/purge").cookie().json(r#"{"which":{}}"#);
+        let refused = server.ask(purge()).await;
+        assert_eq!((refused.code().as_str(), audited(server).len()), ("permission_denied", 0));
+        let refused = server.ask(purge().header("X-CSRF-Token", CSRF)).await;
+        assert_eq!(refused.detail(), "This is for the role 'admin'.");
+        let looked = server.ask(Request::get("/api/v1/dead-letters").cookie()).await;
+        assert_eq!(looked.detail(), "This is for the role 'moderator'.");
+        let expected = ["audit ann dead-letters.purge mail refused", "audit ann dead-letters.list  refused"];
+        assert_eq!(audited(server), expected);
     });
 }
 

@@ -151,6 +151,6 @@ fn missing(id: u64) -> CallError {
     CallError::new(ErrorCode::NotFound, format!("There is no dead letter {id} in this queue (any more)."))
 }
 
-fn nothing_named() -> CallError {
+pub(super) fn nothing_named() -> CallError {
     CallError::new(ErrorCode::InvalidArgument, "Either a letter's number, or a description of letters.")
 }

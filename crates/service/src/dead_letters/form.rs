@@ -4,10 +4,13 @@ use serde_json::{Value, json};
 use tidings_bus::{DeadLetter as BusLetter, Letter, LetterFilter};
 use tidings_protocol::proto::services::v1::{
     DeadLetter, DeadLetterAttempt, DeadLetterHeader, DeadLetterPage, DeadLetterQueues, PurgeDeadLettersReply,
-    ReplayDeadLettersReply, WhichDeadLetters,
+    PurgeDeadLettersRequest, ReplayDeadLettersReply, ReplayDeadLettersRequest, WhichDeadLetters,
+    purge_dead_letters_request, replay_dead_letters_request,
 };
 
-use super::Which;
+use super::desk::nothing_named;
+use super::{Ask, Which};
+use crate::error::CallError;
 
 pub(super) fn filter_of(which: &WhichDeadLetters) -> LetterFilter {
     LetterFilter { reason: which.reason.clone(), from_ms: which.from_ms, until_ms: which.until_ms }
@@ -19,6 +22,37 @@ impl From<Which> for WhichDeadLetters {
         let limit = limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
         Self { reason, from_ms, until_ms, after, through, limit }
     }
+}
+
+impl From<&WhichDeadLetters> for Which {
+    fn from(which: &WhichDeadLetters) -> Self {
+        let WhichDeadLetters { reason, from_ms, until_ms, after, through, limit } = which.clone();
+        Self { reason, from_ms, until_ms, after, through, limit: limit.map(|limit| limit as usize) }
+    }
+}
+
+/// What is to be put back, as the audit log has it.
+pub(super) fn replay_detail(wire: &ReplayDeadLettersRequest) -> Result<String, CallError> {
+    use replay_dead_letters_request::What;
+    let queue = wire.queue.clone();
+    detail(&match wire.what.as_ref().ok_or_else(nothing_named)? {
+        What::Id(id) => Ask::Replay { queue, id: *id },
+        What::Which(which) => Ask::ReplayMany { queue, which: which.into(), per_second: wire.per_second },
+    })
+}
+
+/// What is to be taken out, as the audit log has it.
+pub(super) fn purge_detail(wire: &PurgeDeadLettersRequest) -> Result<String, CallError> {
+    use purge_dead_letters_request::What;
+    let queue = wire.queue.clone();
+    detail(&match wire.what.as_ref().ok_or_else(nothing_named)? {
+        What::Id(id) => Ask::Purge { queue, id: *id },
+        What::Which(which) => Ask::PurgeMany { queue, which: which.into() },
+    })
+}
+
+fn detail(ask: &Ask) -> Result<String, CallError> {
+    serde_json::to_string(ask).map_err(|_| CallError::internal("What is asked cannot be written down."))
 }
 
 pub(super) fn to_wire(Letter { id, letter }: Letter) -> DeadLetter {

@@ -2,10 +2,12 @@
 //! answer is bounded, in letters and bytes, and says where to go on.
 //!
 //! The questions go to the service `deadletter` ([`ask`]), which alone needs the rights to put back and take out, or
-//! from a process that has the bus for itself straight to it ([`answer`]).
+//! from a process that has the bus for itself straight to it ([`answer`]). The service looks for itself who asks
+//! ([`Gate`]); the bus's own rights say who may go straight to it.
 
 mod desk;
 mod form;
+mod gate;
 mod service;
 
 use std::time::Duration;
@@ -17,9 +19,10 @@ use tidings_protocol::ErrorCode;
 use tidings_protocol::proto::services::v1::{
     DeadLetter, DeadLetterPage, DeadLetterQueues as QueueList, DeadLetterRequest, ListDeadLettersRequest,
     PurgeDeadLettersReply, PurgeDeadLettersRequest, ReplayDeadLettersReply, ReplayDeadLettersRequest,
-    purge_dead_letters_request, replay_dead_letters_request,
+    StaffToken, purge_dead_letters_request, replay_dead_letters_request,
 };
 
+pub use self::gate::{Gate, Note};
 pub use self::service::{SERVICE, server};
 use crate::caller::Caller;
 use crate::error::CallError;
@@ -136,9 +139,9 @@ pub async fn answer(queues: &DeadLetterQueues, ask: Ask) -> Result<Value, CallEr
     put(&Here(queues), ask).await
 }
 
-/// The same, by the service `deadletter`, which can do all but import.
-pub async fn ask(caller: &Caller, ask: Ask) -> Result<Value, CallError> {
-    put(&service::Remote(caller), ask).await
+/// The same, by the service `deadletter`, for whoever has this token. It can do all but import.
+pub async fn ask(caller: &Caller, staff: StaffToken, ask: Ask) -> Result<Value, CallError> {
+    put(&service::Remote { caller, staff }, ask).await
 }
 
 /// Who answers questions about dead letters.
@@ -184,27 +187,32 @@ async fn put(desk: &impl Desk, ask: Ask) -> Result<Value, CallError> {
     match ask {
         Ask::Queues {} => Ok(form::queues(&desk.queues().await?)),
         Ask::List { queue, which } => {
-            let ask = ListDeadLettersRequest { queue, which: Some(which.into()) };
+            let ask = ListDeadLettersRequest { queue, which: Some(which.into()), staff: None };
             Ok(form::page(desk.list(ask).await?))
         }
-        Ask::Show { queue, id } => Ok(form::letter(desk.show(DeadLetterRequest { queue, id }).await?)),
+        Ask::Show { queue, id } => {
+            let ask = DeadLetterRequest { queue, id, staff: None };
+            Ok(form::letter(desk.show(ask).await?))
+        }
         Ask::Replay { queue, id } => {
             let what = Some(replay_dead_letters_request::What::Id(id));
-            let ask = ReplayDeadLettersRequest { queue, what, per_second: None };
+            let ask = ReplayDeadLettersRequest { queue, what, per_second: None, staff: None };
             Ok(form::replayed_one(&desk.replay(ask).await?))
         }
         Ask::ReplayMany { queue, which, per_second } => {
             let what = Some(replay_dead_letters_request::What::Which(which.into()));
-            let ask = ReplayDeadLettersRequest { queue, what, per_second };
+            let ask = ReplayDeadLettersRequest { queue, what, per_second, staff: None };
             Ok(form::replayed(&desk.replay(ask).await?))
         }
         Ask::Purge { queue, id } => {
             let what = Some(purge_dead_letters_request::What::Id(id));
-            Ok(form::purged_one(&desk.purge(PurgeDeadLettersRequest { queue, what }).await?))
+            let ask = PurgeDeadLettersRequest { queue, what, staff: None };
+            Ok(form::purged_one(&desk.purge(ask).await?))
         }
         Ask::PurgeMany { queue, which } => {
             let what = Some(purge_dead_letters_request::What::Which(which.into()));
-            Ok(form::purged(&desk.purge(PurgeDeadLettersRequest { queue, what }).await?))
+            let ask = PurgeDeadLettersRequest { queue, what, staff: None };
+            Ok(form::purged(&desk.purge(ask).await?))
         }
         Ask::Import { queue, line } => {
             let (imported, known) = desk.import(&queue, &line).await?;

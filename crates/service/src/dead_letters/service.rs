@@ -1,17 +1,20 @@
-//! The service `deadletter`: the one way to dead letters for a process that has no rights on queues, as an edge.
+//! The service `deadletter`: the one way to dead letters for a process that has no rights on queues, as an edge. It
+//! believes nobody who may call it: each call carries a token, which the gate verifies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message as _;
 use tidings_bus::DeadLetterQueues;
 use tidings_protocol::ErrorCode;
 use tidings_protocol::proto::services::v1::{
-    DeadLetter, DeadLetterPage, DeadLetterQueues as QueueList, DeadLetterRequest, Empty,
+    DeadLetter, DeadLetterPage, DeadLetterQueues as QueueList, DeadLetterQueuesRequest, DeadLetterRequest,
     ListDeadLettersRequest, PurgeDeadLettersReply, PurgeDeadLettersRequest, ReplayDeadLettersReply,
-    ReplayDeadLettersRequest,
+    ReplayDeadLettersRequest, StaffToken,
 };
 
-use super::{Desk, desk};
+use super::gate::{Gate, LIST, PURGE, REPLAY, admit};
+use super::{Desk, desk, form};
 use crate::caller::Caller;
 use crate::error::CallError;
 use crate::server::Server;
@@ -24,34 +27,70 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// Bytes of an answer: as many as a call takes, less what is around it.
 const ANSWER_BYTES_MAX: usize = CALL_PAYLOAD_MAX - 1024;
 
-/// Its methods on the bus of these queues.
-pub fn server(queues: &DeadLetterQueues) -> Server {
-    let [a, b, c, d, e] = std::array::from_fn(|_| queues.clone());
-    Server::new(queues.bus().clone(), SERVICE)
-        .method("queues", move |_call, Empty {}| {
-            let queues = a.clone();
-            async move { desk::queues(&queues).await }
+/// Its methods on the bus of these queues, for those whom the gate knows as staff.
+pub fn server(queues: &DeadLetterQueues, gate: impl Gate) -> Server {
+    let bus = queues.bus().clone();
+    let service = Arc::new(Service { queues: queues.clone(), gate });
+    let [a, b, c, d, e] = std::array::from_fn(|_| Arc::clone(&service));
+    Server::new(bus, SERVICE)
+        .method("queues", move |_call, ask| {
+            let service = Arc::clone(&a);
+            async move { service.queues(ask).await }
         })
         .method("list", move |_call, ask| {
-            let queues = b.clone();
-            async move { desk::list(&queues, ask).await.and_then(fitting) }
+            let service = Arc::clone(&b);
+            async move { service.list(ask).await }
         })
         .method("show", move |_call, ask| {
-            let queues = c.clone();
-            async move {
-                let letters = vec![desk::show(&queues, ask).await?];
-                let page = fitting(DeadLetterPage { letters, next: None })?;
-                page.letters.into_iter().next().ok_or_else(|| CallError::internal("The letter is gone."))
-            }
+            let service = Arc::clone(&c);
+            async move { service.show(ask).await }
         })
         .method("replay", move |_call, ask| {
-            let queues = d.clone();
-            async move { desk::replay(&queues, ask).await }
+            let service = Arc::clone(&d);
+            async move { service.replay(ask).await }
         })
         .method("purge", move |_call, ask| {
-            let queues = e.clone();
-            async move { desk::purge(&queues, ask).await }
+            let service = Arc::clone(&e);
+            async move { service.purge(ask).await }
         })
+}
+
+struct Service<G> {
+    queues: DeadLetterQueues,
+    gate: G,
+}
+
+impl<G: Gate> Service<G> {
+    async fn queues(&self, ask: DeadLetterQueuesRequest) -> Result<QueueList, CallError> {
+        admit(&self.gate, ask.staff, &LIST, "").await?;
+        desk::queues(&self.queues).await
+    }
+
+    async fn list(&self, mut ask: ListDeadLettersRequest) -> Result<DeadLetterPage, CallError> {
+        admit(&self.gate, ask.staff.take(), &LIST, &ask.queue).await?;
+        desk::list(&self.queues, ask).await.and_then(fitting)
+    }
+
+    async fn show(&self, mut ask: DeadLetterRequest) -> Result<DeadLetter, CallError> {
+        admit(&self.gate, ask.staff.take(), &LIST, &ask.queue).await?;
+        let letters = vec![desk::show(&self.queues, ask).await?];
+        let page = fitting(DeadLetterPage { letters, next: None })?;
+        page.letters.into_iter().next().ok_or_else(|| CallError::internal("The letter is gone."))
+    }
+
+    /// A change is noted before it is made: of one that dies in between it is known who wanted it.
+    async fn replay(&self, mut ask: ReplayDeadLettersRequest) -> Result<ReplayDeadLettersReply, CallError> {
+        let who = admit(&self.gate, ask.staff.take(), &REPLAY, &ask.queue).await?;
+        self.gate.note(REPLAY.note(&who, &ask.queue, form::replay_detail(&ask)?)).await?;
+        desk::replay(&self.queues, ask).await
+    }
+
+    /// Noted as a replay is.
+    async fn purge(&self, mut ask: PurgeDeadLettersRequest) -> Result<PurgeDeadLettersReply, CallError> {
+        let who = admit(&self.gate, ask.staff.take(), &PURGE, &ask.queue).await?;
+        self.gate.note(PURGE.note(&who, &ask.queue, form::purge_detail(&ask)?)).await?;
+        desk::purge(&self.queues, ask).await
+    }
 }
 
 /// A page is bounded, but for its first letter: one that was imported may be larger than an answer.
@@ -68,8 +107,11 @@ fn fitting(page: DeadLetterPage) -> Result<DeadLetterPage, CallError> {
     Err(CallError::new(ErrorCode::FailedPrecondition, text))
 }
 
-/// The service, asked.
-pub(super) struct Remote<'a>(pub(super) &'a Caller);
+/// The service, asked by whoever has this token.
+pub(super) struct Remote<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) staff: StaffToken,
+}
 
 impl Remote<'_> {
     async fn call<Req: prost::Message, Rep: prost::Message + Default>(
@@ -77,29 +119,33 @@ impl Remote<'_> {
         method: &str,
         ask: &Req,
     ) -> Result<Rep, CallError> {
-        self.0.call(SERVICE, method, ask, DEADLINE).await
+        self.caller.call(SERVICE, method, ask, DEADLINE).await
+    }
+
+    fn staff(&self) -> Option<StaffToken> {
+        Some(self.staff.clone())
     }
 }
 
 impl Desk for Remote<'_> {
     async fn queues(&self) -> Result<QueueList, CallError> {
-        self.call("queues", &Empty {}).await
+        self.call("queues", &DeadLetterQueuesRequest { staff: self.staff() }).await
     }
 
     async fn list(&self, ask: ListDeadLettersRequest) -> Result<DeadLetterPage, CallError> {
-        self.call("list", &ask).await
+        self.call("list", &ListDeadLettersRequest { staff: self.staff(), ..ask }).await
     }
 
     async fn show(&self, ask: DeadLetterRequest) -> Result<DeadLetter, CallError> {
-        self.call("show", &ask).await
+        self.call("show", &DeadLetterRequest { staff: self.staff(), ..ask }).await
     }
 
     async fn replay(&self, ask: ReplayDeadLettersRequest) -> Result<ReplayDeadLettersReply, CallError> {
-        self.call("replay", &ask).await
+        self.call("replay", &ReplayDeadLettersRequest { staff: self.staff(), ..ask }).await
     }
 
     async fn purge(&self, ask: PurgeDeadLettersRequest) -> Result<PurgeDeadLettersReply, CallError> {
-        self.call("purge", &ask).await
+        self.call("purge", &PurgeDeadLettersRequest { staff: self.staff(), ..ask }).await
     }
 
     async fn import(&self, _: &str, _: &str) -> Result<(usize, usize), CallError> {

@@ -1,4 +1,4 @@
-//! The service `moderation`: mutes and the audit log.
+//! The service `moderation`: mutes.
 //!
 //! Zone hosts decide on mutes and sanctions, keep them with the commit they came from and announce them on
 //! `ctl.mutes`, so that an edge that holds the account's mutes loads them again. The service answers what holds now.
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use prost::Message as _;
 use tidings_bus::Bus;
-use tidings_protocol::proto::services::v1::{AuditEntry as WireEntry, Empty, MutesReply, MutesRequest};
+use tidings_protocol::proto::services::v1::{MutesReply, MutesRequest};
 use tidings_protocol::proto::world::v1::MuteList;
 use tidings_protocol::{AccountId, ErrorCode};
 use tidings_service::subjects::CALL_PAYLOAD_MAX;
 use tidings_service::{CallError, Server};
-use tidings_storage::{AuditEntry, Store};
+use tidings_storage::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -21,8 +21,6 @@ use crate::failure::{id, stored};
 
 /// How often mutes that are over are forgotten.
 const BEAT: Duration = Duration::from_secs(60);
-/// Longest field of an audit entry, in bytes: a sentence of detail.
-const AUDIT_BYTES_MAX: usize = 2_000;
 /// Most accounts of one question: as many as an edge asks for at once.
 pub const MUTES_ACCOUNTS_MAX: usize = 64;
 /// Bytes of an answer's lists: one account's fit in any case, and the envelope beside them.
@@ -44,16 +42,11 @@ impl ModerationService {
 
     /// Its methods on the bus.
     pub fn server(&self) -> Server {
-        let (mutes, audit) = (self.clone(), self.clone());
-        Server::new(self.bus.clone(), "moderation")
-            .method("mutes", move |_call, request| {
-                let service = mutes.clone();
-                async move { service.mutes(request).await }
-            })
-            .method("audit", move |_call, entry| {
-                let service = audit.clone();
-                async move { service.audit(entry).await }
-            })
+        let service = self.clone();
+        Server::new(self.bus.clone(), "moderation").method("mutes", move |_call, request| {
+            let service = service.clone();
+            async move { service.mutes(request).await }
+        })
     }
 
     /// What storage knows of the mutes of these accounts, by one look-up, each mute with the sequence of its commit: an
@@ -84,20 +77,6 @@ impl ModerationService {
         Ok(MutesReply { lists })
     }
 
-    /// Adds an entry to the audit log.
-    pub async fn audit(self, entry: WireEntry) -> Result<Empty, CallError> {
-        let entry = AuditEntry {
-            time_ms: if entry.time_ms == 0 { (self.clock)() } else { entry.time_ms },
-            account: short(entry.account),
-            name: short(entry.name),
-            action: short(entry.action),
-            target: short(entry.target),
-            detail: short(entry.detail),
-        };
-        self.store.audit(&entry).await.map_err(stored)?;
-        Ok(Empty {})
-    }
-
     /// Forgets mutes that are over, until it is told to stop.
     pub async fn maintain(self, stop: CancellationToken) -> Result<(), CallError> {
         let mut beat = tokio::time::interval(BEAT);
@@ -111,14 +90,6 @@ impl ModerationService {
             }
         }
     }
-}
-
-fn short(mut text: String) -> String {
-    if text.len() > AUDIT_BYTES_MAX {
-        let end = (0..=AUDIT_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -157,15 +128,5 @@ mod tests {
             let error = service.clone().mutes(MutesRequest { accounts }).await.expect_err("refused");
             assert_eq!(error.code, ErrorCode::InvalidArgument);
         }
-    }
-
-    #[tokio::test]
-    async fn an_audit_entry_of_any_length_is_kept() {
-        let world = testing::World::new().await;
-        let service = ModerationService::new(world.store.clone(), world.bus.clone(), world.clock());
-        let entry = WireEntry { action: "kick".into(), detail: "ö".repeat(5_000), ..WireEntry::default() };
-        service.audit(entry).await.expect("kept");
-        let page = world.store.audit_page(None, 9).await.expect("a page");
-        assert_eq!((page[0].1.time_ms, page[0].1.detail.len()), (world.now(), AUDIT_BYTES_MAX));
     }
 }
