@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tidings_bus::resilience::State;
 use tidings_bus::{Bus, ErrorKind, MemberView, Nats, NatsConfig, POOL_MAX, Pattern, Subject, Subscription};
-use tidings_test_support::{NatsServer, newest_nats};
+use tidings_test_support::{NatsServer, Proxy, Wire, newest_nats};
 
 use crate::checker::registry;
 
@@ -178,6 +178,44 @@ async fn order_holds_while_members_are_lost_and_repaired() {
     bus.drain(Duration::from_secs(5)).await;
     let order = listening.await.unwrap();
     assert_eq!(order.0.len(), AUDIENCES);
+}
+
+/// A member is repaired while who carries its audiences says nothing: what that one still holds comes before what follows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn audiences_stay_with_a_carrier_that_does_not_answer_until_it_does() {
+    let server = NatsServer::start(newest_nats()).unwrap();
+    let to = server.url().strip_prefix("nats://").unwrap().parse().unwrap();
+    let (first, second) = (Proxy::start(to).await.unwrap(), Proxy::start(to).await.unwrap());
+    let mut config = config(&[first.url(), second.url()], 2);
+    config.bus.connect_wait = Duration::from_secs(1);
+    let nats = Nats::connect(config, registry()).await.unwrap();
+    let bus = Bus::new(nats.clone(), registry());
+    assert_eq!(up(&nats.members()), 2);
+    let (_, other) = connect(&[server.url()], 1).await;
+    let mut heard = hear_all(&other).await;
+
+    // The second has its connection and gets nothing through; nobody gets another.
+    second.set(Wire::Stalled);
+    first.set(Wire::Cut);
+    until(&nats, "the second carries all", |members| members[0].carried_by == 1).await;
+    for audience in audiences(&bus) {
+        bus.publish(&audience, Bytes::from("1"), Vec::new()).await.unwrap();
+    }
+    first.set(Wire::Through);
+    until(&nats, "the first is repaired", |members| members[0].state == State::Connected).await;
+    until(&nats, "its audiences are on their way", at_home).await;
+    until(&nats, "and stay where they were", |members| members[0].carried_by == 1).await;
+    second.set(Wire::Through);
+    until(&nats, "the second answers", at_home).await;
+    for audience in audiences(&bus) {
+        bus.publish(&audience, Bytes::from("2"), Vec::new()).await.unwrap();
+    }
+    let mut order = Order::default();
+    for _ in 0..2 * AUDIENCES {
+        order.hear(&tokio::time::timeout(SOON, heard.next()).await.unwrap().unwrap());
+    }
+    // They are on their way for a moment each time: now they are there.
+    until(&nats, "all are back", |members| up(members) == 2 && at_home(members)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,7 @@ mod config;
 mod control;
 mod data;
 mod edges;
+mod keeper;
 mod output;
 mod process;
 mod roles;

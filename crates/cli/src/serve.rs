@@ -12,7 +12,8 @@ use crate::commands;
 use crate::config::Config;
 use crate::control::{Control, Running, Verbs};
 use crate::data::{DataFolder, Held};
-use crate::server::{Keeping, Server};
+use crate::keeper::Keeping;
+use crate::server::Server;
 use crate::{output, process};
 
 /// How long a command, or a server that is going down, may hold the folder.

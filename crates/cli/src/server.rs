@@ -13,35 +13,18 @@ use tidings_edge::limits::{Clock, Limits};
 use tidings_edge::{Edge, EdgeHandle, EdgeParts};
 use tidings_protocol::text::Catalogue;
 use tidings_service::{Caller, Health};
-use tidings_storage::Store;
-use tidings_world::Content;
-use tidings_world_service::clock::wall_clock;
-use tidings_world_service::host::Parts;
-use tidings_world_service::services::{self, Services};
-use tidings_world_service::{HostConfig, Hosts};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{self, Messaging};
 use crate::config::Config;
-use crate::data::DataFolder;
 use crate::edges;
-use crate::sole::SoleKeeper;
+use crate::keeper::{Keeper, Keeping};
 
 /// How long zones and services may take to be ready before the address is printed all the same: `/ready` says
 /// what is missing.
 const READY_WAIT: Duration = Duration::from_secs(15);
 /// How often that is looked at: a start takes tens of milliseconds.
 const READY_BEAT: Duration = Duration::from_millis(2);
-
-/// What a process has that keeps the world.
-pub struct Keeping {
-    /// The world.
-    pub content: Arc<Content>,
-    /// The data folder, held.
-    pub folder: DataFolder,
-    /// The storage in it.
-    pub store: Store,
-}
 
 /// A running server. Dropped without [`Server::drain`], it ends as if it had been killed.
 pub struct Server {
@@ -55,14 +38,6 @@ pub struct Server {
 enum People {
     Edge(EdgeHandle),
     None(Operation),
-}
-
-/// What decides and keeps.
-struct Keeper {
-    services: Services,
-    hosts: Hosts,
-    /// On a cluster.
-    sole: Option<SoleKeeper>,
 }
 
 impl Server {
@@ -110,9 +85,9 @@ impl Server {
     /// Waits until staff shut the world down, or the world goes and this edge with it. An error: this process must not
     /// go on.
     pub async fn stop_wanted(&self) -> Result<()> {
-        let sole = self.keeper.as_ref().and_then(|keeper| keeper.sole.as_ref());
+        let sole = self.keeper.as_ref().and_then(Keeper::sole);
         let lost = sole.map(|sole| sole.lost().clone()).unwrap_or_default();
-        let world = self.keeper.as_ref().map(|keeper| keeper.hosts.shutdown_wanted()).unwrap_or_default();
+        let world = self.keeper.as_ref().map(Keeper::shutdown_wanted).unwrap_or_default();
         let edge = match &self.people {
             People::Edge(edge) => edge.stop_wanted(),
             People::None(_) => CancellationToken::new(),
@@ -132,7 +107,7 @@ impl Server {
     /// stops, the people of all its edges are told.
     pub async fn drain(self, deadline: Duration) {
         let caller = self.caller();
-        let world_stops = |keeper: &Keeper| keeper.hosts.shutdown_wanted().is_cancelled();
+        let world_stops = |keeper: &Keeper| keeper.shutdown_wanted().is_cancelled();
         let dismissed = async {
             if self.keeper.as_ref().is_some_and(world_stops) {
                 edges::dismiss(&caller, &self.name, deadline).await;
@@ -145,24 +120,8 @@ impl Server {
             }
         };
         tokio::join!(dismissed, own);
-        if let Some(Keeper { services, hosts, sole }) = self.keeper {
-            let zones = async |hosts: Hosts| {
-                if !hosts.drain(deadline).await {
-                    tracing::warn!("not every zone was kept in time; the log has the rest");
-                }
-            };
-            // Zones ask services until their end. Where another process has both, no fence keeps services from answering, as
-            // one keeps zones from speaking.
-            if sole.as_ref().is_some_and(|sole| sole.lost().is_cancelled()) {
-                services.drain(deadline).await;
-                zones(hosts).await;
-            } else {
-                zones(hosts).await;
-                services.drain(deadline).await;
-            }
-            if let Some(sole) = sole {
-                sole.release().await;
-            }
+        if let Some(keeper) = self.keeper {
+            keeper.drain(deadline).await;
         }
         let report = self.messaging.bus.drain(deadline).await;
         tracing::debug!(?report, "the bus has stopped");
@@ -197,43 +156,6 @@ impl People {
     }
 }
 
-impl Keeper {
-    async fn start(
-        config: &Config,
-        name: &str,
-        keeping: &Keeping,
-        bus: &Bus,
-        health: &Health,
-    ) -> Result<Self> {
-        let (content, store) = (&keeping.content, &keeping.store);
-        let sole = if config.uses_nats() {
-            Some(SoleKeeper::take(bus, name, &keeping.folder, health).await?)
-        } else {
-            None
-        };
-        let start = content.world.as_ref().context("the world has no world.toml")?.start.zone();
-        let zones = content.zones.keys().cloned().collect();
-        let service_config = services::Config {
-            account: config.account(),
-            session: config.session(start, zones),
-            chat: config.chat(),
-            lease: sole.as_ref().map(|sole| sole.lease().clone()),
-        };
-        let services =
-            Services::start(store.clone(), bus.clone(), wall_clock(), service_config, health).await?;
-        let parts = Parts {
-            bus: bus.clone(),
-            store: store.clone(),
-            content: Arc::clone(content),
-            rules: config.rules(),
-            catalogue: Arc::new(Catalogue::builtin().clone()),
-            health: health.clone(),
-        };
-        let hosts = Hosts::start(HostConfig::new(name, seed()?), parts)?;
-        Ok(Self { services, hosts, sole })
-    }
-}
-
 async fn wait_until_ready(health: &Health) {
     let ready = async {
         while !health.is_ready() {
@@ -243,11 +165,4 @@ async fn wait_until_ready(health: &Health) {
     if tokio::time::timeout(READY_WAIT, ready).await.is_err() {
         tracing::warn!(states = ?health.states(), "not everything is ready");
     }
-}
-
-/// What happens by chance in the world starts from here.
-fn seed() -> Result<u64> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).context("the system gives no randomness")?;
-    Ok(u64::from_le_bytes(bytes))
 }

@@ -11,7 +11,7 @@ use tidings_bus::{Bus, Embedded, EmbeddedConfig, Pattern};
 use tidings_protocol::proto::services::v1::{Empty, Ticket};
 use tidings_protocol::proto::world::v1::{self as world, ZoneReply, ZoneRequest, zone_reply};
 use tidings_protocol::{ErrorCode, ZoneId};
-use tidings_service::{CallContext, CallError, Caller, Health, Server, Subjects, declare, subjects};
+use tidings_service::{CallContext, CallError, Caller, Health, Lease, Server, Subjects, declare, subjects};
 use tokio::sync::{Notify, Semaphore};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -223,4 +223,52 @@ async fn a_zones_refusal_is_an_error_and_its_answer_is_not() {
     let started = Instant::now();
     assert_eq!(ask().await.unwrap_err().code, ErrorCode::Unavailable, "nobody owns it");
     assert!(started.elapsed() < SECOND);
+}
+
+/// A service over a lease, with a method that doubles, and one that waits at a gate and counts who came there.
+async fn leased(
+    bus: &Bus,
+    lease: &Lease,
+) -> (tidings_service::ServerHandle, Arc<Semaphore>, Arc<AtomicUsize>) {
+    let (gate, begun) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (door, count) = (Arc::clone(&gate), Arc::clone(&begun));
+    let server = Server::new(bus.clone(), "desk").method("double", double);
+    let server = server.method("wait", move |_: CallContext, request: Ticket| {
+        let (door, count) = (Arc::clone(&door), Arc::clone(&count));
+        async move {
+            count.fetch_add(1, Ordering::SeqCst);
+            door.acquire().await.unwrap().forget();
+            Ok::<_, CallError>(request)
+        }
+    });
+    (server.while_held(lease.clone()).start().await.unwrap(), gate, begun)
+}
+
+#[tokio::test]
+async fn a_service_whose_lease_has_lapsed_answers_nothing() {
+    let (bus, lease) = (bus(), Lease::until(Instant::now() + LONG));
+    let (_handle, gate, begun) = leased(&bus, &lease).await;
+    let caller = Caller::new(bus);
+    assert_eq!(call(&caller, "double", 21).await, Ok(42));
+    lease.extend(Instant::now());
+    assert_eq!(code(call(&caller, "wait", 1).await), ErrorCode::Unavailable);
+    assert_eq!(begun.load(Ordering::SeqCst), 0, "and begins nothing");
+    tokio::time::timeout(SECOND, lease.doubted()).await.unwrap();
+    lease.extend(Instant::now() + LONG);
+    gate.add_permits(1);
+    assert_eq!(call(&caller, "wait", 7).await, Ok(7), "it is held again");
+}
+
+#[tokio::test]
+async fn what_was_begun_under_a_lease_is_not_answered_without_it() {
+    let (bus, lease) = (bus(), Lease::until(Instant::now() + LONG));
+    let (_handle, gate, begun) = leased(&bus, &lease).await;
+    let caller = Caller::new(bus);
+    let asking = tokio::spawn(async move { call(&caller, "wait", 7).await });
+    while begun.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    lease.extend(Instant::now());
+    gate.add_permits(1);
+    assert_eq!(code(asking.await.unwrap()), ErrorCode::Unavailable);
 }
