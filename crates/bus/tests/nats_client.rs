@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tidings_bus::{Bus, ErrorKind, Nats, Pattern, Subject, WorkConfig};
+use tidings_bus::{Bus, BusConfig, ErrorKind, Nats, Pattern, Subject, WorkConfig};
 use tidings_test_support::{NatsServer, Proxy, Wire, newest_nats};
 
 use crate::checker::registry;
@@ -48,6 +48,40 @@ async fn a_drain_at_a_silent_server_ends_in_time() {
     let refused = bus.publish(&subject(&bus, "say", "x"), Bytes::new(), Vec::new()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Closed);
     servers[0].thaw().unwrap();
+}
+
+/// The client takes nothing while the server reads nothing: whoever asked would wait for the deadline.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_that_finds_a_full_queue_is_sent_when_there_is_room() {
+    const SOON: Duration = Duration::from_secs(20);
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let proxy =
+        Proxy::start(servers[0].url().strip_prefix("nats://").unwrap().parse().unwrap()).await.unwrap();
+    let mut config = config(&servers);
+    config.servers = vec![proxy.url()];
+    config.bus.health = BusConfig::default().health;
+    let bus = Bus::new(Nats::connect(config, registry()).await.unwrap(), registry());
+    let (_backend, asker) = connect(&servers).await;
+    let ask = subject(&bus, "ask", "full");
+    let mut questions = bus.queue_subscribe(&Pattern::from(&ask), "g", 16).await.unwrap();
+    let asking = tokio::spawn(async move { asker.request(&ask, Bytes::new(), Vec::new(), 3 * SOON).await });
+    let question = tokio::time::timeout(SOON, questions.next()).await.unwrap().unwrap();
+
+    proxy.set(Wire::Stalled);
+    let (other, payload) = (subject(&bus, "say", "x"), Bytes::from(vec![0; 4 * 1024]));
+    let mut taken = 0;
+    while let Ok(sent) =
+        tokio::time::timeout(Duration::from_millis(500), bus.publish(&other, payload.clone(), Vec::new()))
+            .await
+    {
+        sent.unwrap();
+        taken += 1;
+    }
+    println!("{taken} messages were taken");
+    std::thread::spawn(move || drop(question)).join().expect("whatever thread lets it go");
+    proxy.set(Wire::Through);
+    let refused = tokio::time::timeout(SOON, asking).await.expect("long before the deadline");
+    assert_eq!(refused.unwrap().unwrap_err().kind(), ErrorKind::Timeout);
 }
 
 /// The client's own delays are the same for all: processes that lose a server together would come back together.

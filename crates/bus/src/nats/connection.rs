@@ -23,6 +23,7 @@ use crate::nats::line::{Line, Link};
 use crate::nats::member::{Making, Member, Trouble, outbound};
 use crate::nats::pool::Routes;
 use crate::nats::security::Secured;
+use crate::nats::soon::Soon;
 use crate::nats::together::Together;
 use crate::nats::tries::Limit;
 use crate::resilience::{Guard, Move};
@@ -40,6 +41,7 @@ pub(crate) struct Connection {
     pub(crate) routes: Routes,
     pub(crate) together: Arc<Together>,
     pub(crate) tasks: TaskTracker,
+    pub(crate) soon: Soon,
     pub(crate) stop: CancellationToken,
     pub(crate) guard: Arc<Guard>,
     pub(crate) making: Making,
@@ -84,17 +86,19 @@ impl Connection {
         }
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let making = Making { config: config.clone(), secured, tasks: tasks.clone(), stop: stop.clone() };
+        let runtime = Handle::current();
         let connection = Arc::new(Self {
             routes: Routes::new(members.len()),
             members,
             together,
+            soon: Soon::new(tasks.clone(), runtime.clone()),
             tasks,
             stop,
             guard,
             making,
             try_wait: bus.try_wait,
             inboxes,
-            runtime: Handle::current(),
+            runtime,
             closed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
@@ -216,18 +220,6 @@ impl Connection {
         match self.any(&subject) {
             Ok(member) => member.send_unyielding(outbound(subject, headers, payload)),
             Err(error) => Outcome::Ready(Err(error)),
-        }
-    }
-
-    /// Sends a message from where nothing can wait.
-    pub(crate) fn send_soon(&self, subject: Subject, headers: Option<HeaderMap>, payload: Bytes) {
-        self.finish_soon(self.send(subject, headers, payload));
-    }
-
-    /// Sees what could not be sent at once sent.
-    pub(crate) fn finish_soon(&self, sending: Outcome<'static, ()>) {
-        if let Outcome::Later(later) = sending {
-            self.spawn(later);
         }
     }
 

@@ -31,6 +31,7 @@ mod request;
 mod rights;
 mod security;
 mod sizes;
+mod soon;
 mod stream;
 mod subscribe;
 mod together;

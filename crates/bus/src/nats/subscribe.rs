@@ -207,7 +207,7 @@ impl Way {
                         tracing::warn!(%error, bytes, "an answer could not be sent");
                         self.refuse(to, headers::UNANSWERED);
                     }
-                    sending => self.connection.finish_soon(sending),
+                    sending => self.connection.finish_soon(bytes, sending),
                 }
             }
             Err(error) => self.refuse(to, error.kind().as_str()),

@@ -330,7 +330,7 @@ impl Pulls {
         for Pulled { reply, .. } in back {
             match asker.send_unyielding(outbound(reply.clone(), None, word.clone())) {
                 Outcome::Ready(Err(_)) => self.connection.send_soon(reply, None, word.clone()),
-                sending => self.connection.finish_soon(sending),
+                sending => self.connection.finish_soon(word.len(), sending),
             }
         }
         any
