@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use tidings_bus::{Bus, Class, ErrorKind, Nats, NatsConfig, Registry, SlowReader, TemplateDef, WorkConfig};
-use tidings_test_support::{NatsServer, newest_nats};
+use tidings_test_support::{NatsServer, Proxy, Wire, newest_nats};
 
 fn row(name: &'static str, template: &'static str, class: Class, max_payload: usize) -> TemplateDef {
     let slow = SlowReader::Refuse;
@@ -38,6 +40,68 @@ async fn a_server_that_takes_less_than_is_declared_is_refused_by_name() {
         assert!(error.to_string().contains(part), "{part}: {error}");
     }
     connect(registry(1_024, 65_536 - 4_096)).await.expect("it fits");
+}
+
+/// Counts the servers that are told of.
+#[derive(Clone, Default)]
+struct SmallServers(Arc<AtomicU64>);
+
+impl Recorder for SmallServers {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        match key.name() {
+            "tidings_bus_small_servers_total" => Counter::from_arc(self.0.clone()),
+            _ => Counter::noop(),
+        }
+    }
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+async fn until(what: &str, so: impl Fn() -> bool) {
+    let asked = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), asked).await.expect(what);
+}
+
+/// The server takes less from now on, and the bus comes to it anew.
+async fn shrink(server: &NatsServer, proxy: &Proxy, nats: &Nats, max_payload: usize) {
+    server.reconfigure(&format!("max_payload: {max_payload}\n")).unwrap();
+    until("it took its configuration", || server.log().contains(&format!("max_payload = {max_payload}")))
+        .await;
+    let before = nats.client_id();
+    proxy.set(Wire::Cut);
+    until("the connection is lost", || proxy.open() == 0).await;
+    proxy.set(Wire::Through);
+    until("it is made anew", || nats.client_id() != before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_connected_to_later_is_told_of_and_not_refused() {
+    let told = SmallServers::default();
+    metrics::set_global_recorder(told.clone()).ok().unwrap();
+    let server = NatsServer::start_with(newest_nats(), "max_payload: 65536\n", &[]).unwrap();
+    let proxy = Proxy::start(server.url().strip_prefix("nats://").unwrap().parse().unwrap()).await.unwrap();
+    let registry = registry(1_024, 60_000);
+    let config = NatsConfig::default().server(proxy.url());
+    let nats = Nats::connect(config, registry.clone()).await.unwrap();
+    let bus = Bus::new(nats.clone(), registry);
+    shrink(&server, &proxy, &nats, 32_768).await;
+    until("it is told of", || told.0.load(Ordering::Acquire) == 1).await;
+    let dead = bus.registry().subject("dead", &["q"]).unwrap();
+    bus.append(&dead, Bytes::from("small")).await.expect("it goes on with what fits");
+    shrink(&server, &proxy, &nats, 16_384).await;
+    tokio::time::sleep(Duration::from_secs(2)).await; // it is looked at again after a second
+    assert_eq!(told.0.load(Ordering::Acquire), 1, "once");
 }
 
 #[tokio::test]

@@ -142,6 +142,7 @@ impl Nats {
         connection: Arc<Connection>,
     ) -> Result<Arc<Self>, Error> {
         sizes::check(&registry, &connection)?;
+        connection.tasks.spawn(sizes::watch(registry.clone(), connection.clone()));
         let (replicas, deadline) = (config.replicas, config.bus.deadline);
         if config.visits {
             stream::demand_there(&connection, &[names.events(), names.notes()], deadline).await?;
