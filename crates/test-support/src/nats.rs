@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use tempfile::TempDir;
 
 use crate::disk::SmallDisk;
@@ -17,6 +17,8 @@ const VERSIONS: &str = include_str!("../nats-versions");
 const START_WAIT: Duration = Duration::from_secs(20);
 /// Its configuration in its folder, where it has one.
 const CONFIGURATION: &str = "nats.conf";
+/// How long a server may take to stop.
+const STOP_WAIT: Duration = Duration::from_millis(500);
 /// How often a start is tried, and the pause between two.
 pub(crate) const START_TRIES: usize = 4;
 const START_AGAIN: Duration = Duration::from_millis(250);
@@ -225,9 +227,25 @@ impl NatsServer {
         Ok(())
     }
 
-    /// Stops its process without ending it: sockets stay open, nothing is answered.
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops its process without ending it: sockets stay open, nothing is answered. It is stopped when this returns: a
+    /// signal takes a moment, and the threads of the server one after the other.
     pub fn freeze(&self) -> Result<()> {
-        rustix::process::kill_process(self.pid(), Signal::STOP).context("stopping the NATS server")
+        rustix::process::kill_process(self.pid(), Signal::STOP).context("stopping the NATS server")?;
+        let begun = Instant::now();
+        // Of one that was stopped already nothing is told.
+        while begun.elapsed() < STOP_WAIT {
+            let told = waitid(WaitId::Pid(self.pid()), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);
+            if told.context("the NATS server's state")?.is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Tells it to go: it hands over what it leads, lets its clients go, and ends.
