@@ -43,7 +43,7 @@ pub struct Args {
 enum What {
     /// The bus in the process, and on NATS beside async-nats; fetches the server first.
     Bus,
-    /// Fan-out, latency, memory, accepting, coming back, beside bare and limit.
+    /// Fan-out, latency, memory, accepting, coming back, beside bare and limit, and on NATS; fetches the server first.
     Edge,
     /// Start and size of the binary.
     Start,
@@ -105,7 +105,7 @@ fn program(what: What, args: &Args) -> Result<Command> {
     if let Some(rounds) = args.rounds {
         run.args(["--rounds", &rounds.to_string()]);
     }
-    if what == What::Bus && !args.list {
+    if matches!(what, What::Bus | What::Edge) && !args.list {
         nats::servers()?;
     }
     if what == What::Peers {

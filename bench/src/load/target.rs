@@ -1,10 +1,12 @@
 //! What is loaded: Tidings with everything on, one of the references, or a peer.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 use tidings_client::{Api, SignedIn};
+use tidings_test_support::{NatsServer, newest_nats};
 
 use super::room::Connection;
 use super::{member, peers, world};
@@ -33,6 +35,8 @@ pub const PEERS_FOLDER: &str = "BENCH_PEERS";
 pub enum Kind {
     /// Tidings with sign-in, mutes, limits and rules, and its log on this.
     Tidings(Medium),
+    /// Tidings on a NATS server, which shares its core.
+    OnNats,
     /// Room fan-out written directly on tokio-tungstenite.
     Bare,
     /// Hand-written frames, encoded once, gathered writes, nothing else.
@@ -56,6 +60,7 @@ impl Kind {
         match self {
             Self::Tidings(Medium::Disk) => "tidings, durable",
             Self::Tidings(Medium::Memory) => "tidings, nothing stored",
+            Self::OnNats => "tidings, on NATS",
             Self::Bare => "bare",
             Self::Limit => "limit",
             Self::SocketIo => "socket.io",
@@ -73,6 +78,8 @@ pub struct Target {
     pub process: Process,
     settings: Vec<String>,
     data: TempDir,
+    /// Ended after those who use it.
+    nats: Option<NatsServer>,
 }
 
 /// What a frame means to the load.
@@ -93,18 +100,20 @@ impl Target {
     pub fn start(kind: Kind, settings: &[String]) -> Result<Self> {
         let medium = if let Kind::Tidings(medium) = kind { medium } else { Medium::Disk };
         let data = disk::folder(medium)?;
+        let nats = if kind == Kind::OnNats { Some(nats_on(SERVER_CORE)?) } else { None };
         let process = match kind {
             Kind::Bare => Process::start(&beside("bare")?, &[], SERVER_CORE)?,
             Kind::Limit => Process::start(&beside("limit")?, &[], SERVER_CORE)?,
             Kind::SocketIo => node("socketio.mjs")?,
             Kind::Ws => node("ws.mjs")?,
             Kind::Socketioxide => Process::start(&peer("socketioxide")?, &[], SERVER_CORE)?,
-            Kind::Tidings(_) => {
+            Kind::Tidings(_) | Kind::OnNats => {
                 world::write(&data.path().join("world"))?;
-                tidings(data.path(), "127.0.0.1:0", settings)?
+                let url = nats.as_ref().map(NatsServer::url);
+                tidings(data.path(), "127.0.0.1:0", url.as_deref(), settings)?
             }
         };
-        Ok(Self { kind, process, settings: settings.to_vec(), data })
+        Ok(Self { kind, process, settings: settings.to_vec(), data, nats })
     }
 
     /// The folder of its data.
@@ -115,7 +124,8 @@ impl Target {
     /// Starts Tidings again after a kill, with the same data and at the same address.
     pub fn restart(&mut self) -> Result<()> {
         let address = self.process.address.to_string();
-        self.process = tidings(self.data.path(), &address, &self.settings)?;
+        let url = self.nats.as_ref().map(NatsServer::url);
+        self.process = tidings(self.data.path(), &address, url.as_deref(), &self.settings)?;
         Ok(())
     }
 
@@ -133,7 +143,7 @@ impl Target {
     pub async fn join(&self, number: usize, room: usize, rooms: usize) -> Result<Connection> {
         let address = self.process.address;
         match self.kind {
-            Kind::Tidings(_) => {
+            Kind::Tidings(_) | Kind::OnNats => {
                 let connection = member::enter_by_token(address, &self.guest().await?).await?;
                 member::walk(&connection, &world::way(room, rooms)).await?;
                 Ok(connection)
@@ -151,7 +161,7 @@ impl Target {
     /// The frame that says a line: `number` is the speaker, `id` the command's.
     pub fn say(&self, number: usize, id: u64, line: &str) -> String {
         match self.kind {
-            Kind::Tidings(_) => member::say(id, line),
+            Kind::Tidings(_) | Kind::OnNats => member::say(id, line),
             Kind::Bare | Kind::Limit | Kind::Ws => format!("{number} {line}"),
             Kind::SocketIo | Kind::Socketioxide => peers::say(&format!("{number} {line}")),
         }
@@ -160,7 +170,7 @@ impl Target {
     /// What a frame means to the connection with this number.
     pub fn hear(&self, number: usize, payload: &[u8]) -> Heard {
         match self.kind {
-            Kind::Tidings(_) => tidings_frame(payload),
+            Kind::Tidings(_) | Kind::OnNats => tidings_frame(payload),
             Kind::Bare | Kind::Limit | Kind::Ws => numbered(payload, number),
             Kind::SocketIo | Kind::Socketioxide => {
                 peers::line(payload).map_or(Heard::Other, |line| numbered(line, number))
@@ -204,8 +214,18 @@ fn node(script: &str) -> Result<Process> {
     Process::start(Path::new("node"), &[script], SERVER_CORE)
 }
 
-fn tidings(data: &Path, listen: &str, settings: &[String]) -> Result<Process> {
+/// A NATS server as it comes: one replica, what is stored synced every two minutes.
+fn nats_on(core: usize) -> Result<NatsServer> {
+    let nats = NatsServer::start(newest_nats())?;
+    let pinned =
+        Command::new("taskset").args(["-acp", &core.to_string(), &nats.id().to_string()]).output()?;
+    ensure!(pinned.status.success(), "pinning nats-server: {}", String::from_utf8_lossy(&pinned.stderr));
+    Ok(nats)
+}
+
+fn tidings(data: &Path, listen: &str, nats: Option<&str>, settings: &[String]) -> Result<Process> {
     let mut args = vec!["serve".to_owned(), "--listen".to_owned(), listen.to_owned()];
+    args.extend(nats.into_iter().flat_map(|url| ["--nats".to_owned(), url.to_owned()]));
     args.extend(["--data".to_owned(), data.join("data").display().to_string()]);
     args.extend(["--world".to_owned(), data.join("world").display().to_string()]);
     args.extend(["--set".to_owned(), QUIET.to_owned()]);

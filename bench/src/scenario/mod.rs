@@ -5,6 +5,7 @@ mod accept;
 mod fan_out;
 mod latency;
 mod memory;
+mod on_nats;
 mod restart;
 mod resume;
 mod say;
@@ -48,10 +49,12 @@ pub enum Scenario {
     Resume,
     /// Everybody coming back to a server that was killed.
     Restart,
+    /// All of it on a NATS server.
+    OnNats,
 }
 
 /// What `bench edge` measures, by name.
-pub const EDGE: [(&str, Scenario); 13] = [
+pub const EDGE: [(&str, Scenario); 14] = [
     ("fan-out-100", Scenario::FanOut(100)),
     ("fan-out-1000", Scenario::FanOut(1000)),
     ("fan-out-10", Scenario::FanOut(10)),
@@ -65,6 +68,7 @@ pub const EDGE: [(&str, Scenario); 13] = [
     ("stuck", Scenario::Stuck),
     ("resume", Scenario::Resume),
     ("restart", Scenario::Restart),
+    ("on-nats", Scenario::OnNats),
 ];
 
 /// What `bench peers` measures, by name.
@@ -102,6 +106,7 @@ impl<'a> Bench<'a> {
             Scenario::Stuck => stuck::run(self).await,
             Scenario::Resume => resume::run(self).await,
             Scenario::Restart => restart::run(self).await,
+            Scenario::OnNats => on_nats::run(self).await,
         }
     }
 

@@ -11,6 +11,7 @@ use super::Bench;
 use crate::load::member::{self, ComeBack};
 use crate::load::room::Connection;
 use crate::load::{Kind, Target as Server};
+use crate::plan::Plan;
 use crate::report::Target;
 use crate::stats::Latencies;
 
@@ -27,8 +28,7 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<()> {
     let (mut p50, mut p95) = (bench.row(what("p50"), "us"), bench.row(what("p95"), "us"));
     for round in 0..bench.plan.rounds {
         let target = bench.start(round, Kind::DURABLE)?;
-        let returns = if bench.plan.quick { RETURNS / 4 } else { RETURNS };
-        let mut latencies = come_and_go(&target, returns).await?;
+        let mut latencies = come_and_go(&target, returns(bench.plan)).await?;
         p50.add(Kind::DURABLE.name(), latencies.percentile(0.5));
         p95.add(Kind::DURABLE.name(), latencies.percentile(0.95));
     }
@@ -37,7 +37,13 @@ pub async fn run(bench: &mut Bench<'_>) -> Result<()> {
     bench.fdatasync().map(drop)
 }
 
-async fn come_and_go(target: &Server, returns: usize) -> Result<Latencies> {
+/// How often one comes back in a round.
+pub fn returns(plan: &Plan) -> usize {
+    if plan.quick { RETURNS / 4 } else { RETURNS }
+}
+
+/// One comes back so often, each time to the missed events.
+pub async fn come_and_go(target: &Server, returns: usize) -> Result<Latencies> {
     let address = target.process.address;
     let mut others = Vec::new();
     for _ in 0..OTHERS {
