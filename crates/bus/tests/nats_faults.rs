@@ -4,7 +4,7 @@
 mod checker;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidings_bus::{DeadLetter, ErrorKind, Followed, From, KvEvent, Pattern, WorkConfig};
@@ -215,6 +215,38 @@ async fn a_stream_that_lost_its_end_is_another_epoch() {
     assert!(matches!(next, Followed::Message(ref message) if &message.payload[..] == b"new"), "{next:?}");
     let (_later, other) = connect(&servers).await;
     assert_eq!(other.epoch(), bus.epoch());
+}
+
+/// Until the others have chosen a leader, one that led and comes back with an empty store answers for the stream that it is
+/// empty.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_was_wiped_is_not_believed() {
+    const KEPT: u64 = 50;
+    let mut servers = NatsServer::cluster(newest_nats(), 3).unwrap();
+    let (backend, bus) = connect(&servers).await;
+    let room = bus.registry().subject("room", &["z_r"]).unwrap();
+    for number in 1..=KEPT {
+        assert_eq!(bus.append(&room, Bytes::from("kept")).await.unwrap(), number);
+    }
+    let epoch = bus.epoch();
+    let mut set = bus.follow(&room, From::After(KEPT));
+    let leader = backend.leader().await.unwrap().unwrap();
+    let place = servers.iter().position(|server| server.name() == leader).unwrap();
+    servers[place].kill().unwrap();
+    servers[place].wipe().unwrap();
+    servers[place].restart().unwrap();
+    // What is asked meanwhile waits for a leader; an election takes some seconds.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(8) {
+        assert_ne!(backend.leader().await.unwrap(), None, "after {:?}", begun.elapsed());
+        let (_other, other) = connect(&servers).await;
+        assert_eq!(other.epoch(), epoch, "after {:?}", begun.elapsed());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(bus.append(&room, Bytes::from("new")).await.unwrap(), KEPT + 1);
+    let next = tokio::time::timeout(Duration::from_secs(10), set.next()).await.unwrap().unwrap();
+    assert!(matches!(next, Followed::Message(ref message) if message.seq == KEPT + 1), "{next:?}");
+    assert_eq!(bus.epoch(), epoch);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

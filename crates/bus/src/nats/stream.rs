@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 use crate::nats::api::ApiError;
@@ -18,6 +19,8 @@ pub(crate) const KEY_MARK: Duration = Duration::from_secs(60);
 /// How long before a stream that is missing is made: a server that has just started knows its streams one after the
 /// other.
 const LOOK_TWICE: Duration = Duration::from_millis(250);
+/// The pause before a stream without a leader is looked at again.
+const LEADER_AGAIN: Duration = Duration::from_millis(200);
 /// JetStream's code for a stream that is there in another form.
 const NAME_IN_USE: u32 = 10_058;
 
@@ -121,19 +124,35 @@ pub(crate) async fn demand_there(
     Ok(())
 }
 
-/// What is known of a stream now, from its leader.
+/// What is known of a stream now, from its leader. `NoResponders`: it has none.
 pub(crate) async fn info(
     connection: &Connection,
     name: &str,
     deadline: Duration,
 ) -> Result<StreamInfo, Error> {
-    let info = connection.demand(&format!("STREAM.INFO.{name}"), &json!({}), deadline).await?;
-    Ok(StreamInfo {
-        created: info["created"].as_str().unwrap_or_default().to_owned(),
-        last_seq: info["state"]["last_seq"].as_u64().unwrap_or(0),
-        messages: info["state"]["messages"].as_u64().unwrap_or(0),
-        leader: info["cluster"]["leader"].as_str().map(str::to_owned),
-    })
+    let (look, until) = (format!("STREAM.INFO.{name}"), Instant::now() + deadline);
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let info = connection.demand(&look, &json!({}), left).await?;
+        if !is_leaderless(&info) {
+            return Ok(StreamInfo {
+                created: info["created"].as_str().unwrap_or_default().to_owned(),
+                last_seq: info["state"]["last_seq"].as_u64().unwrap_or(0),
+                messages: info["state"]["messages"].as_u64().unwrap_or(0),
+                leader: info["cluster"]["leader"].as_str().map(str::to_owned),
+            });
+        }
+        if left <= LEADER_AGAIN {
+            return Err(Error::new(ErrorKind::NoResponders, format!("the stream '{name}' has no leader")));
+        }
+        tokio::time::sleep(LEADER_AGAIN).await;
+    }
+}
+
+/// Whether an answer comes from a server that knows no leader: one whose store was wiped says then that the stream is empty.
+fn is_leaderless(info: &Value) -> bool {
+    let copies = info["config"]["num_replicas"].as_u64().unwrap_or(1);
+    copies > 1 && info["cluster"]["leader"].as_str().is_none_or(str::is_empty)
 }
 
 /// The subjects of a pattern that a stream holds messages of, in order.
@@ -191,6 +210,20 @@ fn alike(wanted: &Value, found: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_without_a_leader_is_told_from_the_leaders() {
+        for (info, leaderless) in [
+            (json!({"config": {"num_replicas": 3}, "cluster": {"leader": "n1"}}), false),
+            (json!({"config": {"num_replicas": 3}, "cluster": {"name": "c"}}), true),
+            (json!({"config": {"num_replicas": 3}, "cluster": {"leader": ""}}), true),
+            (json!({"config": {"num_replicas": 3}}), true),
+            (json!({"config": {"num_replicas": 1}}), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(is_leaderless(&info), leaderless, "{info}");
+        }
+    }
 
     #[test]
     fn a_difference_is_told_field_by_field() {
