@@ -16,7 +16,7 @@ use crate::resilience::States;
 use crate::subject::{Pattern, Subject};
 use crate::work::{WorkBackend, WorkConfig};
 
-/// An outcome that is there already, or one to wait for: spares a backend in the process a box a message.
+/// An outcome that is there already, or one to wait for: spares what has room a box a message.
 pub enum Outcome<'a, T> {
     /// Done.
     Ready(Result<T, Error>),

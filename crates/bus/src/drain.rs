@@ -11,6 +11,8 @@ pub struct DrainReport {
     pub commits: usize,
     /// Work that was handed out and not acknowledged by the deadline: it will be redelivered.
     pub work: usize,
+    /// KiB of answers and acknowledgements that found no room on the way to the servers by the deadline.
+    pub unsent: usize,
 }
 
 impl DrainReport {

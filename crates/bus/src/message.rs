@@ -195,7 +195,8 @@ impl Subscription {
         self
     }
 
-    /// The next message; `None` once the bus is closed. Cancel safe.
+    /// The next message; `None` once the bus is closed. Cancel safe. May have to be asked twice though one is there, so that
+    /// others get their turn: who does not wait asks `try_next`.
     pub async fn next(&mut self) -> Option<Message> {
         // Where there always is one, others get their turn too.
         tokio::task::consume_budget().await;

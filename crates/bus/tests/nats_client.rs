@@ -181,5 +181,7 @@ async fn a_full_queue_is_waited_for_and_keeps_the_order() {
             );
         }
         publishing.await.unwrap();
+        let more = tokio::time::timeout(Duration::from_millis(100), heard.next()).await;
+        assert!(more.is_err(), "who gave up has sent nothing: {more:?}");
     }
 }

@@ -29,8 +29,6 @@ pub const CONCURRENCY_DEFAULT: usize = 64;
 /// Calls that wait for a turn: about a second's worth for a method that takes 50 ms. Beyond it, callers are told
 /// `resource_exhausted`.
 pub const WAITING_MAX: usize = 1024;
-/// How long a call may take whose caller says nothing: the longest deadline of a command.
-pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(15);
 
 /// What a handler knows of the call beside its request.
 #[derive(Debug, Clone)]
@@ -212,6 +210,9 @@ impl Method {
         payload: Bytes,
     ) -> Result<Bytes, CallError> {
         let remaining = left.min(DEADLINE_MAX);
+        if remaining.is_zero() {
+            return Err(too_late());
+        }
         let context = CallContext { deadline: started + remaining, headers };
         // The handler itself may panic before its first await: it is called inside.
         let call = AssertUnwindSafe(async { (self.handler)(context, payload).await }).catch_unwind();
@@ -222,11 +223,13 @@ impl Method {
                 tracing::error!(service = self.service, method = self.name, "a handler panicked");
                 Err(CallError::internal("A fault of the server."))
             }
-            Err(_elapsed) => {
-                Err(CallError::new(ErrorCode::DeadlineExceeded, "The call took longer than its deadline."))
-            }
+            Err(_elapsed) => Err(too_late()),
         }
     }
+}
+
+fn too_late() -> CallError {
+    CallError::new(ErrorCode::DeadlineExceeded, "The call took longer than its deadline.")
 }
 
 /// Longest deadline that is honoured: nobody waits longer, and a clock is not overflowed.
@@ -274,7 +277,7 @@ impl Serving {
     /// What was taken before the drain is answered too.
     async fn finish_queue(&self, mut calls: Subscription) {
         for _ in 0..WAITING_MAX {
-            let Some(Some(call)) = calls.next().now_or_never() else { break };
+            let Some(call) = calls.try_next() else { break };
             let permit = tokio::select! {
                 () = self.kill.cancelled() => return,
                 permit = Arc::clone(&self.permits).acquire_owned() => permit.expect("never closed"),
@@ -294,7 +297,8 @@ impl Serving {
                 drop(permit);
                 return drop(call.respond(not_ours()));
             }
-            let left = call.time_left().unwrap_or(DEADLINE_DEFAULT);
+            // What wants no answer is waited for by nobody.
+            let left = call.time_left().unwrap_or_default();
             let (headers, payload) = (std::mem::take(&mut call.headers), std::mem::take(&mut call.payload));
             let answer = tokio::select! {
                 () = kill.cancelled() => wire::encode_error(CallError::unavailable("The service is stopping.")),

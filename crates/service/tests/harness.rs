@@ -194,6 +194,25 @@ async fn a_drain_waits_for_what_is_in_flight_and_then_gives_up() {
     }
 }
 
+/// However many there are: more than a task may take before others have their turn.
+#[tokio::test]
+async fn what_came_before_a_drain_is_answered() {
+    const CALLS: u32 = 200;
+    let bus = bus();
+    let caller = Caller::new(bus.clone());
+    let handle = Server::new(bus, "desk").concurrency(256).method("double", double).start().await.unwrap();
+    tokio::task::yield_now().await;
+    let mut calls: Vec<_> = (0..CALLS).map(|number| Box::pin(call(&caller, "double", number))).collect();
+    for call in &mut calls {
+        assert!(futures_util::poll!(call).is_pending(), "it waits in the queue");
+    }
+    let (answers, drained) = tokio::join!(futures_util::future::join_all(calls), handle.drain(LONG));
+    assert_eq!(drained.abandoned, 0);
+    for (number, answer) in answers.into_iter().enumerate() {
+        assert_eq!(answer, Ok(u32::try_from(number).unwrap() * 2));
+    }
+}
+
 #[tokio::test]
 async fn a_zones_refusal_is_an_error_and_its_answer_is_not() {
     let bus = bus();

@@ -146,7 +146,7 @@ impl Embedded {
         let look = || {
             let (requests, messages) = self.router.under_way();
             let work = queues.iter().map(|queue| queue.out_count()).sum();
-            DrainReport { requests, messages, commits: self.log.under_way(), work }
+            DrainReport { requests, messages, commits: self.log.under_way(), work, unsent: 0 }
         };
         let mut report = look();
         while !report.is_clean() && Instant::now() < until {

@@ -292,6 +292,7 @@ impl Connection {
         self.end();
         self.tasks.close();
         let _ = tokio::time::timeout(wait, self.tasks.wait()).await;
+        self.soon.end();
         let clients = self.members.iter().filter_map(|member| member.client());
         let draining = clients.map(|client| async move { client.drain().await });
         let _ = tokio::time::timeout(wait, futures_util::future::join_all(draining)).await;

@@ -21,12 +21,15 @@ enum Waiting {
 }
 
 /// Between the number of a place and the milliseconds that are left of its deadline.
-const LEFT: char = 'd';
+const LEFT: char = '-';
 
-/// How long who is answered there still waits, where it says so: `<inbox>.<number>d<milliseconds>`.
+/// How long who is answered there still waits, where it says so: `<inbox>.<number>-<milliseconds>`.
 pub(crate) fn time_left(reply: &str) -> Option<Duration> {
     let (number, left) = reply.rsplit('.').next()?.split_once(LEFT)?;
-    number.parse::<u64>().ok()?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(number) || !is_number(left) {
+        return None;
+    }
     left.parse::<u32>().ok().map(|left| Duration::from_millis(left.into()))
 }
 
@@ -156,12 +159,21 @@ mod tests {
             time_left(&place.reply_within(Duration::from_millis(1_500))),
             Some(Duration::from_millis(1_500))
         );
-        for other in
-            [&*place.reply(), "_INBOX.x.d5", "_INBOX.x.5d", "_INBOX.x.5dx", "_INBOX.x.d", "", "_INBOX.x.1d-5"]
-        {
+        let uuid = "_INBOX.x.12345678-0000-4000-8000-000000000000";
+        for other in [
+            &*place.reply(),
+            uuid,
+            "_INBOX.x.-5",
+            "_INBOX.x.5-",
+            "_INBOX.x.5-x",
+            "_INBOX.x.+5-5",
+            "_INBOX.x.-",
+            "",
+            "_INBOX.x.1-+5",
+        ] {
             assert_eq!(time_left(other), None, "{other}");
         }
-        assert_eq!(time_left("_INBOX.x.1d99999999999999999999"), None, "no clock could add it");
+        assert_eq!(time_left("_INBOX.x.1-99999999999999999999"), None, "no clock could add it");
     }
 
     /// The client's own requests keep an entry for each answer that never comes, for as long as it lives.

@@ -4,7 +4,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::backend::Outcome;
 use crate::error::{Error, ErrorKind};
+use crate::message::UnderWay;
 use crate::nats::config::NatsConfig;
 use crate::nats::connection::RECONNECT_SOON;
 use crate::nats::inbox::{Inbox, Place};
@@ -55,6 +56,7 @@ pub(crate) struct Member {
     client: RwLock<Option<Arc<Client>>>,
     /// The same client as a sink, where messages go out: one that finds room is sent without anything made for it.
     outlet: Mutex<Option<Client>>,
+    waiting: Arc<AtomicUsize>,
     inbox: Arc<Inbox>,
     /// Messages that its clients of before had sent.
     sent_before: AtomicU64,
@@ -91,6 +93,7 @@ impl Member {
             health: Mutex::default(),
             client: RwLock::default(),
             outlet: Mutex::default(),
+            waiting: Arc::default(),
             inbox,
             sent_before: AtomicU64::new(0),
             troubles: Mutex::default(),
@@ -216,6 +219,11 @@ impl Member {
         match client.poll_ready_unpin(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(ready) => {
                 let sent = ready.and_then(|()| client.start_send_unpin(message));
+                if sent.is_err() {
+                    // What was refused leaves its place taken.
+                    let fresh = client.clone();
+                    *client = fresh;
+                }
                 Outcome::Ready(sent.map_err(not_taken))
             }
             Poll::Pending => {
@@ -223,15 +231,20 @@ impl Member {
                 let fresh = client.clone();
                 let full = std::mem::replace(client, fresh);
                 drop(outlet);
-                Outcome::Later(Box::pin(send_where_room(full, message)))
+                let waiting = UnderWay::count(&self.waiting);
+                Outcome::Later(Box::pin(send_where_room(full, message, waiting)))
             }
         }
     }
 
+    /// Messages that wait for room in the client's queue.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Acquire)
+    }
+
     /// The same, for who cannot wait: `Later` says that the queue is full, and never that others are to have their turn.
     pub(crate) fn send_unyielding(&self, message: OutboundMessage) -> Outcome<'static, ()> {
-        let sent = unconstrained(lazy(|_| self.send(message))).now_or_never();
-        sent.unwrap_or_else(|| Outcome::Ready(Err(no_client())))
+        unconstrained(lazy(|_| self.send(message))).now_or_never().expect("it is ready when it is asked")
     }
 
     /// As `send`, until then at most: what found no room in time was not sent.
@@ -323,7 +336,11 @@ pub(crate) fn outbound(subject: Subject, headers: Option<HeaderMap>, payload: By
     OutboundMessage { subject, reply: None, payload, headers }
 }
 
-async fn send_where_room(mut full: Client, message: OutboundMessage) -> Result<(), Error> {
+async fn send_where_room(
+    mut full: Client,
+    message: OutboundMessage,
+    _waiting: UnderWay,
+) -> Result<(), Error> {
     let ready = poll_fn(|context| full.poll_ready_unpin(context)).await;
     ready.and_then(|()| full.start_send_unpin(message)).map_err(not_taken)
 }

@@ -239,6 +239,7 @@ impl Nats {
             messages,
             commits: self.committer.under_way.load(Ordering::Acquire),
             work,
+            unsent: self.connection.soon.waiting(),
         };
         let done = report.is_clean() && arrived && self.hub.is_whole();
         (report, done)
@@ -277,6 +278,7 @@ fn declared_buckets(config: &NatsConfig) -> Result<HashMap<String, (BucketConfig
 impl Drop for Nats {
     fn drop(&mut self) {
         self.connection.end();
+        self.connection.soon.end();
     }
 }
 

@@ -166,7 +166,9 @@ impl Connection {
         if by != member.number
             && let Some(carrier) = self.members.get(by).filter(|carrier| carrier.client().is_some())
         {
-            if carrier.round_trip(BARRIER_WAIT).await.is_none() && carrier.client().is_some() {
+            // What waits for room there goes behind the round trip.
+            let whole = carrier.waiting() == 0 && carrier.round_trip(BARRIER_WAIT).await.is_some();
+            if !whole && carrier.client().is_some() {
                 return false;
             }
             metrics::counter!("tidings_bus_pool_moves_total").increment(1);

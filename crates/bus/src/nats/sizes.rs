@@ -14,7 +14,7 @@ use crate::nats::connection::Connection;
 use crate::registry::Registry;
 
 /// Bytes of a message beside its payload, at most: the headers of a commit (an id, a fence with its subject, a time
-/// limit) are some hundreds, and a request's carry its trace and deadline. Servers count them with the payload.
+/// limit) are some hundreds, and a request's carry its trace. Servers count them with the payload.
 pub(crate) const HEADERS_BYTES_MAX: usize = 4 * 1024;
 /// Bytes that a dead letter needs beside its message: where that was, why it ended, and the marks of a replay, each a
 /// subject or a bounded text. Attempts have what is left.
@@ -63,8 +63,10 @@ pub(crate) async fn watch(registry: Arc<Registry>, connection: Arc<Connection>) 
         loop {
             link.mark_unchanged();
             for member in connection.members.iter().filter(|member| member.is_up()) {
-                member.round_trip(LOOK_WAIT).await;
-                if let Some(client) = member.client() {
+                // Without an answer the client may not know yet whom it is connected to; then another change follows.
+                if member.round_trip(LOOK_WAIT).await.is_some()
+                    && let Some(client) = member.client()
+                {
                     told.look(&registry, &client.server_info());
                 }
             }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use metrics::Counter;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backend::Outcome;
@@ -25,6 +26,8 @@ const MESSAGE_BYTES: usize = 1024;
 pub(crate) struct Soon {
     room: Arc<Semaphore>,
     tasks: TaskTracker,
+    /// Nothing waits any longer.
+    end: CancellationToken,
     /// Who lets a request go may be on any thread.
     runtime: Handle,
     waited: Counter,
@@ -38,6 +41,7 @@ impl Soon {
         Self {
             room: Arc::new(Semaphore::new(WAITING_BYTES_MAX / MESSAGE_BYTES)),
             tasks,
+            end: CancellationToken::new(),
             runtime,
             waited: metrics::counter!("tidings_bus_soon_waited_total"),
             dropped: metrics::counter!("tidings_bus_soon_dropped_total"),
@@ -53,13 +57,25 @@ impl Soon {
             return;
         };
         self.waited.increment(1);
-        let failed = self.failed.clone();
+        let (end, failed, dropped) = (self.end.clone(), self.failed.clone(), self.dropped.clone());
         let waiting = async move {
-            let outcome = sending.await;
+            match end.run_until_cancelled(sending).await {
+                Some(outcome) => told(outcome, &failed),
+                None => dropped.increment(1),
+            }
             drop(room);
-            told(outcome, &failed);
         };
         self.tasks.spawn_on(waiting, &self.runtime);
+    }
+
+    /// Messages that wait, about: what they take, in the unit that is counted in.
+    pub(crate) fn waiting(&self) -> usize {
+        WAITING_BYTES_MAX / MESSAGE_BYTES - self.room.available_permits()
+    }
+
+    /// What still waits is dropped.
+    pub(crate) fn end(&self) {
+        self.end.cancel();
     }
 
     fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
@@ -94,8 +110,6 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
-    use tokio_util::sync::CancellationToken;
-
     use super::*;
     use crate::error::ErrorKind;
 
@@ -125,6 +139,17 @@ mod tests {
                 "whatever came of them"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn nothing_waits_beyond_the_end() {
+        let (soon, never) = (Soon::new(TaskTracker::new(), Handle::current()), CancellationToken::new());
+        soon.later(1, late(&never));
+        assert!(soon.waiting() > 0);
+        soon.end();
+        soon.tasks.close();
+        soon.tasks.wait().await;
+        assert_eq!(soon.waiting(), 0);
     }
 
     #[tokio::test]

@@ -121,7 +121,7 @@ impl NatsWork {
     pub(crate) fn bury_soon(self: &Arc<Self>, seq: u64, count: u32, out: Out) {
         // Counted from here on: a drain that looks before the task runs has to wait for it.
         let settling = Settling::count(self.clone());
-        self.connection.tasks.spawn(async move { settling.0.bury_or_put_off(seq, count, &out).await });
+        self.connection.spawn(async move { settling.0.bury_or_put_off(seq, count, &out).await });
     }
 
     async fn bury_or_put_off(&self, seq: u64, count: u32, out: &Out) {

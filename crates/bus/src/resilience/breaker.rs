@@ -28,7 +28,7 @@ pub struct BreakerConfig {
     pub successes: u32,
     /// For so long answers of a stream that chooses its leader are no failures.
     pub settle_for: Duration,
-    /// Destinations known at once; of more, those without anything to remember are forgotten.
+    /// Destinations known at once; of more, those without anything to remember and without a call under way are forgotten.
     pub destinations: usize,
 }
 

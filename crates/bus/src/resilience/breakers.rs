@@ -158,12 +158,17 @@ impl Breakers {
         if before == after {
             return;
         }
-        let not_closed = match (before, after) {
-            (Phase::Closed, _) => self.not_closed.fetch_add(1, Ordering::AcqRel) + 1,
-            (_, Phase::Closed) => self.not_closed.fetch_sub(1, Ordering::AcqRel) - 1,
-            _ => self.not_closed(),
-        };
-        self.open.set(not_closed as f64);
+        match (before, after) {
+            (Phase::Closed, _) => {
+                self.not_closed.fetch_add(1, Ordering::AcqRel);
+                self.open.increment(1.0);
+            }
+            (_, Phase::Closed) => {
+                self.not_closed.fetch_sub(1, Ordering::AcqRel);
+                self.open.decrement(1.0);
+            }
+            _ => {}
+        }
         match after {
             Phase::Open => {
                 self.opened.increment(1);

@@ -12,7 +12,7 @@ const ROLES: [&str; 4] = ["player", "builder", "moderator", "admin"];
 
 /// Verifies tokens, and keeps the audit log.
 pub trait Gate: Send + Sync + 'static {
-    /// Who a token belongs to, with the role of now. Fails closed: where that cannot be told, it is an error.
+    /// Who a token belongs to, with the role that the service of accounts knows. Where that cannot be told, it is an error.
     fn identify(&self, token: StaffToken) -> impl Future<Output = Result<Identity, CallError>> + Send;
 
     /// Adds to the audit log. What is to be noted is stored when this returns.

@@ -14,7 +14,7 @@ const PULL_BATCH: usize = 256;
 /// What workers took in such a time is pulled ahead of them: what waits here does not wait longer, and a round trip to the
 /// server is much shorter.
 const AHEAD: Duration = Duration::from_millis(20);
-/// So many, in less time than that, tell as much.
+/// So many, in less time than that, tell something already.
 const TELLING: usize = 32;
 /// How much longer than our own pulls what is given back stays away: the server ends a pull a little late.
 pub(super) const BACK_AFTER: Duration = Duration::from_millis(100);
@@ -73,7 +73,9 @@ impl State {
         let passed = now.duration_since(since);
         if passed >= AHEAD || (self.taken >= TELLING && passed > Duration::ZERO) {
             let in_time = self.taken as f64 * AHEAD.as_secs_f64() / passed.as_secs_f64();
-            self.ahead = (in_time as usize).min(PULL_BATCH);
+            // Told in less time it may be a burst: it has to come again to count for more.
+            let most = if passed >= AHEAD { PULL_BATCH } else { 2 * self.ahead.max(self.taken) };
+            self.ahead = (in_time as usize).min(most).min(PULL_BATCH);
             (self.taken, self.taken_since) = (0, Some(now));
         }
         Some(pulled)
@@ -157,7 +159,9 @@ mod tests {
         };
         assert_eq!(take(3, AHEAD / 4).await, 0, "too few to tell");
         assert_eq!(take(40, AHEAD / 4).await, 4);
-        assert_eq!(take(2 * TELLING as u64, Duration::from_micros(50)).await, PULL_BATCH, "told long before");
+        let fast = Duration::from_micros(50);
+        assert_eq!(take(TELLING as u64, fast).await, 2 * TELLING, "told long before, and perhaps a burst");
+        assert_eq!(take(2 * TELLING as u64, fast).await, PULL_BATCH, "it comes again and again");
         assert_eq!(take(40, AHEAD / 2).await, 2);
     }
 
