@@ -1,6 +1,6 @@
 //! The service `deadletter`: what work queues could not do, for staff. It alone puts back and takes out on a cluster,
 //! so that edges, which anybody can reach, need no rights on queues. Nor does it believe them, or any other caller: it
-//! verifies the token that comes with each call, and writes the audit log itself ([`staff`]). What is asked and
+//! verifies the token that comes with each call, and writes the audit log itself (`staff.rs`). What is asked and
 //! answered, and how, is `tidings_service::dead_letters`, which the command line shares.
 
 mod staff;
