@@ -146,23 +146,30 @@ mod tests {
         assert_eq!(state.unseen.iter().map(|(seq, ..)| *seq).collect::<Vec<_>>(), [1], "nobody saw it");
     }
 
+    /// Takes so many, one each so often; how many are ahead then.
+    async fn take(state: &mut State, count: usize, every: Duration) -> usize {
+        for seq in 0..count as u64 {
+            state.pulled.push_back(pulled(seq, Instant::now()));
+            state.take(Duration::from_secs(30)).expect("there is one");
+            tokio::time::advance(every).await;
+        }
+        state.ahead
+    }
+
     #[tokio::test(start_paused = true)]
     async fn as_much_is_ahead_as_is_taken_in_a_moment() {
         let mut state = State::default();
-        let mut take = async |count: u64, every: Duration| {
-            for seq in 0..count {
-                state.pulled.push_back(pulled(seq, Instant::now()));
-                state.take(Duration::from_secs(30)).expect("there is one");
-                tokio::time::advance(every).await;
-            }
-            state.ahead
-        };
-        assert_eq!(take(3, AHEAD / 4).await, 0, "too few to tell");
-        assert_eq!(take(40, AHEAD / 4).await, 4);
-        let fast = Duration::from_micros(50);
-        assert_eq!(take(TELLING as u64, fast).await, 2 * TELLING, "told long before, and perhaps a burst");
-        assert_eq!(take(2 * TELLING as u64, fast).await, PULL_BATCH, "it comes again and again");
-        assert_eq!(take(40, AHEAD / 2).await, 2);
+        assert_eq!(take(&mut state, 3, AHEAD / 4).await, 0, "too few to tell");
+        assert_eq!(take(&mut state, 40, AHEAD / 4).await, 4);
+        assert_eq!(take(&mut state, 40, AHEAD / 2).await, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_no_rate_until_it_comes_again() {
+        let (mut state, fast) = (State::default(), Duration::from_micros(50));
+        assert_eq!(take(&mut state, TELLING, fast).await, 2 * TELLING, "long before a moment is over");
+        assert_eq!(take(&mut state, TELLING, fast).await, 4 * TELLING);
+        assert_eq!(take(&mut state, TELLING, fast).await, PULL_BATCH);
     }
 
     #[tokio::test(start_paused = true)]
