@@ -273,6 +273,11 @@ macro_rules! in_zone {
                 let (zone, _) = self.0.split_once('_').expect("checked when it was made");
                 ZoneId(zone.into())
             }
+
+            /// Whether the place is in this zone.
+            pub fn is_in(&self, zone: &ZoneId) -> bool {
+                self.0.split_once('_').is_some_and(|(own, _)| own == zone.as_str())
+            }
         }
     };
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use tidings_bus::{Bus, Embedded, EmbeddedConfig};
-use tidings_protocol::AccountId;
+use tidings_bus::{Bus, Embedded, EmbeddedConfig, Subject};
+use tidings_protocol::{AccountId, Audience};
+use tidings_service::Subjects;
 use tidings_storage::{NewAccount, Role, Store, Username};
 
 use crate::clock::{Clock, id_time, random_bits};
@@ -12,6 +13,13 @@ use crate::clock::{Clock, id_time, random_bits};
 /// A bus in memory with the buckets of the services.
 pub(crate) fn bus() -> Bus {
     bus_over(EmbeddedConfig::default())
+}
+
+/// The log of a room.
+pub(crate) fn room_log(room: &str) -> Subject {
+    let registry = tidings_service::subjects::registry(None).expect("the house's table is sound");
+    let audience = Audience::Room(room.parse().expect("a room"));
+    Subjects(&registry).log(&audience).expect("a room's log")
 }
 
 /// The same, with more said about it.

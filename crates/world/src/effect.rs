@@ -59,6 +59,14 @@ pub(crate) enum Change {
     Persist(Persist),
 }
 
+impl Effect {
+    /// Whether it is about the passing minute alone: the outcome of a command, for who asks again, and how much was said.
+    /// Forgotten with the retention of the logs it costs nobody anything.
+    pub fn passes(&self) -> bool {
+        matches!(self.0, Change::Did(..) | Change::Spoke(..) | Change::Whispered(..))
+    }
+}
+
 impl State {
     pub(crate) fn apply(&mut self, change: &Change) {
         match change {

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 use prost::Message as _;
-use tidings_bus::{Append, COMMIT_MESSAGES_MAX, Committed, Fence, Message, Subject};
+use tidings_bus::{Append, COMMIT_MESSAGES_MAX, Fence, Message, Subject};
 use tidings_protocol::proto::world::v1::{self as wire, zone_reply};
 use tidings_protocol::{CharacterId, Text};
+use tidings_service::subjects::LOG_PAYLOAD_MAX;
 use tidings_world::Output;
 use tidings_world::input::Millis;
 
+use super::alone::with_record;
 use super::config::{EFFECTS_SOFT_MAX, INPUTS_MAX, RECORDS_SOFT_MAX};
 use super::record::RecordWriter;
 use super::requests::{self, Along};
@@ -27,6 +29,8 @@ pub struct Batch {
     pub due: Vec<(Message, Due)>,
     /// How many inputs it holds.
     pub inputs: usize,
+    /// Whether an event is for others than those in a room of the zone.
+    pub beyond: bool,
 }
 
 /// An answer that waits for the commit: places in it become sequences.
@@ -75,9 +79,17 @@ impl Batch {
         !self.record.is_empty() || !self.events.is_empty()
     }
 
-    /// The messages of the commit: the zone's record first, then the events.
-    pub fn appends(&mut self, log: &Subject, prev: u64, time: Millis) -> Vec<Append> {
-        let record = wire::ZoneRecord { time_ms: time, effects: self.record.finish(prev).into() };
+    /// The one event that is the whole commit, with the zone's record, where that is so.
+    pub fn alone(&self, prev: u64) -> Option<Append> {
+        let [event] = self.events.as_slice() else { return None };
+        let alone = self.record.passes() && self.fences.is_empty() && !self.beyond;
+        let payload = alone.then(|| with_record(&event.payload, self.record.body(prev, b"")))?;
+        (payload.len() <= LOG_PAYLOAD_MAX).then(|| Append { subject: event.subject.clone(), payload })
+    }
+
+    /// The messages of the commit: the zone's record first, with the effects of `before` too, then the events.
+    pub fn appends(&mut self, log: &Subject, prev: u64, before: &[u8], time: Millis) -> Vec<Append> {
+        let record = wire::ZoneRecord { time_ms: time, effects: self.record.body(prev, before).into() };
         let mut appends = Vec::with_capacity(1 + self.events.len());
         appends.push(Append { subject: log.clone(), payload: Bytes::from(record.encode_to_vec()) });
         appends.append(&mut self.events);
@@ -85,12 +97,21 @@ impl Batch {
     }
 }
 
-/// The answer, now that the sequences are known. Without a commit, both are the zone's last sequence. `room`: the
-/// view of one that entered.
-pub fn answer(due: Due, zone: &str, committed: Committed, room: Option<wire::StateView>) -> Bytes {
-    // The zone's record is the first message, the events follow it.
-    let at = |place: usize| committed.first + 1 + place as u64;
-    let placed = |place: Option<usize>| place.map_or(committed.last, at);
+/// Where a batch is stored. Without a commit, all are the zone's last sequence.
+#[derive(Debug, Clone, Copy)]
+pub struct Placed {
+    /// Its first message.
+    pub first: u64,
+    /// Its first event, if it has one.
+    pub events: u64,
+    /// Its last message.
+    pub last: u64,
+}
+
+/// The answer, now that the sequences are known. `room`: the view of one that entered.
+pub fn answer(due: Due, zone: &str, stored: Placed, room: Option<wire::StateView>) -> Bytes {
+    let at = |place: usize| stored.events + place as u64;
+    let placed = |place: Option<usize>| place.map_or(stored.last, at);
     let in_log = |seq| wire::CommandDone { ok: true, reply: None, seq, in_log: true };
     requests::answer(match due {
         Due::InLog(place) => zone_reply::Answer::Command(in_log(at(place))),
@@ -98,7 +119,7 @@ pub fn answer(due: Due, zone: &str, committed: Committed, room: Option<wire::Sta
         Due::Reply(ok, text) => zone_reply::Answer::Command(wire::CommandDone {
             ok,
             reply: Some(text.into()),
-            seq: committed.last,
+            seq: stored.last,
             in_log: false,
         }),
         Due::Entered { place, audiences, was_there, along, .. } => {

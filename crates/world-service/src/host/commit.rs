@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use prost::Message as _;
-use tidings_bus::{Committed, Error as BusError, ErrorKind};
+use tidings_bus::{Append, Committed, Error as BusError, ErrorKind, Fence};
 use tidings_protocol::{CharacterId, ZoneId};
 use tidings_service::CallError;
 use tidings_storage::{Checkpoint, Record, Stamp};
@@ -15,7 +15,7 @@ use tidings_world::input::{Answer, Fact, Present};
 use tidings_world::output::{Act, Query};
 use tokio::time::Instant;
 
-use super::batch::{Batch, Due, answer};
+use super::batch::{Batch, Due, Placed, answer};
 use super::config::UNDER_WAY_MAX;
 use super::late::{self, Late};
 use super::owner::End;
@@ -30,27 +30,40 @@ use crate::convert;
 impl OwnedZone {
     /// Commits a batch and does what follows. Where the commit is not taken, nothing follows and the zone ends.
     pub(super) async fn commit(&mut self, mut batch: Batch) -> Result<(), End> {
-        let mut committed = Committed { first: self.last_seq, last: self.last_seq };
+        let mut stored = Placed { first: self.last_seq, events: self.last_seq, last: self.last_seq };
         if batch.changes_anything() {
-            committed = match self.store(&mut batch).await {
-                Ok(committed) => committed,
+            stored = match self.store(&mut batch).await {
+                Ok(stored) => stored,
                 Err(error) => return Err(self.not_taken(batch, &error).await),
             };
-            self.last_record = committed.first;
-            self.last_seq = committed.last;
-            self.commits += 1;
-            self.uncheckpointed += 1;
         }
-        self.follow_up(batch, committed).await;
+        self.follow_up(batch, stored).await;
         Ok(())
     }
 
-    async fn store(&mut self, batch: &mut Batch) -> Result<Committed, BusError> {
-        let appends = batch.appends(&self.logs.log, self.last_record, self.now);
+    /// One event alone, or the zone's record and the events.
+    async fn store(&mut self, batch: &mut Batch) -> Result<Placed, BusError> {
+        let alone = if self.alone.has_room(batch.record.effect_bytes()) { batch.alone(self.last_record) } else { None };
+        let fences = std::mem::take(&mut batch.fences);
+        let Some(event) = alone else { return self.store_record(batch, fences).await };
+        let committed = self.append(vec![event], fences).await?;
+        self.alone.add(batch.record.effects());
+        Ok(Placed { first: committed.first, events: committed.first, last: committed.last })
+    }
+
+    async fn store_record(&mut self, batch: &mut Batch, fences: Vec<Fence>) -> Result<Placed, BusError> {
+        let before = self.alone.take();
+        let appends = batch.appends(&self.logs.log, self.last_record, &before, self.now);
+        let committed = self.append(appends, fences).await?;
+        self.last_record = committed.first;
+        Ok(Placed { first: committed.first, events: committed.first + 1, last: committed.last })
+    }
+
+    async fn append(&mut self, appends: Vec<Append>, beside: Vec<Fence>) -> Result<Committed, BusError> {
         let bytes: usize = appends.iter().map(|append| append.payload.len()).sum();
         let records = appends.len();
         let mut fences = vec![self.fence.clone()];
-        fences.append(&mut batch.fences);
+        fences.extend(beside);
         let started = Instant::now();
         let answer = self.shared.bus.commit(appends, fences);
         let committed = match tokio::time::timeout(self.shared.config.commit_deadline, answer).await {
@@ -61,6 +74,9 @@ impl OwnedZone {
         self.figures.commit_records.record(records as f64);
         self.figures.commit_bytes.record(bytes as f64);
         self.figures.commits.increment(1);
+        self.last_seq = committed.last;
+        self.commits += 1;
+        self.uncheckpointed += 1;
         Ok(committed)
     }
 
@@ -99,9 +115,9 @@ impl OwnedZone {
 
     /// What follows a commit, in this order: who is where and what other zones must know, storage, replies. So
     /// what a reply says is known wherever its reader may ask next.
-    async fn follow_up(&mut self, mut batch: Batch, committed: Committed) {
+    async fn follow_up(&mut self, mut batch: Batch, stored: Placed) {
         for (id, offset) in batch.record.moves.drain(..) {
-            self.moves.add(id, committed.first + offset);
+            self.moves.add(id, stored.first + offset);
         }
         let mut records: Vec<Record> = batch.record.bans.drain(..).map(convert::ban_record).collect();
         let (mut presence, mut acts) = (Vec::new(), Vec::new());
@@ -124,7 +140,7 @@ impl OwnedZone {
         }
         self.bring_letters();
         tell_presence(&self.shared, &self.id, presence).await;
-        let stamp = Stamp { epoch: self.shared.bus.epoch(), seq: committed.first };
+        let stamp = Stamp { epoch: self.shared.bus.epoch(), seq: stored.first };
         if !records.is_empty() {
             self.writer.write(Write::Records(stamp, records)).await;
         }
@@ -138,7 +154,7 @@ impl OwnedZone {
             .map(|(message, due)| {
                 // Whoever enters again is read from storage: the answer comes once that is so.
                 let after_writes = matches!(due, Due::Left(..));
-                (message, self.answer(due, committed), after_writes)
+                (message, self.answer(due, stored), after_writes)
             })
             .collect();
         for (message, answer, after_writes) in answers {
@@ -150,14 +166,14 @@ impl OwnedZone {
         }
     }
 
-    fn answer(&self, due: Due, committed: Committed) -> Bytes {
+    fn answer(&self, due: Due, stored: Placed) -> Bytes {
         let room = match &due {
             Due::Entered { character, along, .. } if !along.view_locale.is_empty() => {
                 self.room_of(*character, &along.view_locale)
             }
             _ => None,
         };
-        answer(due, self.id.as_str(), committed, room)
+        answer(due, self.id.as_str(), stored, room)
     }
 
     fn ask_service(&mut self, number: u64, query: Query) {
@@ -188,20 +204,26 @@ impl OwnedZone {
     }
 
     /// A checkpoint once enough has happened since the last one.
-    pub(super) async fn checkpoint_if_due(&mut self) {
+    pub(super) async fn checkpoint_if_due(&mut self) -> Result<(), End> {
         let config = &self.shared.config;
         let due = self.uncheckpointed >= config.checkpoint_commits
             || self.checkpointed.elapsed() >= config.checkpoint_every;
-        if due {
-            self.checkpoint().await;
-        }
+        if due { self.checkpoint().await } else { Ok(()) }
     }
 
-    /// Keeps the state, so that the log before it is not needed any more.
-    pub(super) async fn checkpoint(&mut self) {
+    /// Keeps the state, so that the log before it is not needed any more. Where it is not known whether the zone is still
+    /// this host's, the zone ends.
+    pub(super) async fn checkpoint(&mut self) -> Result<(), End> {
         self.checkpointed = Instant::now();
         if self.uncheckpointed == 0 {
-            return;
+            return Ok(());
+        }
+        if !self.alone.is_empty() {
+            // The state is that of the zone's last record then.
+            let mut nothing = Batch::default();
+            if let Err(error) = self.store_record(&mut nothing, Vec::new()).await {
+                return Err(self.not_taken(nothing, &error).await);
+            }
         }
         self.uncheckpointed = 0;
         let moves = std::mem::take(&mut self.moves);
@@ -212,6 +234,7 @@ impl OwnedZone {
         let stamp = Stamp { epoch: self.shared.bus.epoch(), seq: self.last_record };
         let checkpoint = Checkpoint { zone: self.id.clone(), stamp, body };
         self.writer.write(Write::Checkpoint(Box::new(checkpoint), self.logs.log.clone())).await;
+        Ok(())
     }
 }
 

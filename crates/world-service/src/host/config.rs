@@ -17,8 +17,11 @@ pub const RECORDS_SOFT_MAX: usize = 700;
 /// Bytes of effects at which no further input is decided: a little less than half of what a zone's record may hold, for
 /// the same reason.
 pub const EFFECTS_SOFT_MAX: usize = 500 * 1024;
+/// Bytes of effects that lie with events alone, after the zone's last record: some thirty lines of speech. They are in its
+/// next record too, so this bounds what a new owner looks for in the rooms' logs.
+pub const ALONE_MAX: usize = 8 * 1024;
 // Whoever walks out of a zone fits the batch that was not full yet, and the call to the other zone.
-const _: () = assert!(EFFECTS_SOFT_MAX + TRAVELLER_BYTES_MAX < ZONE_PAYLOAD_MAX);
+const _: () = assert!(ALONE_MAX + EFFECTS_SOFT_MAX + TRAVELLER_BYTES_MAX < ZONE_PAYLOAD_MAX);
 const _: () = assert!(TRAVELLER_BYTES_MAX < CALL_PAYLOAD_MAX);
 /// Commands whose outcome comes later (a question is asked, the character is on its way): as many as wait.
 pub const WAITING_MAX: usize = QUEUE_MAX;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tidings_bus::{Append, Fence, Message, Subject};
 use tidings_protocol::proto::world::v1::{self as wire, zone_reply};
-use tidings_protocol::{CharacterId, ErrorCode};
+use tidings_protocol::{Audience, CharacterId, ErrorCode};
 use tidings_service::CallError;
 use tidings_service::subjects::LOG_PAYLOAD_MAX;
 use tidings_world::input::{Command, Handover, Origin, Timer};
@@ -341,6 +341,7 @@ impl OwnedZone {
             seen.own = Some(place);
             self.outcome_at(event.origin, place, batch);
         }
+        batch.beyond |= !matches!(audience, Audience::Room(room) if room.is_in(&self.id));
         batch.events.push(Append { subject, payload });
     }
 

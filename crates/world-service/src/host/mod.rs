@@ -6,6 +6,7 @@
 //!                                                  (lost, fenced: from the start; failed commit: load again)
 //! ```
 
+mod alone;
 pub mod batch;
 mod commit;
 pub mod config;

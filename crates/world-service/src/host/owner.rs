@@ -16,9 +16,10 @@ use tidings_world::output::Persist;
 use tidings_world::{Output, Zone};
 use tokio_util::sync::CancellationToken;
 
+use super::alone::{self, Alone};
 use super::config::{QUEUE_MAX, REPLAY_PAGE};
 use super::lease::Lease;
-use super::record::{Moves, Record, Snapshot};
+use super::record::{Moves, Record, RecordWriter, Snapshot};
 use super::shared::{Logs, Shared};
 use super::watch;
 use super::writer::{Write, Writer};
@@ -165,6 +166,7 @@ async fn load(shared: &Arc<Shared>, zone: &ZoneId) -> Result<(OwnedZone, Subscri
         now: replayed.now.max(shared.now()),
         moves: replayed.moves,
         last_record: replayed.last,
+        alone: replayed.alone,
         fence,
         logs,
         writer,
@@ -204,6 +206,7 @@ struct Replay {
     now: i64,
     last: u64,
     records: u64,
+    alone: Alone,
 }
 
 impl Replay {
@@ -213,7 +216,7 @@ impl Replay {
         loop {
             let page = shared.bus.read(std::slice::from_ref(&logs.log), replay.last, REPLAY_PAGE).await?;
             if page.is_empty() {
-                return Ok(replay);
+                break;
             }
             for message in page {
                 let records = replay.apply(&message)?;
@@ -223,6 +226,11 @@ impl Replay {
                 tokio::task::yield_now().await;
             }
         }
+        let rooms = shared.room_logs(zone)?;
+        for message in alone::after(&shared.bus, &rooms, replay.last).await? {
+            replay.apply_alone(&message)?;
+        }
+        Ok(replay)
     }
 
     async fn from_checkpoint(shared: &Shared, zone: &ZoneId) -> Result<Self, LoadError> {
@@ -240,7 +248,7 @@ impl Replay {
         let content = Arc::clone(&shared.content);
         let rules = Zone::restore(zone.clone(), content, shared.rules, Some(&state))
             .map_err(|error| LoadError::Checkpoint(format!("{error}: {}", error.source)))?;
-        Ok(Self { rules, moves, now, last, records: 0 })
+        Ok(Self { rules, moves, now, last, records: 0, alone: Alone::default() })
     }
 
     /// Applies a record; what storage is to keep of it, again.
@@ -248,9 +256,7 @@ impl Replay {
         let unreadable = |error: &dyn std::fmt::Display| LoadError::Record(message.seq, error.to_string());
         let wire = ZoneRecord::decode(message.payload.clone()).map_err(|error| unreadable(&error))?;
         let record: Record = serde_json::from_slice(&wire.effects).map_err(|error| unreadable(&error))?;
-        if record.prev != self.last {
-            return Err(LoadError::Hole { at: message.seq, prev: record.prev, known: self.last });
-        }
+        self.follows(message.seq, record.prev)?;
         let mut again = Vec::new();
         for effect in &record.effects {
             for output in self.rules.replay_effect(effect) {
@@ -267,6 +273,27 @@ impl Replay {
         self.last = message.seq;
         self.records += 1;
         Ok(again)
+    }
+
+    /// Applies the record that lies with an event; nothing of it is storage's.
+    fn apply_alone(&mut self, message: &LogMessage) -> Result<(), LoadError> {
+        let found = alone::found_in(message).map_err(|error| LoadError::Record(message.seq, error))?;
+        let Some((record, time)) = found else { return Ok(()) };
+        self.follows(message.seq, record.prev)?;
+        let mut again = RecordWriter::default();
+        for effect in &record.effects {
+            drop(self.rules.replay_effect(effect));
+            again.effect(effect);
+        }
+        self.alone.add(again.effects());
+        self.now = self.now.max(time);
+        self.records += 1;
+        Ok(())
+    }
+
+    /// A record follows the last one that is known.
+    fn follows(&self, at: u64, prev: u64) -> Result<(), LoadError> {
+        if prev == self.last { Ok(()) } else { Err(LoadError::Hole { at, prev, known: self.last }) }
     }
 }
 

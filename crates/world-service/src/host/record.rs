@@ -16,7 +16,7 @@ pub type Banned = (AccountId, Option<Millis>, String);
 /// A move, and how many messages after the record the one is that tells of it.
 pub type Arrived = (String, u64);
 
-/// The body of a `ZoneRecord`, as it is read. Written piecewise by [`RecordWriter`].
+/// The body of a zone's record, as it is read. Written piecewise by [`RecordWriter`].
 #[derive(Debug, Deserialize)]
 pub struct Record {
     /// The sequence of the zone's record before this one; 0: there was none. A chain that does not meet shows
@@ -35,8 +35,10 @@ pub struct Record {
 /// Writes a record while a batch is decided, so that its size is known and nothing is encoded twice.
 #[derive(Default)]
 pub struct RecordWriter {
-    /// The body so far, from its first effect on.
-    body: Vec<u8>,
+    /// The effects so far, with commas between.
+    effects: Vec<u8>,
+    /// Whether one of them lasts.
+    lasts: bool,
     /// Moves of the batch.
     pub moves: Vec<Arrived>,
     /// Bans of the batch.
@@ -52,37 +54,49 @@ struct Tail<'a> {
 }
 
 /// How a body begins.
-const EFFECTS: &[u8] = br#"{"effects":["#;
+const BEFORE: &[u8] = br#"{"effects":["#;
+/// What is between the effects and the rest.
+const BETWEEN: &[u8] = b"],";
 
 impl RecordWriter {
     /// Adds an effect.
     pub fn effect(&mut self, effect: &Effect) {
-        self.body.extend_from_slice(if self.body.is_empty() { EFFECTS } else { b"," });
-        serde_json::to_writer(&mut self.body, effect).expect("an effect is JSON, and memory takes it");
+        self.lasts |= !effect.passes();
+        if !self.effects.is_empty() {
+            self.effects.push(b',');
+        }
+        serde_json::to_writer(&mut self.effects, effect).expect("an effect is JSON, and memory takes it");
+    }
+
+    /// The effects so far, with commas between.
+    pub fn effects(&self) -> &[u8] {
+        &self.effects
+    }
+
+    /// Whether there is nothing that lasts longer than a minute.
+    pub fn passes(&self) -> bool {
+        !self.lasts && self.moves.is_empty() && self.bans.is_empty()
     }
 
     /// Bytes of effects so far.
     pub fn effect_bytes(&self) -> usize {
-        self.body.len()
+        self.effects.len()
     }
 
     /// Whether there is nothing to record.
     pub fn is_empty(&self) -> bool {
-        self.body.is_empty() && self.moves.is_empty() && self.bans.is_empty()
+        self.effects.is_empty() && self.moves.is_empty() && self.bans.is_empty()
     }
 
-    /// The record's body; the effects are gone from here.
-    pub fn finish(&mut self, prev: u64) -> Vec<u8> {
-        let mut body = std::mem::take(&mut self.body);
-        if body.is_empty() {
-            body.extend_from_slice(EFFECTS);
-        }
-        body.push(b']');
+    /// The record's body, with the effects of `before` in front.
+    pub fn body(&self, prev: u64, before: &[u8]) -> Vec<u8> {
+        let comma: &[u8] = if before.is_empty() || self.effects.is_empty() { b"" } else { b"," };
+        let mut body = [BEFORE, before, comma, &self.effects, BETWEEN].concat();
         let tail = body.len();
         serde_json::to_writer(&mut body, &Tail { prev, moves: &self.moves, bans: &self.bans })
             .expect("texts and numbers are JSON");
-        // One object: the second part's brace is the comma between.
-        body[tail] = b',';
+        // One object: the second part begins after its brace.
+        body.remove(tail);
         body
     }
 }
@@ -130,9 +144,15 @@ mod tests {
         writer.effect(&effect);
         writer.moves.push(("m".into(), 3));
         writer.bans.push((AccountId::from_u128(1), None, "rude".into()));
-        let record: Record = serde_json::from_slice(&writer.finish(7)).expect("a record");
-        assert_eq!((record.prev, record.effects.len(), record.bans), (7, 2, writer.bans));
+        let before = br#"{"Weather":"snow"}"#;
+        let record: Record = serde_json::from_slice(&writer.body(7, before)).expect("a record");
+        assert_eq!((record.prev, record.effects.len(), &record.bans), (7, 3, &writer.bans));
         assert_eq!(record.moves, [("m".to_owned(), 3)]);
+        for (before, count) in [(&before[..], 1), (b"", 0)] {
+            let record: Record =
+                serde_json::from_slice(&RecordWriter::default().body(8, before)).expect("a record");
+            assert_eq!((record.prev, record.effects.len()), (8, count));
+        }
     }
 
     #[test]

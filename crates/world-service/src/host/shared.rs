@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidings_bus::{Bus, Error, Kv, Subject};
-use tidings_protocol::ZoneId;
+use tidings_protocol::{Audience, ZoneId};
 use tidings_protocol::text::Catalogue;
 use tidings_service::{Caller, Health, Subjects};
 use tidings_storage::Store;
@@ -46,6 +46,13 @@ impl Shared {
     pub fn logs(&self, zone: &ZoneId) -> Result<Logs, Error> {
         let subjects = Subjects(self.bus.registry());
         Ok(Logs { log: subjects.zone_log(zone)?, owner: subjects.zone_owner(zone)? })
+    }
+
+    /// The logs of a zone's rooms.
+    pub fn room_logs(&self, zone: &ZoneId) -> Result<Vec<Subject>, Error> {
+        let subjects = Subjects(self.bus.registry());
+        let rooms = self.content.rooms.keys().filter(|room| room.is_in(zone));
+        rooms.map(|room| subjects.log(&Audience::Room(room.clone()))).collect()
     }
 
     /// The wall clock.

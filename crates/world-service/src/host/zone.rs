@@ -19,6 +19,7 @@ use tidings_world::input::{Fact, Millis, Origin, Traveller};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::alone::Alone;
 use super::config::{INPUTS_MAX, UNDER_WAY_MAX};
 use super::figures::Figures;
 use super::inbox::Inbox;
@@ -53,6 +54,8 @@ pub struct Loaded {
     pub moves: Moves,
     /// The zone's last record.
     pub last_record: u64,
+    /// What lies with events since.
+    pub alone: Alone,
     /// The ownership.
     pub fence: Fence,
     /// The zone's logs.
@@ -73,6 +76,8 @@ pub struct OwnedZone {
     pub(super) logs: Logs,
     pub(super) fence: Fence,
     pub(super) last_record: u64,
+    /// What lies with events since the zone's last record.
+    pub(super) alone: Alone,
     pub(super) last_seq: u64,
     pub(super) timers: super::timers::Timers,
     pub(super) moves: Moves,
@@ -120,6 +125,7 @@ impl OwnedZone {
             last_seq: loaded.fence.seq,
             fence: loaded.fence,
             last_record: loaded.last_record,
+            alone: loaded.alone,
             timers: super::timers::Timers::default(),
             moves: loaded.moves,
             waiting: HashMap::new(),
@@ -205,7 +211,7 @@ impl OwnedZone {
             self.commit(batch).await?;
         }
         self.ask_the_log().await?;
-        self.checkpoint_if_due().await;
+        self.checkpoint_if_due().await?;
         self.forget_waiting();
         Ok(())
     }
@@ -321,7 +327,9 @@ impl OwnedZone {
                 Some(message) = requests.next() => self.take(message),
             }
         }
-        self.checkpoint().await;
+        if let Err(end) = self.checkpoint().await {
+            return end;
+        }
         self.writer.flush().await;
         End::Drained
     }

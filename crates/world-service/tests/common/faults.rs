@@ -78,9 +78,11 @@ pub struct Faulty {
     pub faults: Arc<Faults>,
 }
 
+/// A zone's record comes first, or a line in a room is all.
 fn is_zones(batch: &[Append]) -> bool {
     let subject = batch[0].subject.as_str();
-    subject.starts_with("zone.") && subject.ends_with(".log")
+    let log = ["zone.", "room."].iter().any(|scope| subject.starts_with(scope));
+    log && subject.ends_with(".log")
 }
 
 impl Backend for Faulty {

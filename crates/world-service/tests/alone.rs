@@ -1,0 +1,121 @@
+//! A line in a room is one message: what it decides lies with it, until the zone's next record has it.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::Ground;
+use common::player::Player;
+use tidings_bus::Subject;
+use tidings_service::Subjects;
+use tidings_world_service::HostConfig;
+
+const SOON: Duration = Duration::from_secs(5);
+
+fn zone_log(ground: &Ground) -> Subject {
+    Subjects(ground.bus.registry()).zone_log(&"town".parse().unwrap()).unwrap()
+}
+
+async fn records(ground: &Ground) -> usize {
+    ground.bus.read(&[zone_log(ground)], 0, 1000).await.unwrap().len()
+}
+
+/// Takes everything out of the room where everybody is, as retention does.
+async fn forget_the_room(ground: &Ground) {
+    let room = Subjects(ground.bus.registry()).log(&"room.town_hall".parse().unwrap()).unwrap();
+    let last = ground.bus.last(&room).await.unwrap().unwrap().seq;
+    ground.bus.trim(&room, last).await.unwrap();
+}
+
+/// The command is known: it is answered with its first outcome, and nothing is stored.
+async fn is_known(ground: &Ground, who: &Player, id: &str) {
+    let before = ground.log("room.town_hall").await.len();
+    assert!(!who.types(id, "say it is not known").await.in_log, "command {id}");
+    assert_eq!(ground.log("room.town_hall").await.len(), before, "command {id}");
+}
+
+#[tokio::test]
+async fn a_line_in_a_room_is_one_message_and_the_next_owner_knows_of_it() {
+    let ground = Ground::in_memory().await;
+    let hosts = ground.start("a");
+    let ann = Player::new(&ground, 1, "Ann").await;
+    ann.enter(&ground).await;
+    let before = records(&ground).await;
+    let (one, two) = (ann.types("1", "say one").await.seq, ann.types("2", "emote waves").await.seq);
+    assert_eq!(two, one + 1, "nothing is stored between the two");
+    assert_eq!(records(&ground).await, before);
+    let said = ground.log("room.town_hall").await;
+    assert!(said.iter().rev().take(2).all(|(_, event)| !event.record.is_empty()), "{said:?}");
+    drop(hosts);
+
+    // What lies with the lines is all that a new owner has.
+    let hosts = ground.start("b");
+    assert_eq!(ann.reads(&ground, "1", "say one").await, "You say: one", "the first outcome");
+    is_known(&ground, &ann, "1").await;
+    is_known(&ground, &ann, "2").await;
+    assert_eq!(ann.types("3", "emote bows").await.seq, ground.log("room.town_hall").await.last().unwrap().0);
+    assert_eq!(records(&ground).await, before);
+    drop(hosts);
+
+    // The next record has it too, so that the lines may go.
+    let hosts = ground.start("c");
+    ann.types("4", "pose is well").await;
+    assert_eq!(records(&ground).await, before + 1);
+    drop(hosts);
+    forget_the_room(&ground).await;
+    let _hosts = ground.start("d");
+    is_known(&ground, &ann, "1").await;
+    is_known(&ground, &ann, "2").await;
+}
+
+#[tokio::test]
+async fn what_is_said_beyond_the_room_has_the_zones_record() {
+    let ground = Ground::in_memory().await;
+    let _hosts = ground.start("a");
+    let ann = Player::new(&ground, 1, "Ann").await;
+    ann.enter(&ground).await;
+    for (id, line) in ["global hello", "local hello"].into_iter().enumerate() {
+        let before = records(&ground).await;
+        ann.types(&id.to_string(), line).await;
+        assert_eq!(records(&ground).await, before + 1, "{line}");
+    }
+    assert!(ground.log("world.test").await.iter().all(|(_, event)| event.record.is_empty()));
+}
+
+#[tokio::test]
+async fn so_much_lies_with_lines_and_no_more() {
+    let ground = Ground::in_memory().await;
+    let _hosts = ground.start("a");
+    let ann = Player::new(&ground, 1, "Ann").await;
+    ann.enter(&ground).await;
+    let before = records(&ground).await;
+    for n in 0..200 {
+        ann.types(&n.to_string(), "say the same again and again and again and again and again").await;
+    }
+    let more = records(&ground).await - before;
+    assert!((3..=20).contains(&more), "{more} records of 200 lines");
+}
+
+#[tokio::test]
+async fn a_checkpoint_has_what_lies_with_lines() {
+    let ground = Ground::in_memory().await;
+    let config = HostConfig { checkpoint_commits: 10, ..ground.host_config("a") };
+    let hosts = ground.start_with(config.clone());
+    let ann = Player::new(&ground, 1, "Ann").await;
+    ann.enter(&ground).await;
+    let mut last = 0;
+    for n in 0..25 {
+        last = ann.types(&n.to_string(), "say something").await.seq;
+    }
+    assert!(hosts.drain(SOON).await);
+    let checkpoint = ground.store.checkpoint(&ann.zone).await.unwrap().unwrap();
+    assert!(checkpoint.stamp.seq > last, "the zone's record comes after all that was said");
+    drop(hosts);
+    forget_the_room(&ground).await;
+    let _hosts = ground.start_with(HostConfig { name: "b".into(), ..config });
+    for n in [24, 20, 12] {
+        is_known(&ground, &ann, &n.to_string()).await;
+    }
+}
