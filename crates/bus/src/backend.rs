@@ -71,6 +71,13 @@ pub trait Backend: Send + Sync + 'static {
     }
     /// All or nothing, in order, while every fence holds.
     fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Committed, Error>>;
+    /// As `commit` of each by itself; answers their sequences. A backend that knows no cheaper way commits all.
+    fn commit_each(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Vec<u64>, Error>> {
+        let committing = self.commit(batch, fences);
+        Box::pin(
+            async move { committing.await.map(|committed| (committed.first..=committed.last).collect()) },
+        )
+    }
     /// As `commit` without fences, in one try; `id` is the same for each try of the same messages, and stores them once where
     /// the backend remembers it.
     fn commit_once(&self, id: &str, batch: Vec<Append>) -> BoxFuture<'_, Result<(), Error>> {

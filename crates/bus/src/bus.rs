@@ -165,6 +165,19 @@ impl Bus {
         self.counted(result)
     }
 
+    /// Appends to logs, each as a commit of its own, while every fence holds; answers their sequences. For what need not be
+    /// all or nothing, since a backend may have it cheaper than a commit of all. They are sent in order; one that has to be
+    /// sent again comes after others. An error: some of them, or all, may be stored, though none twice.
+    pub async fn commit_each(&self, batch: Vec<Append>, fences: Vec<Fence>) -> Result<Vec<u64>, Error> {
+        self.counters.commits.increment(batch.len() as u64);
+        let checked = self.check_batch(&batch, &fences);
+        let result = match checked {
+            Ok(()) => self.backend.commit_each(batch, fences).await,
+            Err(error) => Err(error),
+        };
+        self.counted(result)
+    }
+
     fn check_batch(&self, batch: &[Append], fences: &[Fence]) -> Result<(), Error> {
         if batch.is_empty() || batch.len() > COMMIT_MESSAGES_MAX {
             return Err(Error::new(

@@ -71,6 +71,43 @@ async fn a_line_in_a_room_is_one_message_and_the_next_owner_knows_of_it() {
 }
 
 #[tokio::test]
+async fn lines_that_wait_together_are_each_a_message() {
+    let ground = Ground::in_memory().await;
+    let hosts = ground.start("a");
+    let mut people = Vec::new();
+    for (number, name) in (1..).zip(["Ann", "Ben", "Cat", "Dan", "Eve"]) {
+        let player = Player::new(&ground, number, name).await;
+        player.enter(&ground).await;
+        people.push(player);
+    }
+    let before = records(&ground).await;
+    let (ann, rest) = people.split_first().unwrap();
+    let seqs = std::sync::Mutex::new(Vec::new());
+    // What comes while a line is stored is decided together.
+    let together = async {
+        let lines = rest.iter().map(|player| async {
+            let done = player.types("1", "say hello").await;
+            seqs.lock().unwrap().push(done.seq);
+        });
+        let all = futures_util::future::join_all(lines);
+        tokio::join!(all, async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            ground.faults.go_on.notify_one();
+        });
+    };
+    ground.while_busy(ann, together).await;
+    assert_eq!(records(&ground).await, before, "no record of the zone's");
+    let mut seqs = seqs.into_inner().unwrap();
+    seqs.sort_unstable();
+    assert!(seqs.len() == 4 && seqs.windows(2).all(|two| two[1] == two[0] + 1), "{seqs:?}");
+    drop(hosts);
+    let _hosts = ground.start("b");
+    for player in rest {
+        is_known(&ground, player, "1").await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_said_beyond_the_room_has_the_zones_record() {
     let ground = Ground::in_memory().await;
     let _hosts = ground.start("a");
@@ -87,15 +124,16 @@ async fn what_is_said_beyond_the_room_has_the_zones_record() {
 #[tokio::test]
 async fn so_much_lies_with_lines_and_no_more() {
     let ground = Ground::in_memory().await;
-    let _hosts = ground.start("a");
+    let config = HostConfig { checkpoint_commits: 10_000, ..ground.host_config("a") };
+    let _hosts = ground.start_with(config);
     let ann = Player::new(&ground, 1, "Ann").await;
     ann.enter(&ground).await;
     let before = records(&ground).await;
-    for n in 0..200 {
+    for n in 0..1000 {
         ann.types(&n.to_string(), "say the same again and again and again and again and again").await;
     }
     let more = records(&ground).await - before;
-    assert!((3..=20).contains(&more), "{more} records of 200 lines");
+    assert!((3..=20).contains(&more), "{more} records of 1,000 lines");
 }
 
 #[tokio::test]

@@ -14,9 +14,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use async_nats::message::OutboundMessage;
 use async_nats::{HeaderMap, Subject as Wire};
 use bytes::Bytes;
+use futures_util::future::join_all;
 use metrics::Histogram;
 use serde_json::json;
 use tokio::sync::Semaphore;
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind};
@@ -145,6 +147,23 @@ impl Committer {
     pub(crate) async fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> Result<Committed, Error> {
         self.connection.check_open()?;
         self.finish(batch, fences).await
+    }
+
+    /// Each by itself, all on their way at once. Servers with replicas refuse a second write under the same fence while
+    /// the first is under way: there, and only there, one atomic batch is staged in memory, so that it is the cheaper way.
+    pub(crate) async fn commit_each(
+        &self,
+        batch: Vec<Append>,
+        fences: Vec<Fence>,
+    ) -> Result<Vec<u64>, Error> {
+        if self.config.replicas > 1 || batch.len() == 1 {
+            let committed = self.commit(batch, fences).await?;
+            return Ok((committed.first..=committed.last).collect());
+        }
+        self.connection.check_open()?;
+        let each = batch.into_iter().map(|append| self.finish(vec![append], fences.clone()));
+        // They are polled in this order, and none is put off for the others' sake: so they are sent in it.
+        unconstrained(join_all(each)).await.into_iter().map(|committed| Ok(committed?.last)).collect()
     }
 
     /// As `commit`, also while the bus drains: for the end of what was begun.

@@ -312,6 +312,10 @@ impl Backend for Nats {
         Box::pin(self.committer.commit(batch, fences))
     }
 
+    fn commit_each(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Vec<u64>, Error>> {
+        Box::pin(self.committer.commit_each(batch, fences))
+    }
+
     fn read(
         &self,
         subjects: &[Subject],

@@ -310,6 +310,37 @@ pub async fn falling_behind_while_waiting(fixture: Fixture) {
     }
 }
 
+pub async fn each_is_a_commit_of_its_own(fixture: Fixture) {
+    let bus = &fixture.bus;
+    let owner = subject(bus, "owner", "z");
+    let rooms = rooms(bus, 3);
+    let fence = |subject: &Subject, seq| Fence { subject: subject.clone(), seq };
+    let mine = bus.commit(vec![append(&owner, "me")], vec![fence(&owner, 0)]).await.unwrap().last;
+    let batch = |count: usize| (0..count).map(|n| append(&rooms[n % 3], n.to_string())).collect::<Vec<_>>();
+    let held = vec![fence(&owner, mine)];
+    // Others write between them.
+    let (seqs, other) = tokio::join!(bus.commit_each(batch(200), held.clone()), async {
+        for _ in 0..20 {
+            bus.append(&subject(bus, "room", "z_other"), Bytes::from_static(b"x")).await.unwrap();
+        }
+    });
+    let (seqs, ()) = (seqs.unwrap(), other);
+    assert!(seqs.len() == 200 && seqs.is_sorted_by(|one, next| one < next), "{seqs:?}");
+    let read = bus.read(&rooms, 0, 1_000).await.unwrap();
+    let read: Vec<_> = read.iter().map(|message| (message.seq, text(&message.payload).to_owned())).collect();
+    let sent: Vec<_> = seqs.iter().enumerate().map(|(n, seq)| (*seq, n.to_string())).collect();
+    assert_eq!(read, sent, "each once, in order");
+    assert_eq!(bus.commit_each(batch(1), held.clone()).await.unwrap().len(), 1);
+
+    bus.commit(vec![append(&owner, "them")], held.clone()).await.unwrap();
+    let error = bus.commit_each(batch(5), held).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fenced);
+    assert_eq!(bus.read(&rooms, 0, 1_000).await.unwrap().len(), 201, "nothing of a stale owner's is stored");
+    for batch in [Vec::new(), vec![append(&rooms[0], "x"); 1_001]] {
+        assert_eq!(bus.commit_each(batch, Vec::new()).await.unwrap_err().kind(), ErrorKind::Publish);
+    }
+}
+
 pub async fn a_commit_out_of_bounds(fixture: Fixture) {
     let bus = &fixture.bus;
     let room = subject(bus, "room", "z_r");

@@ -110,7 +110,7 @@ macro_rules! cases {
                 draining_says_what_it_gave_up
             ],
             logs: [
-                a_commit_is_ordered, a_fence_refuses_the_stale, last_and_read, following_from_any_place,
+                a_commit_is_ordered, each_is_a_commit_of_its_own, a_fence_refuses_the_stale, last_and_read, following_from_any_place,
                 following_many_in_stream_order, adding_while_live_catches_up, removing_and_adding_anew,
                 a_trimmed_log_reports_a_hole, what_is_no_longer_retained_is_told, the_position_resumes_exactly,
                 one_writer_many_followers, falling_behind_while_waiting, a_commit_out_of_bounds,

@@ -50,5 +50,6 @@ pub fn event() -> wire::Event {
         except: words(),
         refused: true,
         bye: Some(wire::Bye { code: 4001, reason: "Gone.".into() }),
+        record: b"{}".as_slice().into(),
     }
 }

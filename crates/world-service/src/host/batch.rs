@@ -11,7 +11,7 @@ use tidings_world::input::Millis;
 
 use super::alone::with_record;
 use super::config::{EFFECTS_SOFT_MAX, INPUTS_MAX, RECORDS_SOFT_MAX};
-use super::record::RecordWriter;
+use super::record::{RecordWriter, body_of};
 use super::requests::{self, Along};
 
 /// A batch that is being decided.
@@ -31,6 +31,10 @@ pub struct Batch {
     pub inputs: usize,
     /// Whether an event is for others than those in a room of the zone.
     pub beyond: bool,
+    /// Where each event's effects end, while each is a line alone.
+    ends: Vec<usize>,
+    /// Whether something is more than a line alone.
+    mixed: bool,
 }
 
 /// An answer that waits for the commit: places in it become sequences.
@@ -79,12 +83,34 @@ impl Batch {
         !self.record.is_empty() || !self.events.is_empty()
     }
 
-    /// The one event that is the whole commit, with the zone's record, where that is so.
-    pub fn alone(&self, prev: u64) -> Option<Append> {
-        let [event] = self.events.as_slice() else { return None };
-        let alone = self.record.passes() && self.fences.is_empty() && !self.beyond;
-        let payload = alone.then(|| with_record(&event.payload, self.record.body(prev, b"")))?;
-        (payload.len() <= LOG_PAYLOAD_MAX).then(|| Append { subject: event.subject.clone(), payload })
+    /// An input is decided: it was a line alone, or nothing, or the batch is one commit.
+    pub fn decided(&mut self) {
+        let (events, effects) = (self.events.len() - self.ends.len(), self.record.effects().len());
+        let before = self.ends.last().copied().unwrap_or_default();
+        match events {
+            0 => self.mixed |= effects != before,
+            1 => self.ends.push(effects),
+            _ => self.mixed = true,
+        }
+        self.mixed |= !self.record.passes() || !self.fences.is_empty() || self.beyond;
+    }
+
+    /// Whether all that changes is lines, each of which is a commit by itself.
+    pub fn is_lines(&self) -> bool {
+        !self.mixed && !self.events.is_empty()
+    }
+
+    /// The lines, each with the zone's record of it; `None`: one is too large with it.
+    pub fn lines(&self, prev: u64) -> Option<Vec<Append>> {
+        let mut start = 0;
+        let each = self.events.iter().zip(&self.ends).map(|(event, end)| {
+            let effects = &self.record.effects()[start..*end];
+            let effects = effects.strip_prefix(b",").unwrap_or(effects);
+            start = *end;
+            let payload = with_record(&event.payload, body_of(effects, prev));
+            (payload.len() <= LOG_PAYLOAD_MAX).then(|| Append { subject: event.subject.clone(), payload })
+        });
+        each.collect()
     }
 
     /// The messages of the commit: the zone's record first, with the effects of `before` too, then the events.
@@ -97,20 +123,20 @@ impl Batch {
     }
 }
 
-/// Where a batch is stored. Without a commit, all are the zone's last sequence.
-#[derive(Debug, Clone, Copy)]
+/// Where a batch is stored. Without a commit, both ends are the zone's last sequence.
+#[derive(Debug, Clone)]
 pub struct Placed {
     /// Its first message.
     pub first: u64,
-    /// Its first event, if it has one.
-    pub events: u64,
+    /// Its events.
+    pub events: Vec<u64>,
     /// Its last message.
     pub last: u64,
 }
 
 /// The answer, now that the sequences are known. `room`: the view of one that entered.
-pub fn answer(due: Due, zone: &str, stored: Placed, room: Option<wire::StateView>) -> Bytes {
-    let at = |place: usize| stored.events + place as u64;
+pub fn answer(due: Due, zone: &str, stored: &Placed, room: Option<wire::StateView>) -> Bytes {
+    let at = |place: usize| stored.events.get(place).copied().unwrap_or(stored.last);
     let placed = |place: Option<usize>| place.map_or(stored.last, at);
     let in_log = |seq| wire::CommandDone { ok: true, reply: None, seq, in_log: true };
     requests::answer(match due {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use prost::Message as _;
-use tidings_bus::{Append, Committed, Error as BusError, ErrorKind, Fence};
+use tidings_bus::{Append, Bus, Error as BusError, ErrorKind, Fence};
 use tidings_protocol::{CharacterId, ZoneId};
 use tidings_service::CallError;
 use tidings_storage::{Checkpoint, Record, Stamp};
@@ -16,7 +16,7 @@ use tidings_world::output::{Act, Query};
 use tokio::time::Instant;
 
 use super::batch::{Batch, Due, Placed, answer};
-use super::config::UNDER_WAY_MAX;
+use super::config::{ALONE_MAX, UNDER_WAY_MAX};
 use super::late::{self, Late};
 use super::owner::End;
 use super::record::Snapshot;
@@ -30,7 +30,7 @@ use crate::convert;
 impl OwnedZone {
     /// Commits a batch and does what follows. Where the commit is not taken, nothing follows and the zone ends.
     pub(super) async fn commit(&mut self, mut batch: Batch) -> Result<(), End> {
-        let mut stored = Placed { first: self.last_seq, events: self.last_seq, last: self.last_seq };
+        let mut stored = Placed { first: self.last_seq, events: Vec::new(), last: self.last_seq };
         if batch.changes_anything() {
             stored = match self.store(&mut batch).await {
                 Ok(stored) => stored,
@@ -41,32 +41,37 @@ impl OwnedZone {
         Ok(())
     }
 
-    /// One event alone, or the zone's record and the events.
+    /// Lines, each with its record, or one commit: the zone's record, and the events.
     async fn store(&mut self, batch: &mut Batch) -> Result<Placed, BusError> {
-        let alone = if self.alone.has_room(batch.record.effect_bytes()) { batch.alone(self.last_record) } else { None };
-        let fences = std::mem::take(&mut batch.fences);
-        let Some(event) = alone else { return self.store_record(batch, fences).await };
-        let committed = self.append(vec![event], fences).await?;
+        let bytes = batch.record.effects().len();
+        if !batch.is_lines() || bytes >= ALONE_MAX {
+            return self.store_record(batch).await;
+        }
+        if !self.alone.has_room(bytes) {
+            self.store_record(&mut Batch::default()).await?;
+        }
+        let Some(lines) = batch.lines(self.last_record) else { return self.store_record(batch).await };
+        let events = self.append(lines, None).await?;
         self.alone.add(batch.record.effects());
-        Ok(Placed { first: committed.first, events: committed.first, last: committed.last })
+        Ok(Placed { first: events[0], events, last: self.last_seq })
     }
 
-    async fn store_record(&mut self, batch: &mut Batch, fences: Vec<Fence>) -> Result<Placed, BusError> {
+    async fn store_record(&mut self, batch: &mut Batch) -> Result<Placed, BusError> {
         let before = self.alone.take();
         let appends = batch.appends(&self.logs.log, self.last_record, &before, self.now);
-        let committed = self.append(appends, fences).await?;
-        self.last_record = committed.first;
-        Ok(Placed { first: committed.first, events: committed.first + 1, last: committed.last })
+        let fences = std::mem::take(&mut batch.fences);
+        let mut events = self.append(appends, Some(fences)).await?;
+        self.last_record = events.remove(0);
+        Ok(Placed { first: self.last_record, events, last: self.last_seq })
     }
 
-    async fn append(&mut self, appends: Vec<Append>, beside: Vec<Fence>) -> Result<Committed, BusError> {
-        let bytes: usize = appends.iter().map(|append| append.payload.len()).sum();
-        let records = appends.len();
-        let mut fences = vec![self.fence.clone()];
-        fences.extend(beside);
+    /// Stores under the zone's fence: in one commit with the fences `whole`, or each by itself. Answers the sequences.
+    async fn append(&mut self, batch: Vec<Append>, whole: Option<Vec<Fence>>) -> Result<Vec<u64>, BusError> {
+        let bytes: usize = batch.iter().map(|append| append.payload.len()).sum();
+        let records = batch.len();
         let started = Instant::now();
-        let answer = self.shared.bus.commit(appends, fences);
-        let committed = match tokio::time::timeout(self.shared.config.commit_deadline, answer).await {
+        let answer = commit(&self.shared.bus, batch, self.fence.clone(), whole);
+        let seqs = match tokio::time::timeout(self.shared.config.commit_deadline, answer).await {
             Ok(answer) => answer?,
             Err(_) => return Err(BusError::new(ErrorKind::Timeout, "the commit has no answer")),
         };
@@ -74,14 +79,16 @@ impl OwnedZone {
         self.figures.commit_records.record(records as f64);
         self.figures.commit_bytes.record(bytes as f64);
         self.figures.commits.increment(1);
-        self.last_seq = committed.last;
+        self.last_seq = seqs.last().copied().unwrap_or(self.last_seq);
         self.commits += 1;
         self.uncheckpointed += 1;
-        Ok(committed)
+        Ok(seqs)
     }
 
     /// Everyone in the batch is told to try again; what the batch decided is forgotten with the state.
     async fn not_taken(&mut self, batch: Batch, error: &BusError) -> End {
+        // Of several lines some may be stored: whoever asks again learns which.
+        let in_part = batch.is_lines() && batch.events.len() > 1;
         let messages = batch.due.into_iter().map(|(message, _)| message);
         if error.kind() == ErrorKind::Fenced {
             messages.for_each(refuse);
@@ -95,7 +102,7 @@ impl OwnedZone {
         }
         self.figures.failed.increment(1);
         tracing::error!(zone = %self.id, %error, kind = ?error.kind(), "a commit failed; the zone is rolled back");
-        if error.is_retryable() {
+        if error.is_retryable() || in_part {
             messages.for_each(refuse);
         } else {
             // Trying again would fail again.
@@ -154,7 +161,7 @@ impl OwnedZone {
             .map(|(message, due)| {
                 // Whoever enters again is read from storage: the answer comes once that is so.
                 let after_writes = matches!(due, Due::Left(..));
-                (message, self.answer(due, stored), after_writes)
+                (message, self.answer(due, &stored), after_writes)
             })
             .collect();
         for (message, answer, after_writes) in answers {
@@ -166,7 +173,7 @@ impl OwnedZone {
         }
     }
 
-    fn answer(&self, due: Due, stored: Placed) -> Bytes {
+    fn answer(&self, due: Due, stored: &Placed) -> Bytes {
         let room = match &due {
             Due::Entered { character, along, .. } if !along.view_locale.is_empty() => {
                 self.room_of(*character, &along.view_locale)
@@ -221,7 +228,7 @@ impl OwnedZone {
         if !self.alone.is_empty() {
             // The state is that of the zone's last record then.
             let mut nothing = Batch::default();
-            if let Err(error) = self.store_record(&mut nothing, Vec::new()).await {
+            if let Err(error) = self.store_record(&mut nothing).await {
                 return Err(self.not_taken(nothing, &error).await);
             }
         }
@@ -236,6 +243,19 @@ impl OwnedZone {
         self.writer.write(Write::Checkpoint(Box::new(checkpoint), self.logs.log.clone())).await;
         Ok(())
     }
+}
+
+/// In one commit with the fences `whole` too, or each by itself.
+async fn commit(
+    bus: &Bus,
+    batch: Vec<Append>,
+    own: Fence,
+    whole: Option<Vec<Fence>>,
+) -> Result<Vec<u64>, BusError> {
+    let Some(beside) = whole else { return bus.commit_each(batch, vec![own]).await };
+    let fences = std::iter::once(own).chain(beside).collect();
+    let committed = bus.commit(batch, fences).await?;
+    Ok((committed.first..=committed.last).collect())
 }
 
 /// Every zone here is told, and the KV for those of other hosts.

@@ -14,12 +14,12 @@ pub const QUEUE_MAX: usize = 4096;
 /// Records of one commit at which no further input is decided: below what the bus takes, with room for what a
 /// single input may add.
 pub const RECORDS_SOFT_MAX: usize = 700;
-/// Bytes of effects at which no further input is decided: a little less than half of what a zone's record may hold, for
-/// the same reason.
-pub const EFFECTS_SOFT_MAX: usize = 500 * 1024;
-/// Bytes of effects that lie with events alone, after the zone's last record: some thirty lines of speech. They are in its
-/// next record too, so this bounds what a new owner looks for in the rooms' logs.
-pub const ALONE_MAX: usize = 8 * 1024;
+/// Bytes of effects at which no further input is decided: less than half of what a zone's record may hold, for the same
+/// reason.
+pub const EFFECTS_SOFT_MAX: usize = 440 * 1024;
+/// Bytes of effects that lie with events alone, after the zone's last record: some hundreds of lines of speech. They are in
+/// its next record too, so this bounds what a new owner looks for in the rooms' logs.
+pub const ALONE_MAX: usize = 64 * 1024;
 // Whoever walks out of a zone fits the batch that was not full yet, and the call to the other zone.
 const _: () = assert!(ALONE_MAX + EFFECTS_SOFT_MAX + TRAVELLER_BYTES_MAX < ZONE_PAYLOAD_MAX);
 const _: () = assert!(TRAVELLER_BYTES_MAX < CALL_PAYLOAD_MAX);

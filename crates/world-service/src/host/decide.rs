@@ -51,6 +51,7 @@ impl OwnedZone {
             let Some(work) = self.work.pop_front() else { break };
             batch.inputs += 1;
             self.decide_one(work, &mut batch);
+            batch.decided();
             if alone {
                 break;
             }

@@ -101,6 +101,11 @@ impl RecordWriter {
     }
 }
 
+/// The body of a record of these effects alone, with commas between.
+pub fn body_of(effects: &[u8], prev: u64) -> Vec<u8> {
+    RecordWriter::default().body(prev, effects)
+}
+
 /// A checkpoint's body: the state, and what the host knows with it. Its sequence and epoch are its stamp.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -149,8 +154,7 @@ mod tests {
         assert_eq!((record.prev, record.effects.len(), &record.bans), (7, 3, &writer.bans));
         assert_eq!(record.moves, [("m".to_owned(), 3)]);
         for (before, count) in [(&before[..], 1), (b"", 0)] {
-            let record: Record =
-                serde_json::from_slice(&RecordWriter::default().body(8, before)).expect("a record");
+            let record: Record = serde_json::from_slice(&body_of(before, 8)).expect("a record");
             assert_eq!((record.prev, record.effects.len()), (8, count));
         }
     }

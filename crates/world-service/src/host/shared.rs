@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use tidings_bus::{Bus, Error, Kv, Subject};
-use tidings_protocol::{Audience, ZoneId};
 use tidings_protocol::text::Catalogue;
+use tidings_protocol::{Audience, ZoneId};
 use tidings_service::{Caller, Health, Subjects};
 use tidings_storage::Store;
 use tidings_world::{Config as RulesConfig, Content};
