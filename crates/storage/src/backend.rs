@@ -128,6 +128,8 @@ pub trait Moderation: Send + Sync + 'static {
     fn audit<'a>(&'a self, entry: &'a AuditEntry) -> Answer<'a, ()>;
     /// The audit log, newest first, before this id (`None`: from the newest).
     fn audit_page(&self, before: Option<i64>, limit: usize) -> Answer<'_, Vec<(i64, AuditEntry)>>;
+    /// Forgets what is older in the audit log, and beyond so many entries the oldest; how many.
+    fn prune_audit(&self, before_ms: i64, most: u64) -> Answer<'_, u64>;
 }
 
 /// Chat history.

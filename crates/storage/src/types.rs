@@ -291,7 +291,7 @@ pub struct Brought {
 }
 
 /// An entry of the audit log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditEntry {
     /// When.
     pub time_ms: i64,

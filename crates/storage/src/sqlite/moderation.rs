@@ -10,7 +10,7 @@ use sqlx::{Row as _, SqliteConnection};
 use tidings_protocol::{AccountId, CharacterId, RoomId};
 
 use super::reads::{BroughtBy, MutesOf};
-use super::{Sqlite, list, page, parsed, until};
+use super::{Sqlite, list, number, page, parsed, until};
 use crate::Result;
 use crate::backend::{Answer, ENDED_MUTES_MAX, Moderation, PAGE_MAX};
 use crate::types::{AuditEntry, Brought, Mute, MuteMark, Record, Stamp};
@@ -233,6 +233,22 @@ impl Moderation for Sqlite {
         Box::pin(async move {
             let mut writer = self.writer.acquire().await?;
             audit(&mut writer, entry).await
+        })
+    }
+
+    fn prune_audit(&self, before_ms: i64, most: u64) -> Answer<'_, u64> {
+        Box::pin(async move {
+            let mut tx = self.begin().await?;
+            let old =
+                sqlx::query("DELETE FROM audit WHERE time_ms < ?").bind(before_ms).execute(&mut *tx).await?;
+            let above = sqlx::query(
+                "DELETE FROM audit WHERE id <= (SELECT id FROM audit ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            )
+            .bind(number(most))
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(old.rows_affected() + above.rows_affected())
         })
     }
 

@@ -63,7 +63,7 @@ macro_rules! backend_suite {
                     an_older_commit_changes_nothing, commits_at_once_are_as_one_after_another, ids_come_in_pages, only_the_owner_deletes;
                 moderation: mutes_are_made_and_end, a_crowd_is_told_of_its_mutes, what_is_known_of_the_mutes_of_many_accounts_is_told_at_once, an_account_brings_its_mutes_and_its_silence,
                     a_replay_does_not_bring_a_mute_back, sanctions_hold_and_end,
-                    the_same_entry_is_audited_once, records_of_what_is_gone_are_left_out;
+                    the_same_entry_is_audited_once, the_audit_log_has_an_end, records_of_what_is_gone_are_left_out;
                 chat: a_line_is_kept_once, the_newest_lines_come_oldest_first, muted_authors_are_left_out,
                     a_place_never_moves_back, history_is_pruned, places_without_lines_are_forgotten;
                 system: the_newest_checkpoint_is_kept, a_secret_is_made_once, settings_change,

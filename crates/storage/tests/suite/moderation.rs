@@ -152,15 +152,33 @@ pub async fn sanctions_hold_and_end(store: &Store) {
     assert_eq!(now().await.silenced_until_ms, None);
 }
 
-pub async fn the_same_entry_is_audited_once(store: &Store) {
-    let entry = |n: i64| AuditEntry {
+fn entry(n: i64) -> AuditEntry {
+    AuditEntry {
         time_ms: NOW + n,
         account: account_id(1).to_string(),
         name: "Ann".to_owned(),
         action: "kick".to_owned(),
         target: "Ben".to_owned(),
         detail: String::new(),
+    }
+}
+
+pub async fn the_audit_log_has_an_end(store: &Store) {
+    for n in 0..6 {
+        store.audit(&entry(n)).await.expect("kept");
+    }
+    let times = async || {
+        let page = store.audit_page(None, 9).await.expect("a page");
+        page.into_iter().map(|(_, entry)| entry.time_ms - NOW).collect::<Vec<_>>()
     };
+    assert_eq!(store.prune_audit(NOW, 6).await.expect("a number"), 0);
+    assert_eq!(store.prune_audit(NOW + 2, 6).await.expect("a number"), 2, "by age");
+    assert_eq!(times().await, [5, 4, 3, 2]);
+    assert_eq!(store.prune_audit(NOW, 3).await.expect("a number"), 1, "by number");
+    assert_eq!(times().await, [5, 4, 3]);
+}
+
+pub async fn the_same_entry_is_audited_once(store: &Store) {
     for n in [0, 1, 1, 2] {
         store.audit(&entry(n)).await.expect("kept");
     }

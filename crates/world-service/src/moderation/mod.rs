@@ -21,6 +21,10 @@ use crate::failure::{id, stored};
 
 /// How often mutes that are over are forgotten.
 const BEAT: Duration = Duration::from_secs(60);
+/// How long the audit log keeps an entry: a year, and the month in which somebody looks back at it.
+pub const AUDIT_KEPT_MS: i64 = 400 * 24 * 60 * 60 * 1000;
+/// Most entries of the audit log: some hundreds of megabytes.
+pub const AUDIT_ENTRIES_MAX: u64 = 1_000_000;
 /// Most accounts of one question: as many as an edge asks for at once.
 pub const MUTES_ACCOUNTS_MAX: usize = 64;
 /// Bytes of an answer's lists: one account's fit in any case, and the envelope beside them.
@@ -77,17 +81,25 @@ impl ModerationService {
         Ok(MutesReply { lists })
     }
 
-    /// Forgets mutes that are over, until it is told to stop.
+    /// Forgets mutes that are over and what is old in the audit log, until it is told to stop.
     pub async fn maintain(self, stop: CancellationToken) -> Result<(), CallError> {
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                _ = beat.tick() => if let Err(error) = self.store.prune_mutes((self.clock)()).await {
-                    tracing::warn!(%error, "mutes that are over could not be forgotten");
-                },
+                _ = beat.tick() => self.forget().await,
             }
+        }
+    }
+
+    async fn forget(&self) {
+        let now = (self.clock)();
+        if let Err(error) = self.store.prune_mutes(now).await {
+            tracing::warn!(%error, "mutes that are over could not be forgotten");
+        }
+        if let Err(error) = self.store.prune_audit(now - AUDIT_KEPT_MS, AUDIT_ENTRIES_MAX).await {
+            tracing::warn!(%error, "old entries of the audit log could not be forgotten");
         }
     }
 }
@@ -124,6 +136,14 @@ mod tests {
         world.pass(1_000);
         let lists = service.clone().mutes(ask()).await.expect("an answer").lists;
         assert!(lists[1].mutes[0].removed, "it is over");
+        let entry =
+            |time_ms| tidings_storage::AuditEntry { time_ms, ..tidings_storage::AuditEntry::default() };
+        for time in [world.now() - AUDIT_KEPT_MS - 1, world.now()] {
+            world.store.audit(&entry(time)).await.expect("kept");
+        }
+        service.forget().await;
+        let kept = world.store.audit_page(None, 9).await.expect("a page");
+        assert_eq!(kept.into_iter().map(|(_, kept)| kept).collect::<Vec<_>>(), [entry(world.now())]);
         for accounts in [vec!["x".to_owned()], vec![ann.to_string(); MUTES_ACCOUNTS_MAX + 1]] {
             let error = service.clone().mutes(MutesRequest { accounts }).await.expect_err("refused");
             assert_eq!(error.code, ErrorCode::InvalidArgument);
