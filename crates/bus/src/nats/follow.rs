@@ -4,6 +4,8 @@
 //! place, or all of them when the follower fell out of the tail, is *behind*: it is read from the tail where that
 //! reaches back so far, else from the stream, until it has caught up. More is taken out only when everything taken out
 //! before was handed on, so the position is exact.
+//!
+//! While there is a follower the hub hears. One that came before it did begins once more when it does.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -18,7 +20,8 @@ use crate::error::Error;
 use crate::log::LogMessage;
 use crate::log::{FollowSetBackend, Followed, From};
 use crate::nats::catch_up::{CatchUp, Place, Reading};
-use crate::nats::hub::{Hub, Tail};
+use crate::nats::hub::{Hub, Start};
+use crate::nats::tail::Tail;
 use crate::registry::Class;
 use crate::subject::{KeyMap, Subject};
 
@@ -36,6 +39,14 @@ struct OneLog {
     delivered: u64,
     /// Whether what is before its first message was asked for: a hole is told once.
     holes_told: bool,
+    /// Whether it was asked for from a moment on at which the hub did not hear.
+    is_new: bool,
+}
+
+impl OneLog {
+    fn after(incarnation: u64, delivered: u64) -> Self {
+        Self { incarnation, delivered, holes_told: false, is_new: false }
+    }
 }
 
 enum Item {
@@ -54,6 +65,8 @@ pub(crate) struct NatsFollow {
     cursor: u64,
     /// The life of the stream that the places are of.
     life: u64,
+    /// Whether the hub did not hear when something was added.
+    waits: bool,
     taken: VecDeque<Item>,
     refused: VecDeque<Error>,
     reading: Option<JoinHandle<Vec<Reading>>>,
@@ -63,7 +76,7 @@ pub(crate) struct NatsFollow {
 impl NatsFollow {
     pub(crate) fn new(hub: Arc<Hub>, catch_up: Arc<CatchUp>) -> Self {
         let woken = hub.waker();
-        let life = hub.tail.read().life;
+        let life = hub.come();
         Self {
             hub,
             catch_up,
@@ -72,6 +85,7 @@ impl NatsFollow {
             behind: BTreeSet::new(),
             cursor: 0,
             life,
+            waits: false,
             taken: VecDeque::new(),
             refused: VecDeque::new(),
             reading: None,
@@ -120,8 +134,11 @@ impl NatsFollow {
         self.woken.borrow_and_update();
         let hub = self.hub.clone();
         let tail = hub.tail.read();
+        let Some(new_after) = tail.wake.new_after() else { return false };
         if self.life != tail.life {
             self.begin_anew(&tail);
+        } else if self.waits {
+            self.begin(&tail, new_after);
         }
         if self.cursor < tail.complete_after {
             self.fall_behind(&tail);
@@ -162,16 +179,30 @@ impl NatsFollow {
         metrics::counter!("tidings_bus_follower_behind_total").increment(1);
     }
 
+    /// The hub hears: everything goes on in the order of the stream from where that was when the first was added, as far
+    /// back as the tail reaches.
+    fn begin(&mut self, tail: &Tail, new_after: u64) {
+        (self.waits, self.cursor) = (false, self.cursor.max(tail.complete_after));
+        for (log, one) in &mut self.logs {
+            if std::mem::take(&mut one.is_new) {
+                one.delivered = one.delivered.max(new_after);
+            }
+            if one.delivered < self.cursor {
+                self.behind.insert(log.clone());
+            }
+        }
+    }
+
     /// The stream is another one: no place is worth anything, and everything before now is a hole.
     fn begin_anew(&mut self, tail: &Tail) {
         let (cursor, behind) = (self.cursor, std::mem::take(&mut self.behind));
-        (self.life, self.cursor) = (tail.life, tail.end);
+        (self.life, self.cursor, self.waits) = (tail.life, tail.end, false);
         self.reading = None;
         for (log, one) in &mut self.logs {
             self.next_incarnation += 1;
             let after = if behind.contains(log) { one.delivered } else { one.delivered.max(cursor) };
             let hole = Followed::Hole { subject: log.clone(), after, first: tail.end + 1 };
-            *one = OneLog { incarnation: self.next_incarnation, delivered: tail.end, holes_told: false };
+            *one = OneLog::after(self.next_incarnation, tail.end);
             self.taken.push_back(Item::Behind {
                 log: log.clone(),
                 incarnation: one.incarnation,
@@ -203,7 +234,7 @@ impl NatsFollow {
 
     /// Begins to read what the tail does not hold.
     fn start_reading(&mut self) {
-        if self.behind.is_empty() || self.reading.is_some() || self.hub.is_closed() {
+        if self.waits || self.behind.is_empty() || self.reading.is_some() || self.hub.is_closed() {
             return;
         }
         let places: Vec<Place> = self
@@ -306,16 +337,15 @@ impl FollowSetBackend for NatsFollow {
             return;
         }
         self.remove(&subject);
+        let Start { after, end, waits } = self.hub.start(from);
         if self.logs.is_empty() && self.taken.is_empty() {
-            self.cursor = self.hub.tail.read().end;
+            self.cursor = end;
         }
-        let delivered = match from {
-            From::After(seq) => seq,
-            From::New => self.hub.known(),
-        };
+        self.waits |= waits;
         self.next_incarnation += 1;
-        let one = OneLog { incarnation: self.next_incarnation, delivered, holes_told: false };
-        if delivered < self.cursor {
+        let mut one = OneLog::after(self.next_incarnation, after);
+        one.is_new = waits && from == From::New;
+        if after < self.cursor {
             self.behind.insert(subject.clone());
         }
         self.logs.insert(subject, one);
@@ -365,5 +395,6 @@ impl Drop for NatsFollow {
         if let Some(reading) = self.reading.take() {
             reading.abort();
         }
+        self.hub.go();
     }
 }

@@ -1,90 +1,42 @@
 //! What is stored, as it comes: the stream's republished copies, made whole, in one bounded tail for all followers
-//! of the process.
+//! of the process. Without followers it is asleep and hears none: see `wake`.
 //!
 //! Copies come over core NATS, which loses some: on a reconnect, to a reader too slow, with a leader that dies between
 //! storing and sending. Every message of the stream is copied, so a gap in the sequences is a loss. It is read from
 //! the stream before anything later is shown. A sweep compares with the stream's end where nothing later comes: after
-//! a reconnect, a drop, an election, and at a slow beat.
+//! a reconnect, a drop, an election, and at a slow beat; that another life of the stream has begun it finds asleep, too.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
-use crate::error::{Error, ErrorKind};
-use crate::log::LogMessage;
+use crate::error::Error;
+use crate::log::{From, LogMessage};
 use crate::nats::connection::{Connection, jitter};
 use crate::nats::ear::{Ear, TAKEN_AT_ONCE};
 use crate::nats::epoch::Epoch;
 use crate::nats::headers;
 use crate::nats::read::{Raw, Reader, parse_time};
+use crate::nats::repair::{AGAIN, AGAIN_MOST};
 use crate::nats::rights::leader_elected;
-use crate::nats::stream;
+use crate::nats::stream::{self, StreamInfo};
+use crate::nats::tail::Tail;
+use crate::nats::wake::New;
 use crate::registry::Registry;
 use crate::subject::Subject;
 
-/// A longer gap is not read into the tail: each follower reads its own logs instead.
-const REPAIR_MAX: u64 = 5_000;
 /// Subjects kept parsed.
 const SUBJECTS_MAX: usize = 65_536;
-/// The longest wait before a repair that failed is tried again.
-const REPAIR_AGAIN: Duration = Duration::from_secs(2);
-/// What a message costs the tail beside its payload.
-const MESSAGE_COST: usize = 160;
-
-/// The recent messages of the stream: whole after `complete_after`, up to `end`.
-#[derive(Default)]
-pub(crate) struct Tail {
-    messages: VecDeque<LogMessage>,
-    bytes: usize,
-    pub(crate) complete_after: u64,
-    pub(crate) end: u64,
-    /// Which life of the stream it is of, counted by this process.
-    pub(crate) life: u64,
-    /// How far this process trimmed logs: what the tail still has of them is not shown to who comes later.
-    trimmed: HashMap<Subject, u64>,
-}
-
-impl Tail {
-    /// Messages after a sequence, in order.
-    pub(crate) fn after(&self, seq: u64) -> impl Iterator<Item = &LogMessage> {
-        let start = self.messages.partition_point(|message| message.seq <= seq);
-        self.messages.range(start..)
-    }
-
-    /// Whether what a log has after a sequence is all here.
-    pub(crate) fn reaches(&self, log: &Subject, after: u64) -> bool {
-        after >= self.complete_after && self.trimmed.get(log).is_none_or(|through| after >= *through)
-    }
-
-    fn push(&mut self, message: LogMessage, most: usize) {
-        self.end = message.seq;
-        self.bytes += message.payload.len() + MESSAGE_COST;
-        self.messages.push_back(message);
-        while self.bytes > most
-            && let Some(oldest) = self.messages.pop_front()
-        {
-            self.bytes -= oldest.payload.len() + MESSAGE_COST;
-            self.complete_after = oldest.seq;
-        }
-    }
-
-    /// Forgets everything: what is before `end` is read from the stream.
-    fn reset(&mut self, end: u64) {
-        self.messages.clear();
-        self.bytes = 0;
-        self.complete_after = end;
-        self.end = end;
-    }
-}
 
 pub(crate) struct Hub {
     connection: Arc<Connection>,
-    reader: Arc<Reader>,
+    pub(crate) reader: Arc<Reader>,
     registry: Arc<Registry>,
     pub(crate) tail: RwLock<Tail>,
     tail_bytes: usize,
@@ -92,16 +44,32 @@ pub(crate) struct Hub {
     /// The highest sequence this process knows to be stored.
     known: AtomicU64,
     woken: watch::Sender<u64>,
+    /// The first follower has come, or the last one has gone.
+    called: Notify,
 }
 
 /// What the task of the hub listens to.
 pub(crate) struct Ears {
-    copies: Ear,
+    /// Only while somebody follows.
+    copies: Option<Ear>,
     elections: Ear,
+    /// When a waking is tried, and how long is waited after that.
+    again: Instant,
+    pause: Duration,
+}
+
+/// Where a follower begins something.
+pub(crate) struct Start {
+    /// Nothing up to here is wanted.
+    pub(crate) after: u64,
+    /// How far everything live is taken out for one that has nothing yet.
+    pub(crate) end: u64,
+    /// Whether that is said anew once the hub is awake.
+    pub(crate) waits: bool,
 }
 
 impl Hub {
-    /// Listens from now on; everything up to `end` is read from the stream.
+    /// Asleep until somebody follows.
     pub(crate) async fn open(
         connection: Arc<Connection>,
         reader: Arc<Reader>,
@@ -109,11 +77,11 @@ impl Hub {
         tail_bytes: usize,
     ) -> Result<(Arc<Self>, Ears), Error> {
         let stream = reader.names.events();
-        let copies = Ear::open(&connection, reader.names.live(), None).await?;
         let elections = Ear::open(&connection, leader_elected(&stream), None).await?;
         let info = stream::info(&connection, &stream, reader.deadline).await?;
         let mut tail = Tail::default();
         tail.reset(info.last_seq);
+        tail.wake.led_by(info.leader.as_deref());
         let hub = Arc::new(Self {
             connection,
             reader,
@@ -123,8 +91,9 @@ impl Hub {
             subjects: Mutex::default(),
             known: AtomicU64::new(info.last_seq),
             woken: watch::Sender::new(0),
+            called: Notify::new(),
         });
-        Ok((hub, Ears { copies, elections }))
+        Ok((hub, Ears { copies: None, elections, again: Instant::now(), pause: AGAIN }))
     }
 
     /// Something is stored up to here.
@@ -139,14 +108,56 @@ impl Hub {
 
     /// A log was trimmed by this process.
     pub(crate) fn trimmed(&self, log: &Subject, through: u64) {
-        let mut tail = self.tail.write();
-        let known = tail.trimmed.entry(log.clone()).or_default();
-        *known = through.max(*known);
+        self.tail.write().trim(log, through);
     }
 
-    /// Whether what is known to be stored has come.
+    /// Whether what is known to be stored has come, as far as anybody follows.
     pub(crate) fn is_whole(&self) -> bool {
-        self.known.load(Ordering::Acquire) <= self.tail.read().end
+        let (known, tail) = (self.known.load(Ordering::Acquire), self.tail.read());
+        match tail.wake.new_after() {
+            _ if tail.wake.is_idle() => true,
+            Some(_) => known <= tail.end,
+            // It wakes, but not without a connection.
+            None => self.connection.check_up().is_err(),
+        }
+    }
+
+    /// The highest sequence this process knows to be stored; who hears nothing asks for it.
+    pub(crate) async fn known_now(&self) -> u64 {
+        let hears = self.tail.read().wake.new_after().is_some();
+        if !hears {
+            let name = self.reader.names.events();
+            if let Ok(info) = stream::info(&self.connection, &name, self.reader.deadline).await {
+                self.learn(info.last_seq);
+            }
+        }
+        self.known()
+    }
+
+    /// A follower has come: what is stored is heard from soon on. Answers the life of the stream that holds.
+    pub(crate) fn come(&self) -> u64 {
+        let mut tail = self.tail.write();
+        tail.wake.come();
+        self.called.notify_one();
+        tail.life
+    }
+
+    /// A follower has gone.
+    pub(crate) fn go(&self) {
+        self.tail.write().wake.go();
+        self.called.notify_one();
+    }
+
+    /// A follower begins something.
+    pub(crate) fn start(&self, from: From) -> Start {
+        let mut tail = self.tail.write();
+        let known = self.known.load(Ordering::Acquire).max(tail.end);
+        let waits = !tail.wake.ask(from, known);
+        let after = match from {
+            From::After(seq) => seq,
+            From::New => known,
+        };
+        Start { after, end: if waits { known } else { tail.end }, waits }
     }
 
     /// Wakes whoever waits for more.
@@ -162,7 +173,7 @@ impl Hub {
         self.connection.stop.is_cancelled()
     }
 
-    /// Takes copies and repairs until it is stopped.
+    /// Takes copies and repairs, wakes and sleeps, until it is stopped.
     pub(crate) async fn run(self: Arc<Self>, mut ears: Ears, epoch: Arc<Epoch>, sweep_every: Duration) {
         let mut link = self.connection.link();
         let mut beat = tokio::time::interval(sweep_every);
@@ -171,6 +182,7 @@ impl Hub {
         let mut taken = Vec::with_capacity(TAKEN_AT_ONCE);
         let work = async {
             loop {
+                let turn_at = self.tail.read().wake.turn_at(ears.again);
                 tokio::select! {
                     biased;
                     changed = link.changed() => {
@@ -179,17 +191,20 @@ impl Hub {
                             return;
                         }
                         if up {
-                            self.sweep(&epoch, &mut ears.copies).await;
+                            self.sweep(&epoch, &mut ears).await;
                         }
                     }
-                    more = ears.copies.some(&mut taken) => {
+                    () = self.called.notified() => {}
+                    // Before the copies: who hears without end sleeps, too.
+                    () = at(turn_at) => self.turn(&epoch, &mut ears).await,
+                    more = hear(&mut ears.copies, &mut taken) => {
                         if !more {
                             return;
                         }
                         self.take_all(&mut taken).await;
                     }
-                    _ = ears.elections.next() => self.sweep(&epoch, &mut ears.copies).await,
-                    _ = beat.tick() => self.sweep(&epoch, &mut ears.copies).await,
+                    _ = ears.elections.next() => self.sweep(&epoch, &mut ears).await,
+                    _ = beat.tick() => self.sweep(&epoch, &mut ears).await,
                 }
             }
         };
@@ -198,6 +213,70 @@ impl Hub {
             () = work => {}
         }
         self.wake();
+    }
+
+    /// Sleeps where nobody follows any more, wakes where somebody does; what cannot be done now is tried some time later.
+    async fn turn(&self, epoch: &Epoch, ears: &mut Ears) {
+        if self.fall_asleep() {
+            ears.copies = None;
+        }
+        if !self.tail.read().wake.is_waking() {
+            return;
+        }
+        ears.pause = match self.wake_up(epoch).await {
+            Ok(copies) => {
+                ears.copies = Some(copies);
+                AGAIN
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what is stored cannot be heard yet");
+                ears.again = Instant::now() + jitter(ears.pause);
+                (ears.pause * 2).min(AGAIN_MOST)
+            }
+        };
+    }
+
+    fn fall_asleep(&self) -> bool {
+        let mut tail = self.tail.write();
+        let falls = tail.wake.close();
+        if falls {
+            tail.give_back();
+            self.subjects.lock().clear();
+        }
+        falls
+    }
+
+    /// Hears from now on, and then looks where the stream is, so that nothing is between.
+    async fn wake_up(&self, epoch: &Epoch) -> Result<Ear, Error> {
+        let mut copies = Ear::open(&self.connection, self.reader.names.live(), None).await?;
+        let info = self.look(epoch, Some(&mut copies)).await?;
+        let (end, asked) = (info.last_seq, self.tail.read().wake.asked());
+        let new_after = match asked.new {
+            Some(new) => self.new_after(&info, new).await?,
+            // Whoever asks for it from now on asks after this answer.
+            None => end,
+        };
+        let from = asked.tail_after(new_after, end);
+        self.tail.write().reset(from);
+        if self.read_missing(from, end).await?.is_none() {
+            self.tail.write().reset(end);
+        }
+        self.tail.write().wake.open(new_after);
+        self.wake();
+        Ok(copies)
+    }
+
+    /// The place after which everything is that was stored from a moment on. Where the stream does not tell its time, it is
+    /// what was known then.
+    async fn new_after(&self, info: &StreamInfo, new: New) -> Result<u64, Error> {
+        let before = match info.clock {
+            Some(clock) => {
+                let time_ms = self.tail.read().wake.time_of(new, clock, self.reader.replicas);
+                self.reader.leader_has_since(time_ms).await?.map_or(info.last_seq, |raw| raw.seq - 1)
+            }
+            None => new.known,
+        };
+        Ok(before.max(new.known).min(info.last_seq))
     }
 
     async fn take_all(&self, copies: &mut Vec<async_nats::Message>) {
@@ -223,7 +302,7 @@ impl Hub {
         self.wake();
     }
 
-    fn append(&self, tail: &mut Tail, raw: Raw, prev: u64) {
+    pub(crate) fn append(&self, tail: &mut Tail, raw: Raw, prev: u64) {
         self.learn(raw.seq);
         match self.subject(&raw.subject) {
             Some(subject) => {
@@ -249,90 +328,54 @@ impl Hub {
     }
 
     /// Compares with the stream's end.
-    async fn sweep(&self, epoch: &Epoch, copies: &mut Ear) {
+    async fn sweep(&self, epoch: &Epoch, ears: &mut Ears) {
         if self.connection.check_up().is_err() {
             return;
         }
-        // What is known now the stream has reached before it is looked at.
-        let (info, another) = match epoch.renew(self.known()).await {
-            Ok(found) => found,
+        let info = match self.look(epoch, ears.copies.as_mut()).await {
+            Ok(info) => info,
             Err(error) => {
                 tracing::warn!(%error, "the event stream could not be looked at");
                 return;
             }
         };
-        if another {
-            tracing::error!(last = info.last_seq, "the event stream is another one: a new epoch");
-            // Copies that wait are of the life before, with sequences that come again.
-            while tokio::task::unconstrained(copies.next()).now_or_never().flatten().is_some() {}
-            self.known.store(info.last_seq, Ordering::Release);
-            let mut tail = self.tail.write();
-            tail.reset(info.last_seq);
-            tail.trimmed.clear();
-            tail.life += 1;
-        }
-        self.learn(info.last_seq);
-        if info.last_seq > self.tail.read().end {
+        if ears.copies.is_some() && info.last_seq > self.tail.read().end {
             self.repair(info.last_seq).await;
         }
         self.wake();
     }
 
-    /// Reads what is missing up to a sequence; nothing later is shown before.
-    async fn repair(&self, up_to: u64) {
-        let mut pause = Duration::from_millis(50);
-        loop {
-            let end = self.tail.read().end;
-            if end >= up_to {
-                return;
+    /// Looks at the stream, and whether it is still the one that was known.
+    async fn look(&self, epoch: &Epoch, copies: Option<&mut Ear>) -> Result<StreamInfo, Error> {
+        // What is known now the stream has reached before it is looked at.
+        let (info, another) = epoch.renew(self.known()).await?;
+        if another {
+            tracing::error!(last = info.last_seq, "the event stream is another one: a new epoch");
+            if let Some(copies) = copies {
+                // Copies that wait are of the life before, with sequences that come again.
+                while tokio::task::unconstrained(copies.next()).now_or_never().flatten().is_some() {}
             }
-            if up_to - end > REPAIR_MAX {
-                self.leave_to_followers(up_to);
-                return;
-            }
-            match self.read_missing(end, up_to).await {
-                Ok(count) => {
-                    metrics::counter!("tidings_bus_follow_repaired_total").increment(count);
-                    return;
-                }
-                Err(error) if error.kind() == ErrorKind::Closed => return,
-                Err(error) => {
-                    tracing::warn!(%error, end, up_to, "what is missing could not be read yet");
-                    tokio::time::sleep(jitter(pause)).await;
-                    pause = (pause * 2).min(REPAIR_AGAIN);
-                }
-            }
+            self.known.store(info.last_seq, Ordering::Release);
+            self.tail.write().begin_life(info.last_seq);
         }
+        self.learn(info.last_seq);
+        self.tail.write().wake.led_by(info.leader.as_deref());
+        Ok(info)
     }
+}
 
-    async fn read_missing(&self, after: u64, up_to: u64) -> Result<u64, Error> {
-        let everything = self.reader.names.everything();
-        let found = self.reader.range(&everything, after, up_to, usize::MAX).await?;
-        if (found.len() as u64) < up_to - after {
-            // Some of it was trimmed or has expired: a follower of it has to be told of a hole.
-            self.leave_to_followers(up_to);
-            return Ok(0);
-        }
-        let mut logs: Vec<String> = found.iter().map(|raw| raw.subject.clone()).collect();
-        logs.sort_unstable();
-        logs.dedup();
-        let mut last: HashMap<String, u64> = HashMap::new();
-        for some in logs.chunks(SUBJECTS_AT_ONCE) {
-            let before = self.reader.last_of_each(some, after).await?;
-            last.extend(before.into_iter().map(|raw| (raw.subject, raw.seq)));
-        }
-        let count = found.len() as u64;
-        for raw in found {
-            let prev = last.insert(raw.subject.clone(), raw.seq).unwrap_or(0);
-            self.append(&mut self.tail.write(), raw, prev);
-        }
-        Ok(count)
+/// Moves copies that have come into `taken`; `false` once there will be none. Cancel safe.
+async fn hear(copies: &mut Option<Ear>, taken: &mut Vec<async_nats::Message>) -> bool {
+    match copies {
+        Some(copies) => copies.some(taken).await,
+        None => std::future::pending().await,
     }
+}
 
-    /// Each follower reads its own logs up to a sequence, with what is to be told of holes in them.
-    fn leave_to_followers(&self, up_to: u64) {
-        metrics::counter!("tidings_bus_follow_resets_total").increment(1);
-        self.tail.write().reset(up_to);
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -348,6 +391,3 @@ fn read_copy(copy: async_nats::Message) -> Option<(Raw, u64)> {
     };
     Some((raw, headers::number(map, headers::LAST_SEQUENCE).unwrap_or(0)))
 }
-
-/// Logs asked for in one question: the server answers 1,024 at most.
-const SUBJECTS_AT_ONCE: usize = 500;

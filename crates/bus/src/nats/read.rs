@@ -331,4 +331,10 @@ impl Reader {
         });
         Ok(self.part(&self.names.events(), &question, 1).await?.messages.pop())
     }
+
+    /// The same, from the leader: what is stored by now is not missed.
+    pub(crate) async fn leader_has_since(&self, time_ms: i64) -> Result<Option<Raw>, Error> {
+        let question = json!({"start_time": show_time(time_ms), "next_by_subj": self.names.everything()});
+        self.leader_has(&self.names.events(), &question).await
+    }
 }

@@ -9,6 +9,8 @@ use crate::error::{Error, ErrorKind};
 use crate::nats::api::ApiError;
 use crate::nats::connection::Connection;
 use crate::nats::names::Names;
+use crate::nats::read::parse_time;
+use crate::nats::wake::{Clock, Moment};
 use crate::registry::Registry;
 use crate::settings::BucketConfig;
 
@@ -35,6 +37,8 @@ pub(crate) struct StreamInfo {
     pub(crate) messages: u64,
     /// The server that leads it, where there are several.
     pub(crate) leader: Option<String>,
+    /// That server's time, where it tells it.
+    pub(crate) clock: Option<Clock>,
 }
 
 fn nanoseconds(time: Duration) -> u64 {
@@ -134,12 +138,14 @@ pub(crate) async fn info(
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let info = connection.demand(&look, &json!({}), left).await?;
+        let at = Moment::now();
         if !is_leaderless(&info) {
             return Ok(StreamInfo {
                 created: info["created"].as_str().unwrap_or_default().to_owned(),
                 last_seq: info["state"]["last_seq"].as_u64().unwrap_or(0),
                 messages: info["state"]["messages"].as_u64().unwrap_or(0),
                 leader: info["cluster"]["leader"].as_str().map(str::to_owned),
+                clock: info["ts"].as_str().and_then(parse_time).map(|time_ms| Clock { time_ms, at }),
             });
         }
         if left <= LEADER_AGAIN {

@@ -148,7 +148,7 @@ impl NatsWork {
         };
         // One letter a message, whoever stores it and however often.
         let id = format!("dead-{}-{seq}-{}", self.queue, out.time_ms);
-        let known = self.committer.hub.known();
+        let known = self.committer.hub.known_now().await;
         let stored = self.committer.finish_as(id, vec![append], Vec::new()).await?;
         // One that was stored before is told by where it is.
         if stored.last > known {
