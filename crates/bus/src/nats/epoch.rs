@@ -93,6 +93,11 @@ impl Epoch {
                 // Another process wrote it: perhaps what was to be written.
                 Ok(false) => tries.again(collided()).await?,
                 Err(error) if is_passing(&error) => tries.again(error).await?,
+                // The epoch is the same: a server that stores no more can still be read and heard.
+                Err(error) if next.epoch == before => {
+                    tracing::warn!(%error, "the note of the epoch stays behind");
+                    return tries.ended(Ok((stream, false)));
+                }
                 Err(error) => return tries.ended(Err(error)),
             }
         }
