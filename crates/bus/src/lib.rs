@@ -27,6 +27,7 @@ pub mod resilience;
 mod settings;
 pub mod subject;
 mod token;
+mod under_way;
 pub mod work;
 mod work_counts;
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use crate::checks::Checks;
 use crate::error::{Error, ErrorKind};
 use crate::queue::Queue;
 use crate::subject::Subject;
+use crate::under_way::UnderWay;
 
 /// Headers, in order; over NATS those of one name are, different names come sorted. Few, so a vector.
 pub type Headers = Vec<(String, String)>;
@@ -46,7 +47,7 @@ pub trait Asker: Send + Sync + 'static {
 pub struct Asked {
     asker: Option<Arc<dyn Asker>>,
     number: u64,
-    under_way: Option<UnderWay>,
+    under_way: Option<UnderWay<Arc<AtomicUsize>>>,
 }
 
 impl Asked {
@@ -56,7 +57,7 @@ impl Asked {
 
     /// Counted as under way until it is told.
     pub(crate) fn counted(mut self, count: &Arc<AtomicUsize>) -> Self {
-        self.under_way = Some(UnderWay::count(count));
+        self.under_way = Some(UnderWay::count(Arc::clone(count)));
         self
     }
 
@@ -94,22 +95,6 @@ pub(crate) enum Answer {
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Answer")
-    }
-}
-
-/// A request under way, counted while it lives.
-pub(crate) struct UnderWay(Arc<AtomicUsize>);
-
-impl UnderWay {
-    pub(crate) fn count(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

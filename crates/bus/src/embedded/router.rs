@@ -14,10 +14,11 @@ use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind};
-use crate::message::{Answer, Asked, Headers, Message, Reply, Subscription, UnderWay, no_responders};
+use crate::message::{Answer, Asked, Headers, Message, Reply, Subscription, no_responders};
 use crate::queue::{Losses, Pushed, Queue};
 use crate::registry::SlowReader;
 use crate::subject::{KeyMap, Pattern, Subject};
+use crate::under_way::UnderWay;
 
 /// Most subjects whose receivers are kept worked out; beyond it they are worked out anew.
 const ROUTES_MAX: usize = 65_536;
@@ -154,7 +155,7 @@ impl Router {
         }
         let (answer, answered) = oneshot::channel();
         self.send(subject, payload, headers, deadline, Reply::new(Answer::Here(answer)))?;
-        let _asking = UnderWay::count(&self.asking);
+        let _asking = UnderWay::count(self.asking.as_ref());
         match tokio::time::timeout(deadline, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Error::new(

@@ -31,8 +31,8 @@ use crate::nats::hub::Hub;
 use crate::nats::names::Names;
 use crate::nats::read::Reader;
 use crate::nats::tries::{Limit, Tries, is_passing};
-use crate::nats::under_way::UnderWay;
 use crate::registry::Registry;
+use crate::under_way::UnderWay;
 
 /// How long what is stored on the log that nobody reads stays there: longer than a message id is remembered.
 const FILL_SECONDS: u64 = 300;

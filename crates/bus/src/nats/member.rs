@@ -23,7 +23,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::backend::Outcome;
 use crate::error::{Error, ErrorKind};
-use crate::message::UnderWay;
 use crate::nats::config::NatsConfig;
 use crate::nats::connection::RECONNECT_SOON;
 use crate::nats::inbox::{Inbox, Place};
@@ -33,6 +32,7 @@ use crate::nats::security::Secured;
 use crate::nats::tries::Limit;
 use crate::resilience::Move;
 use crate::resilience::health::Health;
+use crate::under_way::UnderWay;
 
 /// The oldest server with atomic batches.
 const SERVER_MIN: (u32, u32) = (2, 12);
@@ -231,7 +231,7 @@ impl Member {
                 let fresh = client.clone();
                 let full = std::mem::replace(client, fresh);
                 drop(outlet);
-                let waiting = UnderWay::count(&self.waiting);
+                let waiting = UnderWay::count(Arc::clone(&self.waiting));
                 Outcome::Later(Box::pin(send_where_room(full, message, waiting)))
             }
         }
@@ -339,7 +339,7 @@ pub(crate) fn outbound(subject: Subject, headers: Option<HeaderMap>, payload: By
 async fn send_where_room(
     mut full: Client,
     message: OutboundMessage,
-    _waiting: UnderWay,
+    _waiting: UnderWay<Arc<AtomicUsize>>,
 ) -> Result<(), Error> {
     let ready = poll_fn(|context| full.poll_ready_unpin(context)).await;
     ready.and_then(|()| full.start_send_unpin(message)).map_err(not_taken)

@@ -39,7 +39,6 @@ mod tail;
 mod together;
 mod tries;
 mod trim;
-mod under_way;
 mod wake;
 mod watch;
 mod work;

@@ -9,10 +9,10 @@ use crate::backend::Outcome;
 use crate::error::{Error, ErrorKind};
 use crate::message::{Headers, IDEMPOTENCY_KEY, no_responders};
 use crate::nats::tries::Limit;
-use crate::nats::under_way::UnderWay;
 use crate::nats::{Nats, headers};
 use crate::resilience::Repeats;
 use crate::subject::Subject;
+use crate::under_way::UnderWay;
 
 impl Nats {
     /// Refused while there is no connection, and never repeated: it has no answer, and is delivered at most once.

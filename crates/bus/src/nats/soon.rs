@@ -68,7 +68,7 @@ impl Soon {
         self.tasks.spawn_on(waiting, &self.runtime);
     }
 
-    /// Messages that wait, about: what they take, in the unit that is counted in.
+    /// What waits, in the unit that is counted in: no less than there are messages.
     pub(crate) fn waiting(&self) -> usize {
         WAITING_BYTES_MAX / MESSAGE_BYTES - self.room.available_permits()
     }

@@ -23,9 +23,9 @@ use crate::nats::headers;
 use crate::nats::names::Names;
 use crate::nats::read::Reader;
 use crate::nats::stream;
-use crate::nats::under_way::UnderWay;
 use crate::nats::work_pull::{Pulled, Pulls};
 use crate::subject::{KeyMap, Subject};
+use crate::under_way::UnderWay;
 use crate::work::{RawJob, Settle, WorkBackend, WorkConfig};
 use crate::work_counts::WorkCounts;
 

@@ -27,10 +27,10 @@ use crate::nats::connection::{Connection, random_name};
 use crate::nats::ear::{Ear, TAKEN_AT_ONCE};
 use crate::nats::headers;
 use crate::nats::member::{Member, outbound};
-use crate::nats::under_way::UnderWay;
 use crate::nats::work_ends::nak;
 pub(crate) use crate::nats::work_pull::state::Pulled;
 use crate::nats::work_pull::state::{BACK_AFTER, State};
+use crate::under_way::UnderWay;
 
 /// How long a pull of workers that wait stays at the server. One ahead of them stays no longer than what it brings is
 /// held: workers that have become busy must not go on being sent what others could do.
