@@ -74,9 +74,7 @@ pub trait Backend: Send + Sync + 'static {
     /// As `commit` of each by itself; answers their sequences. A backend that knows no cheaper way commits all.
     fn commit_each(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Vec<u64>, Error>> {
         let committing = self.commit(batch, fences);
-        Box::pin(
-            async move { committing.await.map(|committed| (committed.first..=committed.last).collect()) },
-        )
+        Box::pin(async move { committing.await.map(|committed| committed.seqs().collect()) })
     }
     /// As `commit` without fences, in one try; `id` is the same for each try of the same messages, and stores them once where
     /// the backend remembers it.

@@ -166,8 +166,9 @@ impl Bus {
     }
 
     /// Appends to logs, each as a commit of its own, while every fence holds; answers their sequences. For what need not be
-    /// all or nothing, since a backend may have it cheaper than a commit of all. They are sent in order; one that has to be
-    /// sent again comes after others. An error: some of them, or all, may be stored, though none twice.
+    /// all or nothing, since a backend may have it cheaper than a commit of all. They are sent in order, but for
+    /// one that has to be sent again, and those that go by another connection of a pool: the sequences are in the order of the
+    /// batch, and need not ascend. An error: some of them, or all, may be stored, though none twice.
     pub async fn commit_each(&self, batch: Vec<Append>, fences: Vec<Fence>) -> Result<Vec<u64>, Error> {
         self.counters.commits.increment(batch.len() as u64);
         let checked = self.check_batch(&batch, &fences);

@@ -36,6 +36,13 @@ pub struct Committed {
     pub last: u64,
 }
 
+impl Committed {
+    /// The sequences of its messages, in the order of the batch.
+    pub fn seqs(self) -> impl Iterator<Item = u64> {
+        self.first..=self.last
+    }
+}
+
 /// A stored message.
 #[derive(Debug, Clone)]
 pub struct LogMessage {

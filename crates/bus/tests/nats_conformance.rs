@@ -81,5 +81,5 @@ async fn nats_replicated() {
             }
         }
     };
-    assert_eq!(conformance_in_turn!(open), 51, "every case ran");
+    assert_eq!(conformance_in_turn!(open), 52, "every case ran");
 }

@@ -37,6 +37,44 @@ async fn another_form_is_reported_and_not_changed() {
     drop(bus);
 }
 
+/// An owner that writes many, each by itself, while another takes over: what is stored is from before that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_what_is_under_way_nothing_comes_after_the_fence_moved() {
+    const LINES: usize = 400;
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let (_one, first) = connect(&servers).await;
+    let (_other, second) = connect(&servers).await;
+    let mut in_part = 0;
+    for round in 0..60 {
+        let subject =
+            |template, parameter: String| first.registry().subject(template, &[&parameter]).unwrap();
+        let (owner, room) = (subject("owner", format!("z{round}")), subject("room", format!("z_r{round}")));
+        let claim = || Append { subject: owner.clone(), payload: Bytes::from_static(b"me") };
+        let fence = |seq| vec![Fence { subject: owner.clone(), seq }];
+        let mine = first.commit(vec![claim()], fence(0)).await.unwrap().last;
+        let line = |n: usize| Append { subject: room.clone(), payload: Bytes::from(n.to_string()) };
+        let lines = (0..LINES).map(line).collect();
+        let (lines, theirs) = tokio::join!(first.commit_each(lines, fence(mine)), async {
+            tokio::time::sleep(Duration::from_micros(round * 100)).await;
+            second.commit(vec![claim()], fence(mine)).await.unwrap().last
+        });
+        let stored = first.read(std::slice::from_ref(&room), 0, 1_000).await.unwrap();
+        assert!(stored.iter().all(|line| line.seq < theirs), "{round}: a line of a late owner");
+        let texts: Vec<_> =
+            stored.iter().map(|line| String::from_utf8_lossy(&line.payload).into_owned()).collect();
+        assert!(texts.iter().enumerate().all(|(n, text)| *text == n.to_string()), "{round}: {texts:?}");
+        match lines {
+            Ok(seqs) => assert_eq!(seqs.len(), stored.len()),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+                in_part += usize::from(!stored.is_empty() && stored.len() < LINES);
+            }
+        }
+    }
+    println!("{in_part} of 60 were stored in part");
+    assert!(in_part > 0, "the fence never moved in the middle");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_owners_one_commits() {
     let servers = [NatsServer::start(newest_nats()).unwrap()];

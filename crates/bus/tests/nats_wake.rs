@@ -102,7 +102,6 @@ async fn copies_are_heard_while_somebody_follows() {
     }
     assert_eq!(append(&other, &room, "later").await, 61);
     for set in [&mut set, &mut new] {
-        // The last one by another connection is nothing this process has to know of.
         let first = message(set).await.seq;
         assert!(first == 61, "{first}");
     }
@@ -131,6 +130,8 @@ async fn from_now_on(bus: &Bus, writer: &Bus, log: &Subject, known: &Known, grac
     tokio::time::sleep(Duration::from_micros(rand::rng().random_range(0..3_000))).await;
     let last = write(writer, log, known).await;
     let mut found = vec![message(&mut set).await.seq];
+    // Where it took longer, it may have taken an election.
+    let woke_at_once = begun.elapsed() < Duration::from_millis(900);
     while found.last() != Some(&last) {
         assert!(*found.last().unwrap() < last, "{last} never came");
         found.push(message(&mut set).await.seq);
@@ -142,7 +143,7 @@ async fn from_now_on(bus: &Bus, writer: &Bus, log: &Subject, known: &Known, grac
         let came = found.binary_search(seq).is_ok();
         if *stored >= begun || *seq >= first {
             assert!(came, "{seq} never came, the first was {first}");
-        } else if *confirmed + grace < asked {
+        } else if woke_at_once && *confirmed + grace < asked {
             assert!(!came, "{seq} was stored {:?} before", asked - *confirmed);
         }
     }

@@ -107,7 +107,7 @@ async fn a_log_with_a_hole_is_not_served() {
     let hosts = ground.start("a");
     let ann = Player::new(&ground, 1, "Ann").await;
     ann.enter(&ground).await;
-    ann.types("1", "say hello").await;
+    ann.types("1", "pose is well").await;
     drop(hosts);
     let log = tidings_service::Subjects(ground.bus.registry()).zone_log(&ann.zone).unwrap();
     let first = ground.bus.read(std::slice::from_ref(&log), 0, 1).await.unwrap()[0].seq;

@@ -157,8 +157,7 @@ impl Committer {
         fences: Vec<Fence>,
     ) -> Result<Vec<u64>, Error> {
         if self.config.replicas > 1 || batch.len() == 1 {
-            let committed = self.commit(batch, fences).await?;
-            return Ok((committed.first..=committed.last).collect());
+            return Ok(self.commit(batch, fences).await?.seqs().collect());
         }
         self.connection.check_open()?;
         let each = batch.into_iter().map(|append| self.finish(vec![append], fences.clone()));

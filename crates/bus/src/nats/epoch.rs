@@ -94,7 +94,7 @@ impl Epoch {
                 Ok(false) => tries.again(collided()).await?,
                 Err(error) if is_passing(&error) => tries.again(error).await?,
                 // The epoch is the same: a server that stores no more can still be read and heard.
-                Err(error) if next.epoch == before => {
+                Err(error) if next.epoch == before && is_refused(&error) => {
                     tracing::warn!(%error, "the note of the epoch stays behind");
                     return tries.ended(Ok((stream, false)));
                 }
@@ -149,6 +149,11 @@ impl Epoch {
             Some(error) => Err(error.to_error("the note of the epoch")),
         }
     }
+}
+
+/// The server answers, and stores no more.
+fn is_refused(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Storage | ErrorKind::Overloaded | ErrorKind::Publish)
 }
 
 fn collided() -> Error {

@@ -66,6 +66,7 @@ impl Tail {
     pub(crate) fn begin_life(&mut self, end: u64) {
         self.reset(end);
         self.trimmed.clear();
+        self.wake.begin_life();
         self.life += 1;
     }
 

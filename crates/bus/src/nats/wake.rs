@@ -130,6 +130,18 @@ impl Wake {
         self.followers -= 1;
         if self.followers == 0 {
             self.idle_since = Some(tokio::time::Instant::now());
+            self.forget_asked();
+        }
+    }
+
+    /// Another life of the stream: who asked for something of the one before begins anew.
+    pub(crate) fn begin_life(&mut self) {
+        self.forget_asked();
+    }
+
+    fn forget_asked(&mut self) {
+        if let State::Waking(asked) = &mut self.state {
+            *asked = Asked::default();
         }
     }
 
@@ -267,6 +279,22 @@ mod tests {
             let asked = Asked { new, after };
             assert_eq!(asked.tail_after(new_after, END), expected, "{asked:?} {new_after}");
         }
+    }
+
+    #[test]
+    fn what_was_asked_is_forgotten_with_those_who_did_and_with_the_stream() {
+        let asked = |wake: &Wake| (wake.asked().new.map(|new| new.known), wake.asked().after);
+        let mut wake = Wake::default();
+        wake.come();
+        for forget in [Wake::begin_life as fn(&mut Wake), |wake| (wake.go(), wake.come()).1] {
+            wake.ask(From::New, 9);
+            wake.ask(From::After(3), 9);
+            assert_eq!(asked(&wake), (Some(9), Some(3)));
+            forget(&mut wake);
+            assert_eq!(asked(&wake), (None, None));
+        }
+        wake.ask(From::New, 1);
+        assert!(asked(&wake) == (Some(1), None) && wake.is_waking());
     }
 
     #[tokio::test(start_paused = true)]

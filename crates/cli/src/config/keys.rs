@@ -114,7 +114,7 @@ keys! {
     "session.stale_seconds" SECONDS, 60, "Without a sign for so long a connection is closed";
     "session.drain_seconds" SECONDS, 20, "How long a server that stops waits for what is under way";
     "retention.minutes" MINUTES, 15, "How far back a client that returns gets what it missed";
-    "retention.messages_per_room" Kind::Number(1, 1_000_000_000), 10_000, "And how many lines of each audience at most";
+    "retention.messages_per_room" Kind::Number(1_000, 1_000_000_000), 10_000, "And how many lines of each audience at most";
     "retention.history_days" Kind::Number(1, 36_500), 30, "How long chat history is kept";
 }
 

@@ -241,12 +241,11 @@ impl Moderation for Sqlite {
             let mut tx = self.begin().await?;
             let old =
                 sqlx::query("DELETE FROM audit WHERE time_ms < ?").bind(before_ms).execute(&mut *tx).await?;
-            let above = sqlx::query(
-                "DELETE FROM audit WHERE id <= (SELECT id FROM audit ORDER BY id DESC LIMIT 1 OFFSET ?)",
-            )
-            .bind(number(most))
-            .execute(&mut *tx)
-            .await?;
+            // Ids have no gaps, so that nothing is counted.
+            let above = sqlx::query("DELETE FROM audit WHERE id <= (SELECT max(id) FROM audit) - ?")
+                .bind(number(most))
+                .execute(&mut *tx)
+                .await?;
             tx.commit().await?;
             Ok(old.rows_affected() + above.rows_affected())
         })

@@ -2,15 +2,15 @@
 //!
 //! Its record lies with the event. The zone's next one holds the effects again, in front of its own, so that the zone's log by
 //! itself has all but the newest of them, and those a new owner finds in the rooms' logs after the zone's last record. What
-//! retention took from there first was about a minute that has passed.
+//! retention took from there first was about a minute that has passed: it keeps more lines than lie alone.
 
 use bytes::Bytes;
 use prost::Message as _;
-use tidings_bus::{Bus, Error as BusError, LogMessage, Subject};
+use tidings_bus::LogMessage;
 use tidings_protocol::proto::world::v1::Event;
 use tidings_world::input::Millis;
 
-use super::config::{ALONE_MAX, REPLAY_PAGE};
+use super::config::ALONE_MAX;
 use super::record::Record;
 
 /// The effects that lie with events alone since the zone's last record.
@@ -62,17 +62,6 @@ pub fn found_in(message: &LogMessage) -> Result<Option<(Record, Millis)>, String
     }
     let record = serde_json::from_slice(&event.record).map_err(|error| error.to_string())?;
     Ok(Some((record, event.time_ms)))
-}
-
-/// What the rooms' logs hold after the zone's last record, in order.
-pub async fn after(bus: &Bus, rooms: &[Subject], mut seq: u64) -> Result<Vec<LogMessage>, BusError> {
-    let mut all = Vec::new();
-    loop {
-        let page = bus.read(rooms, seq, REPLAY_PAGE).await?;
-        let Some(last) = page.last() else { return Ok(all) };
-        seq = last.seq;
-        all.extend(page);
-    }
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub struct Batch {
     ends: Vec<usize>,
     /// Whether something is more than a line alone.
     mixed: bool,
+    /// Whether some of it may be stored, and some not.
+    pub in_part: bool,
 }
 
 /// An answer that waits for the commit: places in it become sequences.

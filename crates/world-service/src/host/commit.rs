@@ -51,6 +51,7 @@ impl OwnedZone {
             self.store_record(&mut Batch::default()).await?;
         }
         let Some(lines) = batch.lines(self.last_record) else { return self.store_record(batch).await };
+        batch.in_part = lines.len() > 1;
         let events = self.append(lines, None).await?;
         self.alone.add(batch.record.effects());
         Ok(Placed { first: events[0], events, last: self.last_seq })
@@ -79,7 +80,8 @@ impl OwnedZone {
         self.figures.commit_records.record(records as f64);
         self.figures.commit_bytes.record(bytes as f64);
         self.figures.commits.increment(1);
-        self.last_seq = seqs.last().copied().unwrap_or(self.last_seq);
+        // Lines that were sent again, or by several connections, are not in the stream's order.
+        self.last_seq = seqs.iter().copied().max().unwrap_or(self.last_seq);
         self.commits += 1;
         self.uncheckpointed += 1;
         Ok(seqs)
@@ -88,7 +90,7 @@ impl OwnedZone {
     /// Everyone in the batch is told to try again; what the batch decided is forgotten with the state.
     async fn not_taken(&mut self, batch: Batch, error: &BusError) -> End {
         // Of several lines some may be stored: whoever asks again learns which.
-        let in_part = batch.is_lines() && batch.events.len() > 1;
+        let in_part = batch.in_part;
         let messages = batch.due.into_iter().map(|(message, _)| message);
         if error.kind() == ErrorKind::Fenced {
             messages.for_each(refuse);
@@ -254,8 +256,7 @@ async fn commit(
 ) -> Result<Vec<u64>, BusError> {
     let Some(beside) = whole else { return bus.commit_each(batch, vec![own]).await };
     let fences = std::iter::once(own).chain(beside).collect();
-    let committed = bus.commit(batch, fences).await?;
-    Ok((committed.first..=committed.last).collect())
+    Ok(bus.commit(batch, fences).await?.seqs().collect())
 }
 
 /// Every zone here is told, and the KV for those of other hosts.

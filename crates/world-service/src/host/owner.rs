@@ -160,12 +160,13 @@ async fn load(shared: &Arc<Shared>, zone: &ZoneId) -> Result<(OwnedZone, Subscri
     metrics::histogram!("tidings_zone_replay_seconds").record(started.elapsed().as_secs_f64());
     let is_in = |id| replayed.rules.owns(id) || replayed.rules.is_moving(id);
     watch::forget_gone(shared, zone, is_in).await;
+    let last_record = replayed.last();
     let loaded = Loaded {
         rng: StdRng::seed_from_u64(shared.config.seed ^ fence.seq.rotate_left(32) ^ hash(zone)),
         rules: replayed.rules,
         now: replayed.now.max(shared.now()),
         moves: replayed.moves,
-        last_record: replayed.last,
+        last_record,
         alone: replayed.alone,
         fence,
         logs,
@@ -204,7 +205,8 @@ struct Replay {
     rules: Zone,
     moves: Moves,
     now: i64,
-    last: u64,
+    /// The zone's last record; `None`: of its log nothing was read yet, and it is another one's than the checkpoint's.
+    last: Option<u64>,
     records: u64,
     alone: Alone,
 }
@@ -214,7 +216,7 @@ impl Replay {
         let mut replay = Self::from_checkpoint(shared, zone).await?;
         let epoch = shared.bus.epoch();
         loop {
-            let page = shared.bus.read(std::slice::from_ref(&logs.log), replay.last, REPLAY_PAGE).await?;
+            let page = shared.bus.read(std::slice::from_ref(&logs.log), replay.last(), REPLAY_PAGE).await?;
             if page.is_empty() {
                 break;
             }
@@ -227,20 +229,26 @@ impl Replay {
             }
         }
         let rooms = shared.room_logs(zone)?;
-        for message in alone::after(&shared.bus, &rooms, replay.last).await? {
-            replay.apply_alone(&message)?;
+        let mut after = replay.last();
+        loop {
+            let page = shared.bus.read(&rooms, after, REPLAY_PAGE).await?;
+            let Some(last) = page.last() else { return Ok(replay) };
+            after = last.seq;
+            for message in page {
+                replay.apply_alone(&message);
+            }
         }
-        Ok(replay)
     }
 
     async fn from_checkpoint(shared: &Shared, zone: &ZoneId) -> Result<Self, LoadError> {
         let unreadable = |error: &dyn std::fmt::Display| LoadError::Checkpoint(error.to_string());
-        let mut last = 0;
+        let mut last = Some(0);
         let mut snapshot = None;
         if let Some(checkpoint) = shared.store.checkpoint(zone).await? {
             let body = serde_json::from_str(&checkpoint.body).map_err(|error| unreadable(&error))?;
-            // In another epoch the log begins anew, on the state that was.
-            last = if checkpoint.stamp.epoch == shared.bus.epoch() { checkpoint.stamp.seq } else { 0 };
+            // Of another epoch's log what there is follows, on the state that was.
+            let known = checkpoint.stamp.epoch == shared.bus.epoch();
+            last = if known { Some(checkpoint.stamp.seq) } else { None };
             snapshot = Some(body);
         }
         let Snapshot { moves, now, state } =
@@ -256,7 +264,9 @@ impl Replay {
         let unreadable = |error: &dyn std::fmt::Display| LoadError::Record(message.seq, error.to_string());
         let wire = ZoneRecord::decode(message.payload.clone()).map_err(|error| unreadable(&error))?;
         let record: Record = serde_json::from_slice(&wire.effects).map_err(|error| unreadable(&error))?;
-        self.follows(message.seq, record.prev)?;
+        if self.last.is_some_and(|last| last != record.prev) {
+            return Err(LoadError::Hole { at: message.seq, prev: record.prev, known: self.last() });
+        }
         let mut again = Vec::new();
         for effect in &record.effects {
             for output in self.rules.replay_effect(effect) {
@@ -270,16 +280,19 @@ impl Replay {
             self.moves.add(id, message.seq + offset);
         }
         self.now = self.now.max(wire.time_ms);
-        self.last = message.seq;
+        self.last = Some(message.seq);
         self.records += 1;
         Ok(again)
     }
 
-    /// Applies the record that lies with an event; nothing of it is storage's.
-    fn apply_alone(&mut self, message: &LogMessage) -> Result<(), LoadError> {
-        let found = alone::found_in(message).map_err(|error| LoadError::Record(message.seq, error))?;
-        let Some((record, time)) = found else { return Ok(()) };
-        self.follows(message.seq, record.prev)?;
+    /// Applies the record that lies with an event; nothing of it is storage's. One that cannot be read, or follows another
+    /// record than the last (of a log that was lost or restored), is left out: what it says would be forgotten in a minute.
+    fn apply_alone(&mut self, message: &LogMessage) {
+        let (record, time) = match alone::found_in(message) {
+            Ok(Some((record, time))) if record.prev == self.last() => (record, time),
+            Ok(_) => return,
+            Err(error) => return tracing::warn!(seq = message.seq, error, "a line's record cannot be read"),
+        };
         let mut again = RecordWriter::default();
         for effect in &record.effects {
             drop(self.rules.replay_effect(effect));
@@ -288,12 +301,11 @@ impl Replay {
         self.alone.add(again.effects());
         self.now = self.now.max(time);
         self.records += 1;
-        Ok(())
     }
 
-    /// A record follows the last one that is known.
-    fn follows(&self, at: u64, prev: u64) -> Result<(), LoadError> {
-        if prev == self.last { Ok(()) } else { Err(LoadError::Hole { at, prev, known: self.last }) }
+    /// The zone's last record.
+    fn last(&self) -> u64 {
+        self.last.unwrap_or_default()
     }
 }
 

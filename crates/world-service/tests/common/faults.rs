@@ -1,6 +1,7 @@
 //! A bus over the embedded one, whose commits and answers fail as a test wants.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,17 +35,26 @@ pub enum OnCommit {
 #[derive(Default)]
 pub struct Faults {
     pub on_commit: Mutex<OnCommit>,
+    /// What comes after one that is held.
+    pub after_held: Mutex<OnCommit>,
     /// Answers of this subject that get lost, so many.
     pub lost_answers: Mutex<Option<(String, u32)>>,
     /// Told when a commit has vanished, or is held.
     pub vanished: tokio::sync::Notify,
     /// Lets a commit go on that is held.
     pub go_on: tokio::sync::Notify,
+    /// Lines that went together of which some were stored, so often.
+    pub in_part: AtomicUsize,
 }
 
 impl Faults {
     pub async fn set(&self, fault: OnCommit) {
         *self.on_commit.lock().await = fault;
+    }
+
+    /// Happens to the commit after the one that is held.
+    pub async fn after_held(&self, fault: OnCommit) {
+        *self.after_held.lock().await = fault;
     }
 
     pub async fn lose_answers(&self, subject: &str, times: u32) {
@@ -56,10 +66,41 @@ impl Faults {
         let now = *fault;
         *fault = match now {
             OnCommit::Fail(times) if times > 1 => OnCommit::Fail(times - 1),
-            OnCommit::Fail(_) | OnCommit::StoreAndFail | OnCommit::Hold => OnCommit::Store,
+            OnCommit::Hold => std::mem::take(&mut *self.after_held.lock().await),
+            OnCommit::Fail(_) | OnCommit::StoreAndFail => OnCommit::Store,
             other => other,
         };
         now
+    }
+
+    /// A commit under a fault.
+    async fn around<T>(
+        &self,
+        fault: OnCommit,
+        commit: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        match fault {
+            OnCommit::Store => commit.await,
+            OnCommit::Fail(_) => Err(Error::new(ErrorKind::Storage, "the disk is full")),
+            OnCommit::StoreAndFail => {
+                commit.await?;
+                Err(Error::new(ErrorKind::Timeout, "no answer"))
+            }
+            OnCommit::Hold => {
+                self.vanished.notify_one();
+                self.go_on.notified().await;
+                commit.await
+            }
+            OnCommit::Vanish => {
+                self.vanished.notify_one();
+                std::future::pending().await
+            }
+            OnCommit::StoreAndVanish => {
+                commit.await?;
+                self.vanished.notify_one();
+                std::future::pending().await
+            }
+        }
     }
 
     async fn loses(&self, subject: &str) -> bool {
@@ -118,31 +159,30 @@ impl Backend for Faulty {
 
     fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Committed, Error>> {
         Box::pin(async move {
-            if !is_zones(&batch) {
-                return self.inner.commit(batch, fences).await;
-            }
-            match self.faults.next().await {
-                OnCommit::Store => self.inner.commit(batch, fences).await,
-                OnCommit::Fail(_) => Err(Error::new(ErrorKind::Storage, "the disk is full")),
-                OnCommit::StoreAndFail => {
-                    self.inner.commit(batch, fences).await?;
-                    Err(Error::new(ErrorKind::Timeout, "no answer"))
-                }
-                OnCommit::Hold => {
-                    self.faults.vanished.notify_one();
-                    self.faults.go_on.notified().await;
-                    self.inner.commit(batch, fences).await
-                }
-                OnCommit::Vanish => {
-                    self.faults.vanished.notify_one();
-                    std::future::pending().await
-                }
-                OnCommit::StoreAndVanish => {
-                    self.inner.commit(batch, fences).await?;
-                    self.faults.vanished.notify_one();
-                    std::future::pending().await
+            let fault = if is_zones(&batch) { self.faults.next().await } else { OnCommit::Store };
+            self.faults.around(fault, self.inner.commit(batch, fences)).await
+        })
+    }
+
+    /// Under a fault some are stored, every other one to begin with, and some are not.
+    fn commit_each(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Vec<u64>, Error>> {
+        Box::pin(async move {
+            let fault = if is_zones(&batch) { self.faults.next().await } else { OnCommit::Store };
+            let in_part = batch.len() > 1 && !matches!(fault, OnCommit::Store | OnCommit::Hold);
+            if in_part {
+                self.faults.in_part.fetch_add(1, Ordering::Relaxed);
+                for some in batch.iter().step_by(2) {
+                    self.inner.commit(vec![some.clone()], fences.clone()).await?;
                 }
             }
+            let rest = async {
+                // They are there already, in part: who is told that they are stored would be told so falsely.
+                if in_part {
+                    return Ok(Vec::new());
+                }
+                self.inner.commit_each(batch, fences).await
+            };
+            self.faults.around(fault, rest).await
         })
     }
 
