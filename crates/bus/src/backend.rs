@@ -76,6 +76,11 @@ pub trait Backend: Send + Sync + 'static {
         let committing = self.commit(batch, fences);
         Box::pin(async move { committing.await.map(|committed| committed.seqs().collect()) })
     }
+    /// Whether so many messages cost less as commits of their own than in one commit, with one message more.
+    fn is_cheaper_apart(&self, messages: usize) -> bool {
+        let _ = messages;
+        false
+    }
     /// As `commit` without fences, in one try; `id` is the same for each try of the same messages, and stores them once where
     /// the backend remembers it.
     fn commit_once(&self, id: &str, batch: Vec<Append>) -> BoxFuture<'_, Result<(), Error>> {

@@ -179,6 +179,12 @@ impl Bus {
         self.counted(result)
     }
 
+    /// Whether so many messages cost less by [`commit_each`](Self::commit_each) than in one commit, with one message more:
+    /// where one commit of several is staged before it is stored, and one of one is not.
+    pub fn is_cheaper_apart(&self, messages: usize) -> bool {
+        self.backend.is_cheaper_apart(messages)
+    }
+
     fn check_batch(&self, batch: &[Append], fences: &[Fence]) -> Result<(), Error> {
         if batch.is_empty() || batch.len() > COMMIT_MESSAGES_MAX {
             return Err(Error::new(

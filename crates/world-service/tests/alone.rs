@@ -16,6 +16,13 @@ use tidings_world_service::HostConfig;
 
 const SOON: Duration = Duration::from_secs(5);
 
+/// Lines are commits of their own, as on NATS.
+async fn ground() -> Ground {
+    let ground = Ground::in_memory().await;
+    ground.faults.apart.store(true, Ordering::Relaxed);
+    ground
+}
+
 fn zone_log(ground: &Ground) -> Subject {
     Subjects(ground.bus.registry()).zone_log(&"town".parse().unwrap()).unwrap()
 }
@@ -40,7 +47,7 @@ async fn is_known(ground: &Ground, who: &Player, id: &str) {
 
 #[tokio::test]
 async fn a_line_in_a_room_is_one_message_and_the_next_owner_knows_of_it() {
-    let ground = Ground::in_memory().await;
+    let ground = ground().await;
     let hosts = ground.start("a");
     let ann = Player::new(&ground, 1, "Ann").await;
     ann.enter(&ground).await;
@@ -102,8 +109,20 @@ async fn five(ground: &Ground) -> Vec<Player> {
 }
 
 #[tokio::test]
-async fn lines_that_wait_together_are_each_a_message() {
+async fn in_the_process_a_line_has_the_zones_record() {
     let ground = Ground::in_memory().await;
+    let _hosts = ground.start("a");
+    let ann = Player::new(&ground, 1, "Ann").await;
+    ann.enter(&ground).await;
+    let before = records(&ground).await;
+    ann.types("1", "say one").await;
+    assert_eq!(records(&ground).await, before + 1);
+    assert!(ground.log("room.town_hall").await.iter().all(|(_, event)| event.record.is_empty()));
+}
+
+#[tokio::test]
+async fn lines_that_wait_together_are_each_a_message() {
+    let ground = ground().await;
     let hosts = ground.start("a");
     let people = five(&ground).await;
     let before = records(&ground).await;
@@ -122,7 +141,7 @@ async fn lines_that_wait_together_are_each_a_message() {
 #[tokio::test]
 async fn of_lines_that_wait_together_some_may_be_stored() {
     for fault in [OnCommit::Fail(1), OnCommit::StoreAndFail] {
-        let ground = Ground::in_memory().await;
+        let ground = ground().await;
         let _hosts = ground.start("a");
         let people = five(&ground).await;
         ground.faults.after_held(fault).await;
@@ -144,7 +163,7 @@ async fn of_lines_that_wait_together_some_may_be_stored() {
 
 #[tokio::test]
 async fn what_is_said_beyond_the_room_has_the_zones_record() {
-    let ground = Ground::in_memory().await;
+    let ground = ground().await;
     let _hosts = ground.start("a");
     let ann = Player::new(&ground, 1, "Ann").await;
     ann.enter(&ground).await;
@@ -165,7 +184,7 @@ fn effects(record: &[u8]) -> &str {
 
 #[tokio::test]
 async fn so_much_lies_with_lines_and_no_more() {
-    let ground = Ground::in_memory().await;
+    let ground = ground().await;
     let config = HostConfig { checkpoint_commits: 10_000, ..ground.host_config("a") };
     let _hosts = ground.start_with(config);
     let ann = Player::new(&ground, 1, "Ann").await;
@@ -189,7 +208,7 @@ async fn so_much_lies_with_lines_and_no_more() {
 
 #[tokio::test]
 async fn a_line_of_a_log_that_was_lost_or_restored_holds_nothing_up() {
-    let ground = Ground::in_memory().await;
+    let ground = ground().await;
     let hosts = ground.start("a");
     let ann = Player::new(&ground, 1, "Ann").await;
     ann.enter(&ground).await;
@@ -211,7 +230,7 @@ async fn a_line_of_a_log_that_was_lost_or_restored_holds_nothing_up() {
 
 #[tokio::test]
 async fn a_checkpoint_has_what_lies_with_lines() {
-    let ground = Ground::in_memory().await;
+    let ground = ground().await;
     let config = HostConfig { checkpoint_commits: 10, ..ground.host_config("a") };
     let hosts = ground.start_with(config.clone());
     let ann = Player::new(&ground, 1, "Ann").await;

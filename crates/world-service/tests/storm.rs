@@ -6,6 +6,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::Ground;
@@ -84,6 +85,8 @@ const NAMES: [&str; 7] = ["Nobody", "Ann", "Ben", "Cat", "Dan", "Eve", "Fay"];
 
 async fn storm(seed: u64) {
     let ground = Arc::new(Ground::in_memory().await);
+    // Every other storm is of lines that are commits of their own.
+    ground.faults.apart.store(seed % 2 == 1, Ordering::Relaxed);
     let mut rng = StdRng::seed_from_u64(seed);
     // Short enough that a dead host's zones are served again before the next one dies.
     let host = |life: u32| HostConfig { lease: LEASE, ..ground.host_config(&format!("host-{life}")) };

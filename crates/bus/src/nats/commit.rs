@@ -149,6 +149,11 @@ impl Committer {
         self.finish(batch, fences).await
     }
 
+    /// One message is a publish, and several are too where there is one replica; else they are a batch.
+    pub(crate) fn is_cheaper_apart(&self, messages: usize) -> bool {
+        messages == 1 || self.config.replicas == 1
+    }
+
     /// Each by itself, all on their way at once. Servers with replicas refuse a second write under the same fence while
     /// the first is under way: there, and only there, one atomic batch is staged in memory, so that it is the cheaper way.
     pub(crate) async fn commit_each(

@@ -314,6 +314,10 @@ impl Backend for Nats {
         Box::pin(self.committer.commit(batch, fences))
     }
 
+    fn is_cheaper_apart(&self, messages: usize) -> bool {
+        self.committer.is_cheaper_apart(messages)
+    }
+
     fn commit_each(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Vec<u64>, Error>> {
         Box::pin(self.committer.commit_each(batch, fences))
     }

@@ -212,6 +212,14 @@ impl Backend for Between {
         })
     }
 
+    fn commit_each(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Vec<u64>, Error>> {
+        self.inner.commit_each(batch, fences)
+    }
+
+    fn is_cheaper_apart(&self, messages: usize) -> bool {
+        self.inner.is_cheaper_apart(messages)
+    }
+
     fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Committed, Error>> {
         self.inner.commit(batch, fences)
     }

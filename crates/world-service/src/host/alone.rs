@@ -1,4 +1,5 @@
-//! Commits of one event alone: a line in a room, which decides nothing that lasts, is one message and not two.
+//! Commits of one event alone: a line in a room, which decides nothing that lasts, is one message and not two, where the bus
+//! stores one for less than two.
 //!
 //! Its record lies with the event. The zone's next one holds the effects again, in front of its own, so that the zone's log by
 //! itself has all but the newest of them, and those a new owner finds in the rooms' logs after the zone's last record. What

@@ -41,10 +41,11 @@ impl OwnedZone {
         Ok(())
     }
 
-    /// Lines, each with its record, or one commit: the zone's record, and the events.
+    /// Lines, each with its record where that is cheaper, or one commit: the zone's record, and the events.
     async fn store(&mut self, batch: &mut Batch) -> Result<Placed, BusError> {
         let bytes = batch.record.effects().len();
-        if !batch.is_lines() || bytes >= ALONE_MAX {
+        let apart = batch.is_lines() && self.shared.bus.is_cheaper_apart(batch.events.len());
+        if !apart || bytes >= ALONE_MAX {
             return self.store_record(batch).await;
         }
         if !self.alone.has_room(bytes) {

@@ -1,7 +1,7 @@
 //! A bus over the embedded one, whose commits and answers fail as a test wants.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,6 +43,8 @@ pub struct Faults {
     pub vanished: tokio::sync::Notify,
     /// Lets a commit go on that is held.
     pub go_on: tokio::sync::Notify,
+    /// Whether lines are commits of their own.
+    pub apart: AtomicBool,
     /// Lines that went together of which some were stored, so often.
     pub in_part: AtomicUsize,
 }
@@ -162,6 +164,10 @@ impl Backend for Faulty {
             let fault = if is_zones(&batch) { self.faults.next().await } else { OnCommit::Store };
             self.faults.around(fault, self.inner.commit(batch, fences)).await
         })
+    }
+
+    fn is_cheaper_apart(&self, _messages: usize) -> bool {
+        self.faults.apart.load(Ordering::Relaxed)
     }
 
     /// Under a fault some are stored, every other one to begin with, and some are not.
