@@ -161,6 +161,7 @@ impl Inner {
         }
         let burst = self.shared.config.limits.burst;
         self.figures.commands.increment(1);
+        let counted = Rc::clone(&self.unanswered);
         let Some(session) = self.session(at) else { return };
         let known = session.inflight.as_ref().is_some_and(|inflight| *inflight.id == *id);
         if known || session.queue.iter().any(|queued| *queued.id == *id) {
@@ -175,19 +176,18 @@ impl Inner {
             let message = "Too many commands wait already.";
             return self.tell(at, Some(&id), ErrorCode::RateLimited, message, Some(1_000));
         }
-        session.queue.push_back(Queued { id: id.into(), text: text.into() });
+        session.queue.push_back(Queued { id: id.into(), text: text.into(), counted });
         self.next_command(at);
     }
 
     /// Sends the next command where none is in flight and nothing missed has to be told first.
     pub(crate) fn next_command(&mut self, at: At) {
         let until = self.tick.wrapping_add(ticks(self.shared.config.session.command));
-        let counted = Rc::clone(&self.in_flight);
         let Some(session) = self.session(at) else { return };
         if session.inflight.is_some() || session.replay.is_some() {
             return;
         }
-        let Some(Queued { id, text }) = session.queue.pop_front() else { return };
+        let Some(Queued { id, text, counted }) = session.queue.pop_front() else { return };
         session.inflight =
             Some(Inflight { id, text, logged: 0, asked: 0, late: None, until, tries: 0, counted });
         self.todo.push(Todo::Command(at));

@@ -52,7 +52,7 @@ pub use ends::Untold;
 pub use members::{Hearing, Members};
 pub(crate) use mute_set::MuteSet;
 pub(crate) use mutes::UNKNOWN_MAX;
-use pace::{DELIVERIES_A_TURN, MESSAGES_A_TURN, Pace, Work};
+use pace::{DELIVERIES_A_TURN, MESSAGES_A_TURN, Pace, Work, events};
 pub use replay::{Held, Replay};
 pub use table::Session;
 
@@ -109,8 +109,8 @@ pub struct Inner {
     /// Of them, what the dispatcher is to be asked yet.
     asks: Vec<Ask>,
     pub(crate) waiting: Vec<table::WaitingReply>,
-    /// Held by each command in flight.
-    pub(crate) in_flight: Rc<()>,
+    /// Held by each command whose reply is not in an outbox yet.
+    pub(crate) unanswered: Rc<()>,
     /// The last control messages, the newest at the end.
     pub(crate) controls: VecDeque<Arc<SessionControl>>,
     /// How many there have been.
@@ -121,8 +121,10 @@ pub struct Inner {
     pub(crate) tick: u32,
     pub(crate) now_ms: i64,
     pub(crate) figures: Figures,
-    /// What this turn did.
+    /// What was done since the last turn of writing, and in it.
     pub(crate) work: Work,
+    /// What batches brought waits for the next turn of writing, and everything else with it.
+    pub(crate) paced: bool,
     pub(crate) deflater: Deflater,
     /// Everybody is sent away.
     draining: bool,
@@ -197,56 +199,63 @@ impl Shard {
                     self.settle();
                 }
                 () = self.answers.filled() => self.take_answers(),
-                () = pace.due() => {
+                () = pace.due(), if self.is_paced() => {
                     if pace.is_busy() {
                         // Where threads share a core, those who bring more come first: fewer writes of more lines.
                         std::thread::yield_now();
                     }
-                    self.turn(&mut messages, &mut pace);
+                    self.take_waiting(&mut messages, &mut pace);
+                    self.write_turn(&mut pace);
                     tokio::task::yield_now().await;
                 }
-                message = messages.recv(), if pace.has_room() => match message {
-                    Some(message) => pace.wait(message, self.inner.borrow().commands_in_flight()),
+                message = messages.recv() => match message {
+                    Some(message) => {
+                        self.take(message, &mut pace);
+                        self.take_waiting(&mut messages, &mut pace);
+                        self.settle();
+                    }
                     None => break,
                 },
             }
         }
+        self.inner.borrow_mut().paced = false;
         self.inner.borrow_mut().end_all();
         self.settle();
         self.tasks.close();
         let _ = tokio::time::timeout(STOP_DEADLINE, self.tasks.wait()).await;
     }
 
-    /// Takes what waits, as far as a turn goes, and writes what that queued.
-    fn turn(self: &Rc<Self>, messages: &mut mpsc::Receiver<ToShard>, pace: &mut Pace) {
-        let (begun, mut took) = (Instant::now(), 0);
-        self.inner.borrow_mut().work = Work::default();
+    fn is_paced(&self) -> bool {
+        self.inner.borrow().paced
+    }
+
+    /// Takes what else waits, as far as a turn goes.
+    fn take_waiting(&self, messages: &mut mpsc::Receiver<ToShard>, pace: &mut Pace) {
         for _ in 0..MESSAGES_A_TURN {
             if self.inner.borrow().work.deliveries >= DELIVERIES_A_TURN {
                 break;
             }
-            let Some(message) = pace.next().or_else(|| messages.try_recv().ok()) else { break };
-            took += pace::events(&message);
-            self.take(message);
+            let Ok(message) = messages.try_recv() else { break };
+            self.take(message, pace);
         }
+    }
+
+    /// Writes what was queued since the last turn, and starts what that left to be done.
+    fn write_turn(self: &Rc<Self>, pace: &mut Pace) {
+        let begun = Instant::now();
+        self.inner.borrow_mut().paced = false;
         self.settle();
-        pace.turned(took, begun, self.inner.borrow().work);
+        pace.wrote(begun, std::mem::take(&mut self.inner.borrow_mut().work));
     }
 
-    fn take(&self, message: ToShard) {
+    /// Takes a message: what it brings is in the outboxes at once, so that the next command of a session goes.
+    fn take(&self, message: ToShard, pace: &mut Pace) {
         let mut inner = self.inner.borrow_mut();
-        match message {
-            ToShard::Batch { events, through } => inner.batch(&events, through),
-            ToShard::Opened(opened) => opened.into_iter().for_each(|one| inner.opened(one)),
-            ToShard::Hole(audience) => inner.hole(audience),
-            ToShard::Hint(hint, missed) => inner.hint(&hint, missed),
-            ToShard::Sessions(control) => inner.control(&control),
-            ToShard::Mutes(account) => inner.mutes_changed(account),
-            ToShard::Drain => inner.drain(),
-            ToShard::Count(answer) => drop(answer.send(inner.counts(self.tasks.len()))),
-        }
+        let events = events(&message);
+        inner.take(message, self.tasks.len());
+        inner.paced = true;
+        pace.took(events, inner.work, inner.unanswered());
     }
-
     /// Takes a socket that has become a WebSocket.
     fn take_socket(self: &Rc<Self>, stream: TcpStream, leftover: Bytes, info: ConnInfo) {
         let at = self.inner.borrow_mut().insert(stream, info);
@@ -304,7 +313,7 @@ impl Inner {
             openings: HashMap::new(),
             asks: Vec::new(),
             waiting: Vec::new(),
-            in_flight: Rc::default(),
+            unanswered: Rc::default(),
             controls: VecDeque::new(),
             controls_heard: 0,
             dirty: Vec::new(),
@@ -314,11 +323,25 @@ impl Inner {
             now_ms: crate::time::now_ms(),
             figures: Figures::new(),
             work: Work::default(),
+            paced: false,
             deflater: Deflater::new(),
             draining: false,
             next_id: 0,
             next_ticket: 0,
             next_number: 0,
+        }
+    }
+
+    fn take(&mut self, message: ToShard, tasks: usize) {
+        match message {
+            ToShard::Batch { events, through } => self.batch(&events, through),
+            ToShard::Opened(opened) => opened.into_iter().for_each(|one| self.opened(one)),
+            ToShard::Hole(audience) => self.hole(audience),
+            ToShard::Hint(hint, missed) => self.hint(&hint, missed),
+            ToShard::Sessions(control) => self.control(&control),
+            ToShard::Mutes(account) => self.mutes_changed(account),
+            ToShard::Drain => self.drain(),
+            ToShard::Count(answer) => drop(answer.send(self.counts(tasks))),
         }
     }
 
@@ -342,9 +365,9 @@ impl Inner {
         }
     }
 
-    /// Commands that zones were asked to do and whose replies are not in an outbox yet.
-    fn commands_in_flight(&self) -> usize {
-        Rc::strong_count(&self.in_flight) - 1
+    /// Commands that came and whose replies are not in an outbox yet.
+    fn unanswered(&self) -> usize {
+        Rc::strong_count(&self.unanswered) - 1
     }
 
     /// The connection, if it is still the same.

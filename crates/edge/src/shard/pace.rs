@@ -1,11 +1,11 @@
-//! When a shard takes what the dispatcher hands out: at once, unless it is so busy that waiting makes one write of many.
+//! When a shard writes what the dispatcher handed out: at once, unless it is so busy that waiting makes one write of many.
 //!
-//! A write costs the same whether it carries one line or a dozen. Under load a shard therefore rests after a long turn,
-//! and more gathers for the next: but only where writes already carry several lines, since where few lines come for each
-//! reader a rest gathers nothing, and no longer than until as much waits as may be expected: what is said here is known by
-//! the commands in flight, what is said elsewhere comes about as it did before.
+//! A write costs the same whether it carries one line or a dozen. Under load a shard therefore rests after a long turn of
+//! writing, and more gathers for the next: but only where writes already carry several lines, since where few lines come for
+//! each reader a rest gathers nothing, and no longer than until as much waits as may be expected: what is said here is known
+//! by the commands that are not answered, what is said elsewhere comes about as it did before. What waits is in the outboxes
+//! already: a session whose command was answered sends the next one, whose line goes with the same write.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -24,8 +24,8 @@ const REST_MAX: Duration = Duration::from_millis(10);
 const GATHERS: u64 = 3;
 /// Events of a turn that show that there are more to come.
 const BUSY: usize = 16;
-/// Batches that wait beside the queue during a rest: the queue's own bound holds beyond.
-const WAITING_MAX: usize = 64;
+/// Of what is expected one part in so many need not have come.
+const SLACK: usize = 8;
 
 /// What a shard has done.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,11 +36,10 @@ pub struct Work {
     pub writes: u64,
 }
 
-/// What waits for the next turn, and until when.
+/// What was taken since the last turn of writing, and until when more may gather.
 #[derive(Debug, Default)]
 pub struct Pace {
-    waiting: VecDeque<ToShard>,
-    /// Events among what waits.
+    /// Events that were taken since.
     events: usize,
     /// Events of the last turn.
     last: usize,
@@ -49,14 +48,12 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Keeps a message for the next turn. A rest is over once as many events wait as commands are `in_flight` and nearly as
-    /// many as the last turn took, or something that is no event.
-    pub fn wait(&mut self, message: ToShard, in_flight: usize) {
-        let events = events(&message);
-        self.waiting.push_back(message);
+    /// So many events more were taken. A rest is over once nearly as many are as the last turn wrote, and nearly all commands
+    /// are answered; or when they are enough for a turn.
+    pub fn took(&mut self, events: usize, so_far: Work, unanswered: usize) {
         self.events += events;
-        let expected = in_flight.max(self.last - self.last / 8);
-        if events == 0 || self.events >= expected {
+        let expected = (self.last - self.last / SLACK).max(unanswered * (SLACK - 1));
+        if self.events >= expected || so_far.deliveries >= DELIVERIES_A_TURN {
             self.rest = None;
         }
     }
@@ -66,30 +63,16 @@ impl Pace {
         self.last >= BUSY
     }
 
-    /// Whether another message may wait here.
-    pub fn has_room(&self) -> bool {
-        self.waiting.len() < WAITING_MAX
-    }
-
-    /// Returns when a turn is due.
+    /// Returns when the turn is due of what was taken.
     pub async fn due(&self) {
-        match self.rest {
-            Some(until) => tokio::time::sleep_until(until).await,
-            None if self.waiting.is_empty() => std::future::pending().await,
-            None => {}
+        if let Some(until) = self.rest {
+            tokio::time::sleep_until(until).await;
         }
     }
 
-    /// The next message of a turn, of those that wait here.
-    pub fn next(&mut self) -> Option<ToShard> {
-        let message = self.waiting.pop_front()?;
-        self.events -= events(&message);
-        Some(message)
-    }
-
-    /// A turn is over: what it took, when it began, what it did.
-    pub fn turned(&mut self, took: usize, begun: Instant, did: Work) {
-        self.last = took;
+    /// A turn of writing is over: when it began, what was done for it.
+    pub fn wrote(&mut self, begun: Instant, did: Work) {
+        self.last = std::mem::take(&mut self.events);
         self.rest = rest(begun, Instant::now(), did);
     }
 }
@@ -110,13 +93,19 @@ fn rest(begun: Instant, now: Instant, did: Work) -> Option<Instant> {
 mod tests {
     use super::*;
 
-    fn batch(events: usize) -> ToShard {
-        let event = std::sync::Arc::new(crate::fanout::Encoded::sample(1));
-        ToShard::Batch { events: vec![event; events], through: 0 }
-    }
+    const ONE_EACH: Work = Work { deliveries: 10, writes: 0 };
 
     fn is_due(pace: &Pace) -> bool {
         futures_util::FutureExt::now_or_never(pace.due()).is_some()
+    }
+
+    /// After a turn of 16 events that took 8 ms.
+    fn rested() -> Pace {
+        let mut pace = Pace::default();
+        pace.took(16, ONE_EACH, 0);
+        assert!(is_due(&pace), "it did not rest");
+        pace.wrote(Instant::now() - Duration::from_millis(8), Work { deliveries: 900, writes: 100 });
+        pace
     }
 
     #[test]
@@ -133,23 +122,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_rest_ends_when_as_much_waits_as_is_in_flight_or_something_else_comes() {
-        let mut pace = Pace::default();
-        assert!(!is_due(&pace), "nothing waits");
-        let busy = |pace: &mut Pace| {
-            while pace.next().is_some() {}
-            let begun = Instant::now() - Duration::from_millis(8);
-            pace.turned(3, begun, Work { deliveries: 900, writes: 100 });
-        };
-        busy(&mut pace);
-        pace.wait(batch(2), 0);
+    async fn a_rest_ends_when_nearly_as_much_was_taken_as_before_and_nearly_all_is_answered() {
+        let mut pace = rested();
+        pace.took(13, ONE_EACH, 0);
         assert!(!is_due(&pace), "the last turn took more");
-        pace.wait(batch(1), 4);
-        assert!(!is_due(&pace), "more is in flight");
-        pace.wait(batch(1), 4);
-        assert!(is_due(&pace), "as much waits as is in flight");
-        busy(&mut pace);
-        pace.wait(ToShard::Drain, 4);
-        assert!(is_due(&pace), "no event");
+        pace.took(1, ONE_EACH, 3);
+        assert!(!is_due(&pace), "more is to come");
+        pace.took(1, ONE_EACH, 2);
+        assert!(is_due(&pace), "one in eight may be late");
+    }
+
+    #[tokio::test]
+    async fn a_rest_ends_when_there_is_enough_for_a_turn() {
+        let mut pace = rested();
+        pace.took(1, Work { deliveries: DELIVERIES_A_TURN - 1, writes: 0 }, 9);
+        assert!(!is_due(&pace));
+        pace.took(1, Work { deliveries: DELIVERIES_A_TURN, writes: 0 }, 9);
+        assert!(is_due(&pace));
     }
 }

@@ -18,12 +18,14 @@ use crate::session;
 const PANIC_PAUSE: Duration = Duration::from_millis(100);
 
 impl Shard {
-    /// Writes what waits and starts what is to be done. Every task belongs to the shard.
+    /// Writes what waits, unless a turn of writing is about to, and starts what is to be done. Every task belongs to the
+    /// shard.
     pub fn settle(self: &Rc<Self>) {
         loop {
             let (dirty, todo) = {
                 let mut inner = self.inner.borrow_mut();
-                (std::mem::take(&mut inner.dirty), std::mem::take(&mut inner.todo))
+                let dirty = if inner.paced { Vec::new() } else { std::mem::take(&mut inner.dirty) };
+                (dirty, std::mem::take(&mut inner.todo))
             };
             if dirty.is_empty() && todo.is_empty() {
                 return;
@@ -46,7 +48,7 @@ impl Shard {
             let at = At { key, id: conn.id };
             let _ = inner.flush(at);
         }
-        if inner.dirty.is_empty() {
+        if inner.dirty.is_empty() && dirty.capacity() > 0 {
             inner.dirty = dirty;
         }
     }

@@ -77,7 +77,7 @@ pub struct Inflight {
     pub until: u32,
     /// How often it failed.
     pub tries: u8,
-    /// How many are in flight is how often this is held: a count that cannot go wrong.
+    /// How many are unanswered is how often this is held: a count that cannot go wrong.
     #[expect(dead_code, reason = "it is held, not read")]
     pub counted: Rc<()>,
 }
@@ -89,6 +89,8 @@ pub struct Queued {
     pub id: Box<str>,
     /// What was typed.
     pub text: Box<str>,
+    /// Held for as long as it is unanswered.
+    pub counted: Rc<()>,
 }
 
 /// What waits in order until something is known.
