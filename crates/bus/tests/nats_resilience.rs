@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tidings_bus::resilience::breaker::Phase;
 use tidings_bus::resilience::{HealthConfig, State, Watching};
-use tidings_bus::{Bus, BusConfig, Error, ErrorKind, IDEMPOTENCY_KEY, Nats, NatsConfig, Pattern, Subject};
+use tidings_bus::{
+    Append, Bus, BusConfig, Error, ErrorKind, IDEMPOTENCY_KEY, Nats, NatsConfig, Pattern, Subject,
+};
 use tidings_test_support::{NatsServer, newest_nats};
 
 use crate::checker::{registry, servers};
@@ -263,6 +265,47 @@ async fn a_stream_without_a_leader_is_given_its_time_and_then_left_alone() {
     println!("back after {:?}: {:?}", returned.elapsed(), backend.breakers());
     let stored = bus.read(&[room], 0, 1_000).await.unwrap();
     assert_eq!(stored.last().unwrap().payload, "after");
+}
+
+/// Several by themselves are one call to a stream that failed: of those one at a time may pass.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_that_come_while_a_circuit_closes_are_stored_together() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let short = |config: &mut BusConfig| {
+        config.deadline = Duration::from_secs(1);
+        config.breaker.settle_for = Duration::ZERO;
+    };
+    let (backend, bus) = connect(&servers, short).await;
+    let room = subject(&bus, "room", "a_b");
+    let is_closed = || backend.breakers().iter().all(|view| view.phase == Phase::Closed);
+    servers[0].freeze().unwrap();
+    let begun = Instant::now();
+    while is_closed() {
+        bus.append(&room, Bytes::from("meanwhile")).await.unwrap_err();
+        assert!(begun.elapsed() < SOON, "no circuit opens");
+    }
+    servers[0].thaw().unwrap();
+    let returned = Instant::now();
+    let line = |n: usize| Append { subject: room.clone(), payload: Bytes::from(n.to_string()) };
+    let (mut refused, mut together) = (0, 0);
+    loop {
+        let half_open = !is_closed();
+        match bus.commit_each((0..3).map(line).collect(), Vec::new()).await {
+            Ok(_) if half_open => together += 1,
+            Ok(_) => break,
+            Err(error) => {
+                refused += 1;
+                assert_eq!(error.kind(), ErrorKind::CircuitOpen, "{error:?}");
+                tokio::time::sleep(error.retry_after().unwrap_or(Duration::from_millis(50))).await;
+            }
+        }
+        assert!(returned.elapsed() < SOON, "the circuit does not close: {:?}", backend.breakers());
+    }
+    println!("refused {refused} times, then stored {together} times while the circuit was not closed");
+    assert!(together > 0, "it was never tried while the circuit was half open");
+    let stored = bus.read(&[room], 0, 1_000).await.unwrap();
+    let lines = stored.iter().filter(|message| message.payload.len() == 1).count();
+    assert_eq!(lines, 3 * (together + 1), "some of those that were refused are stored");
 }
 
 #[tokio::test]

@@ -156,12 +156,14 @@ impl Committer {
 
     /// Each by itself, all on their way at once. Servers with replicas refuse a second write under the same fence while
     /// the first is under way: there, and only there, one atomic batch is staged in memory, so that it is the cheaper way.
+    /// A stream that failed is tried by one call at a time: until it is known to work they are one.
     pub(crate) async fn commit_each(
         &self,
         batch: Vec<Append>,
         fences: Vec<Fence>,
     ) -> Result<Vec<u64>, Error> {
-        if self.config.replicas > 1 || batch.len() == 1 {
+        let probes = || !self.connection.guard.breakers().is_closed(&self.names.events());
+        if self.config.replicas > 1 || batch.len() == 1 || probes() {
             return Ok(self.commit(batch, fences).await?.seqs().collect());
         }
         self.connection.check_open()?;

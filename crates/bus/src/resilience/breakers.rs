@@ -100,6 +100,16 @@ impl Breakers {
         self.not_closed.load(Ordering::Acquire)
     }
 
+    /// Whether any number of calls to a destination may pass at once.
+    pub fn is_closed(&self, destination: &str) -> bool {
+        self.not_closed() == 0
+            || self
+                .table
+                .lock()
+                .get(destination)
+                .is_none_or(|one| one.breaker.lock().phase() == Phase::Closed)
+    }
+
     /// Every circuit there is, those that are not closed first.
     pub fn list(&self, now: Instant) -> Vec<BreakerView> {
         let view = |circuit: &Arc<Circuit>| {
@@ -226,6 +236,11 @@ mod tests {
             breakers.list(now).into_iter().map(|view| (view.destination, view.phase)).collect();
         assert_eq!(shown, [("a".to_owned(), Phase::Open), ("b".to_owned(), Phase::Closed)]);
         assert_eq!(breakers.not_closed(), 1);
+        assert_eq!(["a", "b", "c"].map(|one| breakers.is_closed(one)), [false, true, true]);
+        breakers.admit("a", now + Duration::from_secs(1)).unwrap().report(Outcome::Answered, now);
+        assert!(!breakers.is_closed("a"), "another has to be answered");
+        breakers.admit("a", now).unwrap().report(Outcome::Answered, now);
+        assert!(breakers.is_closed("a"));
     }
 
     #[test]
