@@ -12,8 +12,9 @@ use common::player::Player;
 use parking_lot::Mutex;
 use tidings_protocol::proto::services::v1 as services;
 use tidings_protocol::proto::world::v1::{self as wire, zone_reply};
+use tidings_protocol::{CharacterId, SessionId};
 use tidings_service::{CallContext, CallError, Server};
-use tidings_storage::{Record, Role, Stamp};
+use tidings_storage::{CharacterName, NewCharacter, Record, Role, Stamp};
 use tidings_world_service::Hosts;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -182,6 +183,35 @@ async fn one_who_leaves_while_it_enters_is_silent_still() {
     assert!(!entered.was_there && entered.seq > left.seq, "{entered:?} after {left:?}");
     let answer = ben.reads(&ground, "2", "say hello").await;
     assert!(answer.starts_with("You are muted until"), "{answer}");
+}
+
+/// A mute holds from its confirmation on, for who enters before storage has it, too; and so does its end.
+#[tokio::test]
+async fn a_mute_that_is_not_in_storage_yet_is_known_to_who_enters() {
+    let ground = Ground::in_memory().await;
+    let (ann, ben, _hosts) = apart(&ground).await;
+    let mut others = Vec::new();
+    for (number, name) in [(8, "Annette"), (9, "Annie")] {
+        let (id, account) = (CharacterId::new(2, number), ann.account);
+        let new = NewCharacter { id, account, name: CharacterName::new(name).unwrap(), created_ms: 1 };
+        ground.store.create_character(&new, 10).await.unwrap();
+        let session = SessionId::new(3, number);
+        others.push(Player { id, session, name: name.into(), ..Player::known(&ground, 1, name) });
+    }
+    let held = ground.hold_storage().await;
+    for (other, (command, removed)) in others.iter().zip([("mute Ben", false), ("unmute Ben", true)]) {
+        ann.types(command, command).await;
+        let mutes = other.enter(&ground).await.mutes.expect("they were looked up").mutes;
+        let told: Vec<_> = mutes.iter().map(|mute| (mute.target_account.clone(), mute.removed)).collect();
+        assert_eq!(told, [(ben.account.to_string(), removed)], "after '{command}'");
+        assert!(mutes[0].seq > 0, "by its commit it is told from a later one");
+        let listed = other.reads(&ground, "1", "mutes").await;
+        assert_eq!(listed.contains("Ben"), !removed, "{listed}");
+    }
+    assert_eq!(ground.store.mutes(ann.account, 0).await.unwrap(), []);
+    drop(held);
+    until("storage has both", async || !ground.store.mute_marks(&[ann.account], 0).await.unwrap().is_empty())
+        .await;
 }
 
 #[tokio::test]

@@ -136,8 +136,11 @@ pub struct Placed {
     pub last: u64,
 }
 
-/// The answer, now that the sequences are known. `room`: the view of one that entered.
-pub fn answer(due: Due, zone: &str, stored: &Placed, room: Option<wire::StateView>) -> Bytes {
+/// What the answer to who entered brings: the room's view, and the mutes of its account.
+pub type Brings = (Option<wire::StateView>, Option<wire::MuteList>);
+
+/// The answer, now that the sequences are known.
+pub fn answer(due: Due, zone: &str, stored: &Placed, (room, mutes): Brings) -> Bytes {
     let at = |place: usize| stored.events.get(place).copied().unwrap_or(stored.last);
     let placed = |place: Option<usize>| place.map_or(stored.last, at);
     let in_log = |seq| wire::CommandDone { ok: true, reply: None, seq, in_log: true };
@@ -150,16 +153,14 @@ pub fn answer(due: Due, zone: &str, stored: &Placed, room: Option<wire::StateVie
             seq: stored.last,
             in_log: false,
         }),
-        Due::Entered { place, audiences, was_there, along, .. } => {
-            zone_reply::Answer::Entered(wire::Entered {
-                seq: placed(place),
-                audiences,
-                zone: zone.to_owned(),
-                was_there,
-                room,
-                mutes: along.mutes,
-            })
-        }
+        Due::Entered { place, audiences, was_there, .. } => zone_reply::Answer::Entered(wire::Entered {
+            seq: placed(place),
+            audiences,
+            zone: zone.to_owned(),
+            was_there,
+            room,
+            mutes,
+        }),
         Due::Left(place, state) => zone_reply::Answer::Left(wire::Left { seq: placed(place), state }),
         Due::Arrived(place) => {
             zone_reply::Answer::Handover(wire::HandoverDone { accepted: true, seq: placed(place) })

@@ -7,6 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use prost::Message as _;
 use tidings_bus::{Append, Bus, Error as BusError, ErrorKind, Fence};
+use tidings_protocol::proto::world::v1 as wire;
 use tidings_protocol::{CharacterId, ZoneId};
 use tidings_service::CallError;
 use tidings_storage::{Checkpoint, Record, Stamp};
@@ -15,12 +16,12 @@ use tidings_world::input::{Answer, Fact, Present};
 use tidings_world::output::{Act, Query};
 use tokio::time::Instant;
 
-use super::batch::{Batch, Due, Placed, answer};
+use super::batch::{Batch, Brings, Due, Placed, answer};
 use super::config::{ALONE_MAX, UNDER_WAY_MAX};
 use super::late::{self, Late};
 use super::owner::End;
 use super::record::Snapshot;
-use super::requests;
+use super::requests::{self, Along};
 use super::shared::Shared;
 use super::work::Work;
 use super::writer::Write;
@@ -123,7 +124,7 @@ impl OwnedZone {
         }
     }
 
-    /// What follows a commit, in this order: who is where and what other zones must know, storage, replies. So
+    /// What follows a commit, in this order: storage, who is where and what other zones must know, replies. So
     /// what a reply says is known wherever its reader may ask next.
     async fn follow_up(&mut self, mut batch: Batch, stored: Placed) {
         for (id, offset) in batch.record.moves.drain(..) {
@@ -149,11 +150,12 @@ impl OwnedZone {
             }
         }
         self.bring_letters();
-        tell_presence(&self.shared, &self.id, presence).await;
         let stamp = Stamp { epoch: self.shared.bus.epoch(), seq: stored.first };
         if !records.is_empty() {
+            // First: whoever is answered after this knows the mutes among them.
             self.writer.write(Write::Records(stamp, records)).await;
         }
+        tell_presence(&self.shared, &self.id, presence).await;
         for act in acts {
             self.act(act).await;
         }
@@ -177,13 +179,25 @@ impl OwnedZone {
     }
 
     fn answer(&self, due: Due, stored: &Placed) -> Bytes {
-        let room = match &due {
-            Due::Entered { character, along, .. } if !along.view_locale.is_empty() => {
-                self.room_of(*character, &along.view_locale)
-            }
-            _ => None,
+        let brings = match &due {
+            Due::Entered { character, along, .. } => self.brings(*character, along),
+            _ => Brings::default(),
         };
-        answer(due, self.id.as_str(), stored, room)
+        answer(due, self.id.as_str(), stored, brings)
+    }
+
+    /// The mutes as they are now: zones that did not know yet that the character is here may have committed some since they
+    /// were looked up.
+    fn brings(&self, character: CharacterId, along: &Along) -> Brings {
+        let locale = &along.view_locale;
+        let room = if locale.is_empty() { None } else { self.room_of(character, locale) };
+        let mutes = along.mutes.clone().map(|(account, mut marks)| {
+            self.shared.unwritten.lay_over(account, &mut marks, self.now);
+            let epoch = self.shared.bus.epoch();
+            let mutes = marks.iter().map(|mark| convert::mute_mark(mark, &epoch)).collect();
+            wire::MuteList { account: account.to_string(), mutes }
+        });
+        (room, mutes)
     }
 
     fn ask_service(&mut self, number: u64, query: Query) {

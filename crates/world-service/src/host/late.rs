@@ -8,8 +8,8 @@ use tidings_protocol::proto::services::v1::{self as services, HistoryRequest};
 use tidings_protocol::proto::world::v1::{self as wire, ZoneRequest, zone_request};
 use tidings_protocol::{AccountId, ZoneId};
 use tidings_service::{CallError, Subjects};
-use tidings_storage::Brought;
 use tidings_storage::names::name_key;
+use tidings_storage::{Brought, MuteMark};
 use tidings_world::input::{
     Answer, Arrival, Fact, HistoryLine, KnownPlayer, Letter, Origin, Role, Traveller,
 };
@@ -59,7 +59,7 @@ pub struct Entering {
     pub view_locale: String,
     /// The mutes of its account, as they were looked up with what it brings; `None`: one that is here already brings
     /// nothing.
-    pub mutes: Option<wire::MuteList>,
+    pub mutes: Option<(AccountId, Vec<MuteMark>)>,
 }
 
 /// A move's outcome.
@@ -153,11 +153,9 @@ async fn history(shared: &Shared, request: &HistoryRequest) -> Result<Answer, Ca
 pub async fn enter(shared: &Shared, mut entering: Entering) -> Late {
     match brought(shared, entering.arrival.account).await {
         Ok(brought) => {
-            let (account, epoch) = (entering.arrival.account.to_string(), shared.bus.epoch());
-            let mutes = brought.mutes.iter().map(|mark| convert::mute_mark(mark, &epoch)).collect();
-            entering.mutes = Some(wire::MuteList { account, mutes });
-            let hold = brought.mutes.into_iter().filter(|mark| !mark.ended);
-            entering.arrival.mutes = hold.map(|mark| convert::mute_change(mark.mute)).collect();
+            let hold = brought.mutes.iter().filter(|mark| !mark.ended);
+            entering.arrival.mutes = hold.map(|mark| convert::mute_change(mark.mute.clone())).collect();
+            entering.mutes = Some((entering.arrival.account, brought.mutes));
             entering.arrival.silenced = brought.silenced_until_ms;
             Late::Enter(entering)
         }
@@ -172,6 +170,7 @@ async fn brought(shared: &Shared, account: AccountId) -> Result<Brought, CallErr
     let now = shared.now();
     let mut brought = shared.store.brought(account, now).await.map_err(storage_failed)?;
     brought.silenced_until_ms = brought.silenced_until_ms.filter(|until| *until > now);
+    shared.unwritten.lay_over(account, &mut brought.mutes, now);
     Ok(brought)
 }
 

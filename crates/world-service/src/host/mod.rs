@@ -22,6 +22,7 @@ pub mod record;
 pub mod requests;
 pub mod shared;
 mod timers;
+mod unwritten;
 mod views;
 mod watch;
 mod work;
@@ -43,6 +44,7 @@ use tokio_util::task::TaskTracker;
 pub use config::{Clock, HostConfig};
 use inbox::Hub;
 use shared::Shared;
+use unwritten::Unwritten;
 
 /// What a host is built on.
 pub struct Parts {
@@ -98,6 +100,7 @@ impl Hosts {
             rules: parts.rules,
             catalogue: parts.catalogue,
             hub: Hub::default(),
+            unwritten: Arc::new(Unwritten::default()),
             health: parts.health,
             shutdown: CancellationToken::new(),
             config,

@@ -154,7 +154,8 @@ async fn load(shared: &Arc<Shared>, zone: &ZoneId) -> Result<(OwnedZone, Subscri
     let fence = take_ownership(shared, &logs).await?;
     let storage = shared.health.dependency(format!("storage.{zone}"));
     storage.ready();
-    let writer = Writer::start(shared.store.clone(), shared.bus.clone(), storage);
+    let unwritten = Arc::clone(&shared.unwritten);
+    let writer = Writer::start(shared.store.clone(), shared.bus.clone(), storage, unwritten);
     let replayed = Replay::of(shared, zone, &logs, &writer).await?;
     tracing::info!(%zone, records = replayed.records, took = ?started.elapsed(), "the zone is loaded");
     metrics::histogram!("tidings_zone_replay_seconds").record(started.elapsed().as_secs_f64());

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use prost::Message as _;
 use tidings_protocol::proto::world::v1::{self as wire, ZoneRequest, link, zone_reply, zone_request};
-use tidings_protocol::{CharacterId, ErrorCode, SessionId, ZoneId};
+use tidings_protocol::{AccountId, CharacterId, ErrorCode, SessionId, ZoneId};
 use tidings_service::CallError;
+use tidings_storage::MuteMark;
 use tidings_world::input::{Arrival, Ask, Command, Fact, Origin, Traveller};
 
 use crate::convert;
@@ -39,8 +40,8 @@ pub struct Arrive {
 pub struct Along {
     /// The room's view in this language; empty: none.
     pub view_locale: String,
-    /// The mutes of the account, where they were looked up.
-    pub mutes: Option<wire::MuteList>,
+    /// The account and its mutes, where they were looked up.
+    pub mutes: Option<(AccountId, Vec<MuteMark>)>,
 }
 
 /// How a request of the rules is answered.

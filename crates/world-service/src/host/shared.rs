@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::HostConfig;
 use super::inbox::Hub;
+use super::unwritten::Unwritten;
 
 /// What every zone of a host works with; one a process.
 pub struct Shared {
@@ -35,6 +36,8 @@ pub struct Shared {
     pub presence: Kv,
     /// What the zones of this process tell each other.
     pub hub: Hub,
+    /// Mutes that storage may not have yet.
+    pub unwritten: Arc<Unwritten>,
     /// What this process depends on.
     pub health: Health,
     /// Cancelled when the rules want the process to stop.

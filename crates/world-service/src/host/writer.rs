@@ -2,7 +2,8 @@
 //! a commit are stamped with its sequence, so that doing them again changes nothing; what waits goes as one transaction.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -15,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::config::WRITES_MAX;
+use super::unwritten::Unwritten;
 
 /// One thing to be written.
 pub enum Write {
@@ -31,19 +33,24 @@ pub enum Write {
 /// The queue of writes and the task behind it; both end when this is dropped.
 pub struct Writer {
     queue: mpsc::Sender<Write>,
+    unwritten: Arc<Unwritten>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Writer {
     /// A writer, on the runtime this is called on.
-    pub fn start(store: Store, bus: Bus, storage: Dependency) -> Self {
+    pub fn start(store: Store, bus: Bus, storage: Dependency, unwritten: Arc<Unwritten>) -> Self {
         let (queue, writes) = mpsc::channel(WRITES_MAX);
-        let task = tokio::spawn(Task { store, bus, storage }.run(writes));
-        Self { queue, _task: AbortOnDropHandle::new(task) }
+        let task = Task { store, bus, storage, unwritten: Arc::clone(&unwritten) };
+        let task = tokio::spawn(task.run(writes));
+        Self { queue, unwritten, _task: AbortOnDropHandle::new(task) }
     }
 
     /// Queues a write; waits where the queue is full.
     pub async fn write(&self, write: Write) {
+        if let Write::Records(stamp, records) = &write {
+            self.unwritten.add(stamp, records, Instant::now());
+        }
         metrics::gauge!("tidings_zone_writes_waiting").set((WRITES_MAX - self.queue.capacity()) as f64);
         if self.queue.send(write).await.is_err() {
             tracing::error!("the writer of a zone has ended before its zone");
@@ -72,6 +79,7 @@ struct Task {
     store: Store,
     bus: Bus,
     storage: Dependency,
+    unwritten: Arc<Unwritten>,
 }
 
 impl Task {
@@ -105,6 +113,7 @@ impl Task {
                 self.until_done("records", || self.store.apply_all(std::slice::from_ref(commit))).await;
             }
         }
+        self.unwritten.written(&commits, Instant::now());
         self.tell_mutes(&commits).await;
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use faults::{Faults, Faulty};
 use prost::Message as _;
+use sqlx::Connection as _;
 use tidings_bus::{Bus, Embedded, EmbeddedConfig};
 use tidings_protocol::proto::world::v1 as wire;
 use tidings_protocol::text::Catalogue;
@@ -79,6 +80,15 @@ impl Ground {
         let registry = Arc::new(subjects::registry(None).unwrap());
         let bus = Bus::new(Arc::new(Faulty { inner: backend, faults: Arc::clone(&faults) }), registry);
         Self { bus, faults, store, content: content(), health: Health::new(), folder: None }
+    }
+
+    /// Storage takes no writes while this is there.
+    pub async fn hold_storage(&self) -> sqlx::SqliteConnection {
+        let path = self.folder.as_ref().expect("a ground in memory").path().join("store.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        let mut other = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        other
     }
 
     pub fn host_config(&self, name: &str) -> HostConfig {
