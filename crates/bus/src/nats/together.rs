@@ -70,8 +70,8 @@ impl Together {
         // Those that are on their way for the first time are not missing yet.
         let missing = |state: &State| !matches!(state, State::Connected | State::Connecting);
         match by {
-            Move::Failed if any || members.contains(&State::Connecting) => false,
             Move::Lost | Move::Failed | Move::Opened if any => self.states.try_make(Move::Falter),
+            Move::Failed if members.contains(&State::Connecting) => false,
             Move::Recover if !whole => false,
             Move::Established => {
                 self.states.try_make(Move::Established);
@@ -144,6 +144,21 @@ mod tests {
                 (0, Move::Opened, State::CircuitOpen),
                 (1, Move::Established, State::Degraded),
                 (0, Move::Established, State::Connected),
+            ],
+        );
+        check(
+            3,
+            &[
+                (0, Move::Connect, State::Connecting),
+                (1, Move::Connect, State::Connecting),
+                (2, Move::Connect, State::Connecting),
+                (0, Move::Established, State::Connected),
+                (1, Move::Established, State::Connected),
+                (2, Move::Failed, State::Degraded),
+                (2, Move::Connect, State::Degraded),
+                (2, Move::Failed, State::Degraded),
+                (2, Move::Connect, State::Degraded),
+                (2, Move::Established, State::Connected),
             ],
         );
         check(
