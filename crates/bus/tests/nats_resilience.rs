@@ -272,8 +272,8 @@ async fn a_stream_without_a_leader_is_given_its_time_and_then_left_alone() {
 async fn lines_that_come_while_a_circuit_closes_are_stored_together() {
     let servers = [NatsServer::start(newest_nats()).unwrap()];
     let short = |config: &mut BusConfig| {
-        config.deadline = Duration::from_secs(1);
-        config.breaker.settle_for = Duration::ZERO;
+        config.deadline = Duration::from_secs(3);
+        (config.breaker.settle_for, config.breaker.in_a_row) = (Duration::ZERO, 2);
     };
     let (backend, bus) = connect(&servers, short).await;
     let room = subject(&bus, "room", "a_b");

@@ -58,11 +58,13 @@ impl Keeper {
         };
         let start = content.world.as_ref().context("the world has no world.toml")?.start.zone();
         let zones = content.zones.keys().cloned().collect();
+        let unwritten = Arc::default();
         let service_config = services::Config {
             account: config.account(),
             session: config.session(start, zones),
             chat: config.chat(),
             lease: sole.as_ref().map(|sole| sole.lease().clone()),
+            unwritten: Arc::clone(&unwritten),
         };
         let services =
             Services::start(store.clone(), bus.clone(), wall_clock(), service_config, health).await?;
@@ -72,6 +74,7 @@ impl Keeper {
             content: Arc::clone(content),
             rules: config.rules(),
             catalogue: Arc::new(Catalogue::builtin().clone()),
+            unwritten,
             health: health.clone(),
         };
         let hosts = Hosts::start(HostConfig::new(name, seed()?), parts)?;

@@ -37,6 +37,7 @@ async fn main() {
         content,
         rules: Config { limits: off, ..Config::default() },
         catalogue: Arc::new(Catalogue::builtin().clone()),
+        unwritten: Arc::default(),
         health: Health::new(),
     };
     let hosts = Hosts::start(HostConfig { threads: 1, ..HostConfig::new("rate", 1) }, parts).unwrap();

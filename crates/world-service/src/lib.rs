@@ -16,4 +16,5 @@ pub mod session;
 #[cfg(test)]
 mod testing;
 
+pub use host::unwritten::Unwritten;
 pub use host::{HostConfig, Hosts};

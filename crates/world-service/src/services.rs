@@ -1,5 +1,6 @@
 //! The services in one process: started together, watched together, drained together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidings_bus::Bus;
@@ -12,6 +13,7 @@ use crate::account::{self, AccountService};
 use crate::chat::{self, ChatService};
 use crate::clock::Clock;
 use crate::deadletter::DeadLetterService;
+use crate::host::unwritten::Unwritten;
 use crate::moderation::ModerationService;
 use crate::presence::PresenceService;
 use crate::session::{self, SessionService};
@@ -30,6 +32,8 @@ pub struct Config {
     pub chat: chat::Config,
     /// Held by the process that keeps the storage: none answers without it. None: nobody else can.
     pub lease: Option<Lease>,
+    /// Mutes that zones of this process committed and storage may not have yet.
+    pub unwritten: Arc<Unwritten>,
 }
 
 /// The services, running. They end with [`Services::drain`], and with the handle.
@@ -54,7 +58,7 @@ impl Services {
         let session = SessionService::new(store.clone(), bus.clone(), clock.clone(), config.session)?;
         let presence = PresenceService::new(bus.clone())?;
         let chat = ChatService::new(store.clone(), bus.clone(), clock.clone(), config.chat)?;
-        let moderation = ModerationService::new(store.clone(), bus.clone(), clock.clone());
+        let moderation = ModerationService::new(store.clone(), bus.clone(), clock.clone(), config.unwritten);
         let deadletter = DeadLetterService::new(store, bus, clock, account.clone());
         let mut servers = Vec::new();
         let all = [

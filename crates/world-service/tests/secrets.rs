@@ -157,6 +157,7 @@ async fn nothing_secret_is_written_anywhere() {
         session: session::Config::new("harbour".parse().expect("a zone")),
         chat: chat::Config::default(),
         lease: None,
+        unwritten: std::sync::Arc::default(),
     };
     let health = Health::new();
     let services =

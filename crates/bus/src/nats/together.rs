@@ -16,12 +16,27 @@ pub(crate) struct Together {
     pub(crate) states: States,
     link: watch::Sender<Link>,
     up: AtomicUsize,
-    members: Mutex<Vec<State>>,
+    members: Mutex<Vec<Member>>,
     up_shown: Gauge,
 }
 
-fn is_up(state: State) -> bool {
-    matches!(state, State::Connected | State::Degraded)
+/// A member as it is seen from here.
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    state: State,
+    /// It failed or was lost, and has had no connection since.
+    missing: bool,
+}
+
+impl Member {
+    fn is_up(&self) -> bool {
+        matches!(self.state, State::Connected | State::Degraded)
+    }
+
+    /// One that is on its way for the first time is not missing yet.
+    fn is_missing(&self) -> bool {
+        self.missing || !matches!(self.state, State::Connected | State::Connecting)
+    }
 }
 
 impl Together {
@@ -32,7 +47,7 @@ impl Together {
             states: States::new(),
             link: watch::Sender::new(Link::default()),
             up: AtomicUsize::new(0),
-            members: Mutex::new(vec![State::Disconnected; size]),
+            members: Mutex::new(vec![Member { state: State::Disconnected, missing: false }; size]),
             up_shown: metrics::gauge!("tidings_bus_pool_up"),
         }
     }
@@ -64,18 +79,21 @@ impl Together {
     /// A member made a move.
     pub(crate) fn moved(&self, member: usize, by: Move, to: State) {
         let mut members = self.members.lock();
-        members[member] = to;
-        let any = members.iter().copied().any(is_up);
-        let whole = members.iter().all(|state| *state == State::Connected);
-        // Those that are on their way for the first time are not missing yet.
-        let missing = |state: &State| !matches!(state, State::Connected | State::Connecting);
+        let missing = match by {
+            Move::Failed | Move::Lost | Move::Opened => true,
+            Move::Established => false,
+            _ => members[member].missing,
+        };
+        members[member] = Member { state: to, missing };
+        let any = members.iter().any(Member::is_up);
+        let whole = members.iter().all(|member| member.state == State::Connected);
         match by {
             Move::Lost | Move::Failed | Move::Opened if any => self.states.try_make(Move::Falter),
-            Move::Failed if members.contains(&State::Connecting) => false,
+            Move::Failed if members.iter().any(|member| member.state == State::Connecting) => false,
             Move::Recover if !whole => false,
             Move::Established => {
                 self.states.try_make(Move::Established);
-                let missing = members.iter().any(missing);
+                let missing = members.iter().any(Member::is_missing);
                 self.states.try_make(if missing { Move::Falter } else { Move::Recover })
             }
             by => self.states.try_make(by),
@@ -158,6 +176,8 @@ mod tests {
                 (2, Move::Connect, State::Degraded),
                 (2, Move::Failed, State::Degraded),
                 (2, Move::Connect, State::Degraded),
+                (0, Move::Lost, State::Degraded),
+                (0, Move::Established, State::Degraded),
                 (2, Move::Established, State::Connected),
             ],
         );

@@ -93,6 +93,7 @@ impl House {
         let store = Store::memory().await.unwrap();
         let health = Health::new();
         let content = Arc::new(Content::load(&small_world()).expect("the test's world has no mistake"));
+        let unwritten = Arc::default();
         let parts = Parts {
             bus: bus.clone(),
             store: store.clone(),
@@ -103,6 +104,7 @@ impl House {
                 ..Rules::default()
             },
             catalogue: Arc::new(Catalogue::builtin()),
+            unwritten: Arc::clone(&unwritten),
             health: health.clone(),
         };
         let hosts = Hosts::start(HostConfig { threads: 1, ..HostConfig::new("host", 7) }, parts).unwrap();
@@ -111,7 +113,8 @@ impl House {
             ..account::Config::default()
         };
         let session = session::Config::new("town".parse().unwrap());
-        let config = services::Config { account, session, chat: chat::Config::default(), lease: None };
+        let config =
+            services::Config { account, session, chat: chat::Config::default(), lease: None, unwritten };
         let services =
             Services::start(store.clone(), bus.clone(), clock::wall_clock(), config, &health).await.unwrap();
         let edge = start_edge(bus_of(&between), &health, &setup);

@@ -277,7 +277,7 @@ impl Inner {
     }
 
     /// A reader with too much waiting: what the socket takes now may still save it.
-    fn too_slow(&mut self, key: u32) {
+    pub(super) fn too_slow(&mut self, key: u32) {
         let Some(at) = self.at(key) else { return };
         if self.flush(at).is_break() {
             return;

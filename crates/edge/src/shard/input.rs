@@ -279,7 +279,7 @@ impl Inner {
             self.dirty.push(at.key);
         }
         if most != 0 && waiting > most {
-            self.end(at, End::Lost("slow"), Some(Bye::of(CloseCode::SlowReader)));
+            self.too_slow(at.key);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A shard: one thread, one runtime, its own connections. Everything here runs on that thread.
 //!
 //! [`Inner`] is the state, and its methods never wait: what has to be asked of others they leave as [`Todo`], which
-//! [`Shard::settle`] starts after flushing what was queued. So an event that comes with a hundred others is written
-//! with them, and one that comes alone is written at once, without waking anything.
+//! [`Shard::settle`] starts after flushing what was queued. What the dispatcher hands out is written in turns ([`pace`]):
+//! an event that comes with a hundred others with them, and one that comes alone at once, without waking anything.
 
 mod commands;
 mod conn;
@@ -121,7 +121,7 @@ pub struct Inner {
     pub(crate) tick: u32,
     pub(crate) now_ms: i64,
     pub(crate) figures: Figures,
-    /// What was done since the last turn of writing, and in it.
+    /// What was done since the first message that the next turn of writing writes, or for the last one.
     pub(crate) work: Work,
     /// What batches brought waits for the next turn of writing, and everything else with it.
     pub(crate) paced: bool,
@@ -219,6 +219,8 @@ impl Shard {
             }
         }
         self.inner.borrow_mut().paced = false;
+        // What was said goes before the end.
+        self.settle();
         self.inner.borrow_mut().end_all();
         self.settle();
         self.tasks.close();
@@ -245,17 +247,20 @@ impl Shard {
         let begun = Instant::now();
         self.inner.borrow_mut().paced = false;
         self.settle();
-        pace.wrote(begun, std::mem::take(&mut self.inner.borrow_mut().work));
+        pace.wrote(begun, self.inner.borrow().work);
     }
 
     /// Takes a message: what it brings is in the outboxes at once, so that the next command of a session goes.
     fn take(&self, message: ToShard, pace: &mut Pace) {
         let mut inner = self.inner.borrow_mut();
         let events = events(&message);
+        if !std::mem::replace(&mut inner.paced, true) {
+            inner.work = Work::default();
+        }
         inner.take(message, self.tasks.len());
-        inner.paced = true;
         pace.took(events, inner.work, inner.unanswered());
     }
+
     /// Takes a socket that has become a WebSocket.
     fn take_socket(self: &Rc<Self>, stream: TcpStream, leftover: Bytes, info: ConnInfo) {
         let at = self.inner.borrow_mut().insert(stream, info);

@@ -178,8 +178,8 @@ impl OwnedZone {
         }
     }
 
-    fn answer(&self, due: Due, stored: &Placed) -> Bytes {
-        let brings = match &due {
+    fn answer(&self, mut due: Due, stored: &Placed) -> Bytes {
+        let brings = match &mut due {
             Due::Entered { character, along, .. } => self.brings(*character, along),
             _ => Brings::default(),
         };
@@ -188,11 +188,11 @@ impl OwnedZone {
 
     /// The mutes as they are now: zones that did not know yet that the character is here may have committed some since they
     /// were looked up.
-    fn brings(&self, character: CharacterId, along: &Along) -> Brings {
+    fn brings(&self, character: CharacterId, along: &mut Along) -> Brings {
         let locale = &along.view_locale;
         let room = if locale.is_empty() { None } else { self.room_of(character, locale) };
-        let mutes = along.mutes.clone().map(|(account, mut marks)| {
-            self.shared.unwritten.lay_over(account, &mut marks, self.now);
+        let mutes = along.mutes.take().map(|(account, mut marks)| {
+            self.shared.unwritten.lay_over(account, &mut marks, self.now, std::time::Instant::now());
             let epoch = self.shared.bus.epoch();
             let mutes = marks.iter().map(|mark| convert::mute_mark(mark, &epoch)).collect();
             wire::MuteList { account: account.to_string(), mutes }

@@ -1,6 +1,6 @@
 //! What a zone waits for without standing still: questions to services, moves to other zones, acts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use tidings_bus::{Error as BusError, Message};
@@ -170,7 +170,7 @@ async fn brought(shared: &Shared, account: AccountId) -> Result<Brought, CallErr
     let now = shared.now();
     let mut brought = shared.store.brought(account, now).await.map_err(storage_failed)?;
     brought.silenced_until_ms = brought.silenced_until_ms.filter(|until| *until > now);
-    shared.unwritten.lay_over(account, &mut brought.mutes, now);
+    shared.unwritten.lay_over(account, &mut brought.mutes, now, Instant::now());
     Ok(brought)
 }
 

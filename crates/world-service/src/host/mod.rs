@@ -22,7 +22,7 @@ pub mod record;
 pub mod requests;
 pub mod shared;
 mod timers;
-mod unwritten;
+pub mod unwritten;
 mod views;
 mod watch;
 mod work;
@@ -58,6 +58,8 @@ pub struct Parts {
     pub rules: RulesConfig,
     /// The message catalogue.
     pub catalogue: Arc<Catalogue>,
+    /// Mutes that storage may not have yet: the process's one, which its services have too.
+    pub unwritten: Arc<Unwritten>,
     /// What this process depends on: each zone reports here.
     pub health: Health,
 }
@@ -100,7 +102,7 @@ impl Hosts {
             rules: parts.rules,
             catalogue: parts.catalogue,
             hub: Hub::default(),
-            unwritten: Arc::new(Unwritten::default()),
+            unwritten: parts.unwritten,
             health: parts.health,
             shutdown: CancellationToken::new(),
             config,

@@ -1,8 +1,8 @@
 //! Mutes that zones committed and that storage may not have yet.
 //!
-//! A mute holds from its confirmation on. Who enters the world is told the mutes of its account by storage, which a zone's
-//! writer brings up to date a moment later, or much later where storage takes no writes: what waits for the writers is laid
-//! over what storage says.
+//! A mute holds from its confirmation on. Who enters the world is told the mutes of its account by storage, and so is each
+//! edge that has it, but a zone's writer brings them there a moment later, or much later where storage takes no writes: what
+//! waits for the writers is laid over what storage says. One a process, since one process has all zones and the services.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -18,10 +18,16 @@ pub const CHANGES_MAX: usize = 64;
 /// How long what was written is kept: longer than a look-up in storage, which may have been made just before, is used.
 const KEPT: Duration = Duration::from_secs(60);
 
+/// How long a change waits at most: its writer may have ended with its zone's ownership, and the next owner's brings it to
+/// storage, which knows of a mute that ended for a day.
+const WAITS_MAX: Duration = Duration::from_secs(12 * 60 * 60);
+
 /// A change of a mute on its way to storage.
 #[derive(Debug)]
 struct Change {
     mark: MuteMark,
+    /// When it was committed, or read again.
+    added: Instant,
     /// When storage had it.
     written: Option<Instant>,
 }
@@ -56,11 +62,17 @@ impl Unwritten {
             oldest.and_then(|id| by_account.remove(&id));
         }
         let changes = by_account.entry(account).or_default();
+        let later =
+            |known: &MuteMark| known.stamp.epoch == mark.stamp.epoch && known.stamp.seq > mark.stamp.seq;
+        if changes.iter().any(|change| is_about(&change.mark, &mark) && later(&change.mark)) {
+            // A zone that is loaded brings everything since its checkpoint again.
+            return;
+        }
         changes.retain(|change| !change.is_over(now) && !is_about(&change.mark, &mark));
         if changes.len() >= CHANGES_MAX {
             changes.remove(0);
         }
-        changes.push(Change { mark, written: None });
+        changes.push(Change { mark, added: now, written: None });
     }
 
     /// Storage has these, or has refused them for good.
@@ -78,8 +90,10 @@ impl Unwritten {
     }
 
     /// Lays what is on its way over what storage said of an account's mutes; `now_ms` is the time that it said it of.
-    pub fn lay_over(&self, account: AccountId, marks: &mut Vec<MuteMark>, now_ms: i64) {
-        for Change { mark, .. } in self.by_account.lock().get(&account).into_iter().flatten() {
+    pub fn lay_over(&self, account: AccountId, marks: &mut Vec<MuteMark>, now_ms: i64, now: Instant) {
+        let by_account = self.by_account.lock();
+        let changes = by_account.get(&account).into_iter().flatten();
+        for Change { mark, .. } in changes.filter(|change| !change.is_over(now)) {
             let over = mark.mute.until_ms.is_some_and(|until| until <= now_ms);
             let mark = MuteMark { ended: mark.ended || over, ..mark.clone() };
             match marks.iter_mut().find(|known| is_about(known, &mark)) {
@@ -94,7 +108,8 @@ impl Unwritten {
 
 impl Change {
     fn is_over(&self, now: Instant) -> bool {
-        self.written.is_some_and(|written| now.saturating_duration_since(written) >= KEPT)
+        let for_so_long = |since, long| now.saturating_duration_since(since) >= long;
+        self.written.is_some_and(|written| for_so_long(written, KEPT)) || for_so_long(self.added, WAITS_MAX)
     }
 }
 
@@ -134,13 +149,17 @@ mod tests {
     }
 
     fn over(unwritten: &Unwritten, stored: &[(u128, bool, u64)]) -> Vec<(u128, bool, u64)> {
+        over_at(unwritten, stored, Instant::now())
+    }
+
+    fn over_at(unwritten: &Unwritten, stored: &[(u128, bool, u64)], now: Instant) -> Vec<(u128, bool, u64)> {
         let mark = |(target, ended, seq): &(u128, bool, u64)| MuteMark {
             mute: mute(1, *target),
             ended: *ended,
             stamp: stamp(*seq),
         };
         let mut marks = stored.iter().map(mark).collect();
-        unwritten.lay_over(AccountId::from_u128(1), &mut marks, 1_000);
+        unwritten.lay_over(AccountId::from_u128(1), &mut marks, 1_000, now);
         marks.iter().map(|m| (m.mute.target.map_or(0, AccountId::as_u128), m.ended, m.stamp.seq)).collect()
     }
 
@@ -157,9 +176,14 @@ mod tests {
             assert_eq!(over(&unwritten, stored), expected);
         }
         unwritten.add(&stamp(70), &record(7, true), now);
-        assert_eq!(over(&unwritten, &[(7, false, 50)]), [(7, true, 70)], "the later one counts");
+        unwritten.add(&stamp(60), &record(7, false), now);
+        assert_eq!(
+            over(&unwritten, &[(7, false, 50)]),
+            [(7, true, 70)],
+            "the later one counts, read again or not"
+        );
         let mut other = Vec::new();
-        unwritten.lay_over(AccountId::from_u128(2), &mut other, 0);
+        unwritten.lay_over(AccountId::from_u128(2), &mut other, 0, now);
         assert_eq!(other, []);
     }
 
@@ -170,8 +194,15 @@ mod tests {
         unwritten.add(&stamp(2), &record(8, false), now);
         unwritten.written(&[(stamp(1), record(7, false))], now);
         assert_eq!(over(&unwritten, &[]).len(), 2, "whoever asked storage before may not know of it");
+        assert_eq!(over_at(&unwritten, &[], now + KEPT), [(8, false, 2)]);
         unwritten.add(&stamp(3), &record(9, false), now + KEPT);
-        assert_eq!(over(&unwritten, &[]), [(8, false, 2), (9, false, 3)]);
+        let kept = |unwritten: &Unwritten| unwritten.by_account.lock()[&AccountId::from_u128(1)].len();
+        assert_eq!((over(&unwritten, &[]), kept(&unwritten)), (vec![(8, false, 2), (9, false, 3)], 2));
+        assert_eq!(
+            over_at(&unwritten, &[], now + WAITS_MAX),
+            [(9, false, 3)],
+            "nobody brings it there any more"
+        );
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Zone hosts decide on mutes and sanctions, keep them with the commit they came from and announce them on
 //! `ctl.mutes`, so that an edge that holds the account's mutes loads them again. The service answers what holds now.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use prost::Message as _;
 use tidings_bus::Bus;
@@ -12,12 +13,13 @@ use tidings_protocol::proto::world::v1::MuteList;
 use tidings_protocol::{AccountId, ErrorCode};
 use tidings_service::subjects::CALL_PAYLOAD_MAX;
 use tidings_service::{CallError, Server};
-use tidings_storage::Store;
+use tidings_storage::{MuteMark, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::convert;
 use crate::failure::{id, stored};
+use crate::host::unwritten::Unwritten;
 
 /// How often mutes that are over are forgotten.
 const BEAT: Duration = Duration::from_secs(60);
@@ -36,12 +38,13 @@ pub struct ModerationService {
     store: Store,
     bus: Bus,
     clock: Clock,
+    unwritten: Arc<Unwritten>,
 }
 
 impl ModerationService {
-    /// Over a store and a bus.
-    pub fn new(store: Store, bus: Bus, clock: Clock) -> Self {
-        Self { store, bus, clock }
+    /// Over a store, what this process's zones have not brought to it yet, and a bus.
+    pub fn new(store: Store, bus: Bus, clock: Clock, unwritten: Arc<Unwritten>) -> Self {
+        Self { store, bus, clock, unwritten }
     }
 
     /// Its methods on the bus.
@@ -53,8 +56,9 @@ impl ModerationService {
         })
     }
 
-    /// What storage knows of the mutes of these accounts, by one look-up, each mute with the sequence of its commit: an
-    /// edge that heard of a later change keeps that. Where an answer would be too large, the last are left out.
+    /// The mutes of these accounts, by one look-up in storage and what is on its way there, each mute with the sequence of
+    /// its commit: an edge that heard of a later change keeps that. Where an answer would be too large, the last are left
+    /// out.
     pub async fn mutes(self, request: MutesRequest) -> Result<MutesReply, CallError> {
         if request.accounts.len() > MUTES_ACCOUNTS_MAX {
             let text = format!("At most {MUTES_ACCOUNTS_MAX} accounts at once.");
@@ -62,15 +66,22 @@ impl ModerationService {
         }
         let accounts: Vec<AccountId> =
             request.accounts.iter().map(|account| id(account, "an account")).collect::<Result<_, _>>()?;
-        let marks = self.store.mute_marks(&accounts, (self.clock)()).await.map_err(stored)?;
-        let epoch = self.bus.epoch();
-        let mut lists: Vec<MuteList> =
-            request.accounts.into_iter().map(|account| MuteList { account, mutes: Vec::new() }).collect();
-        for mark in marks {
+        let now = (self.clock)();
+        let mut marks: Vec<Vec<MuteMark>> = vec![Vec::new(); accounts.len()];
+        for mark in self.store.mute_marks(&accounts, now).await.map_err(stored)? {
             if let Some(at) = accounts.iter().position(|account| *account == mark.mute.account) {
-                lists[at].mutes.push(convert::mute_mark(&mark, &epoch));
+                marks[at].push(mark);
             }
         }
+        let epoch = self.bus.epoch();
+        let all = accounts.iter().zip(marks).zip(request.accounts);
+        let mut lists: Vec<MuteList> = all
+            .map(|((id, mut marks), account)| {
+                self.unwritten.lay_over(*id, &mut marks, now, Instant::now());
+                let mutes = marks.iter().map(|mark| convert::mute_mark(mark, &epoch)).collect();
+                MuteList { account, mutes }
+            })
+            .collect();
         let mut bytes = 0;
         let fit = lists.iter().take_while(|list| {
             bytes += list.encoded_len();
@@ -124,8 +135,14 @@ mod tests {
             reason: String::new(),
         };
         let stamp = Stamp { epoch: world.bus.epoch(), seq: 7 };
-        world.store.apply(&stamp, &[Record::Mute { mute, removed: false }]).await.expect("kept");
-        let service = ModerationService::new(world.store.clone(), world.bus.clone(), world.clock());
+        world
+            .store
+            .apply(&stamp, &[Record::Mute { mute: mute.clone(), removed: false }])
+            .await
+            .expect("kept");
+        let unwritten = Arc::new(Unwritten::default());
+        let (store, bus) = (world.store.clone(), world.bus.clone());
+        let service = ModerationService::new(store, bus, world.clock(), Arc::clone(&unwritten));
         let ben = world.account("ben").await;
         let accounts = vec![ben.to_string(), ann.to_string()];
         let ask = || MutesRequest { accounts: accounts.clone() };
@@ -133,6 +150,11 @@ mod tests {
         assert_eq!(lists.iter().map(|list| list.mutes.len()).collect::<Vec<_>>(), [0, 1]);
         let told = &lists[1].mutes[0];
         assert_eq!((told.channel.as_str(), told.removed, told.seq), ("global", false, 7));
+        // What storage does not have yet.
+        let undone = Record::Mute { mute, removed: true };
+        unwritten.add(&Stamp { seq: 8, ..stamp }, &[undone], Instant::now());
+        let told = service.clone().mutes(ask()).await.expect("an answer").lists.remove(1).mutes;
+        assert_eq!(told.iter().map(|mute| (mute.removed, mute.seq)).collect::<Vec<_>>(), [(true, 8)]);
         world.pass(1_000);
         let lists = service.clone().mutes(ask()).await.expect("an answer").lists;
         assert!(lists[1].mutes[0].removed, "it is over");

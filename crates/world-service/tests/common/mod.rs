@@ -107,6 +107,7 @@ impl Ground {
             // Tests talk faster than people.
             rules: Config { limits: Limits::NONE, ..Config::default() },
             catalogue: Arc::new(Catalogue::builtin()),
+            unwritten: Arc::default(),
             health: self.health.clone(),
         };
         Hosts::start(config, parts).unwrap()

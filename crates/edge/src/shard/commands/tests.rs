@@ -14,10 +14,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::super::conn::Phase;
-use super::super::table::Session;
+use super::super::members::Hearing;
+use super::super::pace::Pace;
+use super::super::table::{Queued, Session};
 use super::*;
 use crate::config::EdgeConfig;
-use crate::fanout::{Encoder, Interner, Reader};
+use crate::fanout::{Encoded, Encoder, Interner, Reader, Special, ToShard};
 use crate::http::ConnInfo;
 use crate::limits::{Clock, Limits, Rates};
 use crate::session::{RecentMutes, Sessions};
@@ -130,6 +132,41 @@ fn done(in_log: bool, seq: u64) -> Result<zone_reply::Answer, CallError> {
 
 fn away() -> Result<zone_reply::Answer, CallError> {
     Err(CallError::unavailable("Nobody serves the zone."))
+}
+
+/// Who is heard is in a room, whose line ends the command in flight.
+#[tokio::test]
+async fn what_is_handed_out_is_written_by_the_next_turn_and_the_next_command_goes_before() {
+    let desk = Desk::new().await;
+    let line = Encoded {
+        special: Some(Box::new(Special {
+            origin: Some(SessionId::from_u128(1)),
+            command: "c1".into(),
+            own: Some(Bytes::from_static(b"reply")),
+            ..Special::default()
+        })),
+        ..Encoded::sample(7)
+    };
+    {
+        let mut inner = desk.shard.inner.borrow_mut();
+        inner.join_audience(desk.at.key, &line.audience, Hearing::Heard);
+        inner.by_session.insert(SessionId::from_u128(1), desk.at.key);
+        let counted = Rc::clone(&inner.unanswered);
+        let next = Queued { id: "c2".into(), text: "say more".into(), counted };
+        inner.session(desk.at).expect("a session").queue.push_back(next);
+    }
+    let mut pace = Pace::default();
+    let waiting = || desk.shard.inner.borrow_mut().conn(desk.at).expect("the connection").out.bytes();
+    desk.shard.take(ToShard::Batch { events: vec![Arc::new(line)], through: 7 }, &mut pace);
+    desk.shard.settle();
+    assert!(desk.shard.inner.borrow_mut().is_inflight(desk.at, "c2"), "the next command goes at once");
+    assert_eq!(waiting(), "reply".len(), "and the reply waits for the turn");
+    desk.shard.write_turn(&mut pace);
+    assert_eq!((waiting(), desk.shard.is_paced()), (0, false));
+    // What comes of a session by itself between two turns is written at once.
+    desk.shard.inner.borrow_mut().push_now(desk.at, Bytes::from_static(b"pong"));
+    desk.shard.settle();
+    assert_eq!(waiting(), 0);
 }
 
 #[tokio::test]
