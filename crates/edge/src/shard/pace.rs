@@ -93,7 +93,7 @@ fn rest(begun: Instant, now: Instant, did: Work) -> Option<Instant> {
 mod tests {
     use super::*;
 
-    const ONE_EACH: Work = Work { deliveries: 10, writes: 0 };
+    const SOME: Work = Work { deliveries: 10, writes: 0 };
 
     fn is_due(pace: &Pace) -> bool {
         futures_util::FutureExt::now_or_never(pace.due()).is_some()
@@ -102,7 +102,7 @@ mod tests {
     /// After a turn of 16 events that took 8 ms.
     fn rested() -> Pace {
         let mut pace = Pace::default();
-        pace.took(16, ONE_EACH, 0);
+        pace.took(16, SOME, 0);
         assert!(is_due(&pace), "it did not rest");
         pace.wrote(Instant::now() - Duration::from_millis(8), Work { deliveries: 900, writes: 100 });
         pace
@@ -124,11 +124,11 @@ mod tests {
     #[tokio::test]
     async fn a_rest_ends_when_nearly_as_much_was_taken_as_before_and_nearly_all_is_answered() {
         let mut pace = rested();
-        pace.took(13, ONE_EACH, 0);
+        pace.took(13, SOME, 0);
         assert!(!is_due(&pace), "the last turn took more");
-        pace.took(1, ONE_EACH, 3);
+        pace.took(1, SOME, 3);
         assert!(!is_due(&pace), "more is to come");
-        pace.took(1, ONE_EACH, 2);
+        pace.took(1, SOME, 2);
         assert!(is_due(&pace), "one in eight may be late");
     }
 

@@ -22,23 +22,24 @@ impl Shard {
     /// shard.
     pub fn settle(self: &Rc<Self>) {
         loop {
-            let (dirty, todo) = {
-                let mut inner = self.inner.borrow_mut();
-                let dirty = if inner.paced { Vec::new() } else { std::mem::take(&mut inner.dirty) };
-                (dirty, std::mem::take(&mut inner.todo))
-            };
-            if dirty.is_empty() && todo.is_empty() {
+            let wrote = self.write();
+            let todo = std::mem::take(&mut self.inner.borrow_mut().todo);
+            if !wrote && todo.is_empty() {
                 return;
             }
-            self.write(dirty);
             for todo in todo {
                 self.start(todo);
             }
         }
     }
 
-    fn write(&self, mut dirty: Vec<u32>) {
+    /// Whether there was something that might be written.
+    fn write(&self) -> bool {
         let mut inner = self.inner.borrow_mut();
+        if inner.paced || inner.dirty.is_empty() {
+            return false;
+        }
+        let mut dirty = std::mem::take(&mut inner.dirty);
         for key in dirty.drain(..) {
             let Some(conn) = inner.conns.get_mut(key as usize) else { continue };
             conn.dirty = false;
@@ -48,9 +49,10 @@ impl Shard {
             let at = At { key, id: conn.id };
             let _ = inner.flush(at);
         }
-        if inner.dirty.is_empty() && dirty.capacity() > 0 {
+        if inner.dirty.is_empty() {
             inner.dirty = dirty;
         }
+        true
     }
 
     fn start(self: &Rc<Self>, todo: Todo) {

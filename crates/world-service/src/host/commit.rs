@@ -7,7 +7,6 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use prost::Message as _;
 use tidings_bus::{Append, Bus, Error as BusError, ErrorKind, Fence};
-use tidings_protocol::proto::world::v1 as wire;
 use tidings_protocol::{CharacterId, ZoneId};
 use tidings_service::CallError;
 use tidings_storage::{Checkpoint, Record, Stamp};
@@ -191,13 +190,9 @@ impl OwnedZone {
     fn brings(&self, character: CharacterId, along: &mut Along) -> Brings {
         let locale = &along.view_locale;
         let room = if locale.is_empty() { None } else { self.room_of(character, locale) };
-        let mutes = along.mutes.take().map(|(account, mut marks)| {
-            self.shared.unwritten.lay_over(account, &mut marks, self.now, std::time::Instant::now());
-            let epoch = self.shared.bus.epoch();
-            let mutes = marks.iter().map(|mark| convert::mute_mark(mark, &epoch)).collect();
-            wire::MuteList { account: account.to_string(), mutes }
-        });
-        (room, mutes)
+        let told =
+            |(account, marks)| self.shared.unwritten.told(account, marks, &self.shared.bus.epoch(), self.now);
+        (room, along.mutes.take().map(told))
     }
 
     fn ask_service(&mut self, number: u64, query: Query) {

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tidings_protocol::AccountId;
+use tidings_protocol::proto::world::v1::MuteList;
 use tidings_storage::{MuteMark, Record, Stamp};
+
+use crate::convert;
 
 /// Accounts with changes at once: those who change a mute in the time that the writers are behind. The oldest give way.
 pub const ACCOUNTS_MAX: usize = 10_000;
@@ -87,6 +90,13 @@ impl Unwritten {
                 change.written = Some(now);
             }
         }
+    }
+
+    /// An account's mutes as an edge is told them: what is on its way laid over what storage said.
+    pub fn told(&self, account: AccountId, mut marks: Vec<MuteMark>, epoch: &str, now_ms: i64) -> MuteList {
+        self.lay_over(account, &mut marks, now_ms, Instant::now());
+        let mutes = marks.iter().map(|mark| convert::mute_mark(mark, epoch)).collect();
+        MuteList { account: account.to_string(), mutes }
     }
 
     /// Lays what is on its way over what storage said of an account's mutes; `now_ms` is the time that it said it of.

@@ -4,7 +4,7 @@
 //! `ctl.mutes`, so that an edge that holds the account's mutes loads them again. The service answers what holds now.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prost::Message as _;
 use tidings_bus::Bus;
@@ -17,7 +17,6 @@ use tidings_storage::{MuteMark, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::convert;
 use crate::failure::{id, stored};
 use crate::host::unwritten::Unwritten;
 
@@ -74,14 +73,9 @@ impl ModerationService {
             }
         }
         let epoch = self.bus.epoch();
-        let all = accounts.iter().zip(marks).zip(request.accounts);
-        let mut lists: Vec<MuteList> = all
-            .map(|((id, mut marks), account)| {
-                self.unwritten.lay_over(*id, &mut marks, now, Instant::now());
-                let mutes = marks.iter().map(|mark| convert::mute_mark(mark, &epoch)).collect();
-                MuteList { account, mutes }
-            })
-            .collect();
+        let all = accounts.into_iter().zip(marks);
+        let told = all.map(|(account, marks)| self.unwritten.told(account, marks, &epoch, now));
+        let mut lists: Vec<MuteList> = told.collect();
         let mut bytes = 0;
         let fit = lists.iter().take_while(|list| {
             bytes += list.encoded_len();
@@ -152,7 +146,7 @@ mod tests {
         assert_eq!((told.channel.as_str(), told.removed, told.seq), ("global", false, 7));
         // What storage does not have yet.
         let undone = Record::Mute { mute, removed: true };
-        unwritten.add(&Stamp { seq: 8, ..stamp }, &[undone], Instant::now());
+        unwritten.add(&Stamp { seq: 8, ..stamp }, &[undone], std::time::Instant::now());
         let told = service.clone().mutes(ask()).await.expect("an answer").lists.remove(1).mutes;
         assert_eq!(told.iter().map(|mute| (mute.removed, mute.seq)).collect::<Vec<_>>(), [(true, 8)]);
         world.pass(1_000);
