@@ -1,5 +1,6 @@
 //! Compiles `proto/` with protox: no protoc needed. Beside prost's types it writes the tables of `src/form.rs`.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -22,6 +23,9 @@ const SECRET: [&str; 10] = [
     "OpenSession",
     "StaffToken",
 ];
+
+/// Highest number of a field: a table has a place for each number below its highest.
+const FIELD_MAX: i32 = 63;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = "../../proto";
@@ -54,11 +58,13 @@ fn forms(files: &FileDescriptorSet) -> String {
 
 fn form(within: &str, message: &DescriptorProto, tables: &mut String, names: &mut String) {
     let name = format!("{within}.{}", message.name());
-    let mut fields: Vec<_> =
+    let kinds: HashMap<_, _> =
         message.field.iter().map(|field| (field.number(), kind(message, field))).collect();
-    fields.sort_unstable();
-    let fields: String = fields.iter().map(|(number, kind)| format!("({number}, {kind}), ")).collect();
-    let table = table(&name);
+    let last = kinds.keys().copied().max().unwrap_or(0);
+    assert!(last <= FIELD_MAX, "{name}: a field of number {last} needs another table");
+    let unknown = "Kind::Unknown".to_owned();
+    let fields: Vec<_> = (0..=last).map(|number| kinds.get(&number).unwrap_or(&unknown).as_str()).collect();
+    let (table, fields) = (table(&name), fields.join(", "));
     let _ = writeln!(tables, "static {table}: Form = Form {{ fields: &[{fields}] }};");
     let _ = writeln!(names, "        {:?} => Some(&{table}),", &name[1..]);
     message.nested_type.iter().for_each(|nested| form(&name, nested, tables, names));

@@ -106,6 +106,21 @@ impl Bus {
         self.subscribe_as(pattern, Some(group), capacity).await
     }
 
+    /// As `queue_subscribe`, of class `Request`, for what is best served where it is asked: requests of this process come
+    /// straight to it, past the servers, while it has room: they are not spread over the group, and on NATS nobody else
+    /// who subscribes to the subject hears of them. Where several groups of the process serve it so, they go over the
+    /// servers, to all.
+    pub async fn queue_subscribe_near(
+        &self,
+        pattern: &Pattern,
+        group: &str,
+        capacity: usize,
+    ) -> Result<Subscription, Error> {
+        Checks::class(pattern.class(), &[Class::Request], pattern.as_str())?;
+        let subscription = self.counted(self.backend.subscribe_near(pattern, group, capacity).await)?;
+        Ok(subscription.checked(self.checks.clone()))
+    }
+
     async fn subscribe_as(
         &self,
         pattern: &Pattern,

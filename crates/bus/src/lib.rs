@@ -24,6 +24,7 @@ pub mod nats;
 mod queue;
 pub mod registry;
 pub mod resilience;
+mod router;
 mod settings;
 pub mod subject;
 mod token;

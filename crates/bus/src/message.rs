@@ -88,7 +88,7 @@ pub(crate) enum Answer {
     Here(oneshot::Sender<Result<Bytes, Error>>),
     /// To one in this process who is told.
     Told(Asked),
-    /// To an asker elsewhere.
+    /// By another way.
     Away(Box<dyn FnOnce(Result<Bytes, Error>) + Send>),
 }
 

@@ -7,8 +7,9 @@ mod checker;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use tidings_bus::{
-    Append, Bus, BusConfig, ErrorKind, Fence, Followed, From, Keep, Nats, NatsConfig, Retention,
+    Append, Bus, BusConfig, ErrorKind, Fence, Followed, From, Keep, Nats, NatsConfig, Retention, Subject,
 };
 use tidings_test_support::{NatsServer, newest_nats};
 
@@ -35,6 +36,46 @@ async fn another_form_is_reported_and_not_changed() {
     let error = Nats::connect(nobody, registry()).await.map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connection, "{error}");
     drop(bus);
+}
+
+/// A ledger: stored under a fence and read back, and the server makes no copies of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_follows_no_copies_are_made() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let ledger = NatsConfig { follow: false, ..config(&servers) };
+    let backend = Nats::connect(ledger.clone(), registry()).await.unwrap();
+    let bus = Bus::new(backend, registry());
+    let subject = |template, parameter| bus.registry().subject(template, &[parameter]).unwrap();
+    let (owner, room) = (subject("owner", "z"), subject("room", "z_r"));
+    let eavesdropper = async_nats::connect(servers[0].url()).await.unwrap();
+    let mut everything = eavesdropper.subscribe("*.bus.live.>").await.unwrap();
+    eavesdropper.flush().await.unwrap();
+
+    let append = |subject: &Subject| Append { subject: subject.clone(), payload: Bytes::from_static(b"7") };
+    let fence = |seq| vec![Fence { subject: owner.clone(), seq }];
+    let mine = bus.commit(vec![append(&owner)], fence(0)).await.unwrap().last;
+    bus.commit(vec![append(&room), append(&room)], fence(mine)).await.unwrap();
+    assert_eq!(bus.read(std::slice::from_ref(&room), 0, 10).await.unwrap().len(), 2);
+    let stale = bus.commit(vec![append(&room)], fence(mine + 1)).await.unwrap_err();
+    assert_eq!(stale.kind(), ErrorKind::Fenced, "{stale}");
+
+    let mut set = bus.follow(&room, From::After(0));
+    let refused = set.next().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Config, "{refused}");
+    let copy = tokio::time::timeout(Duration::from_millis(500), everything.next()).await;
+    assert!(copy.is_err(), "{copy:?}");
+
+    // Whoever wants to follow the same stream is told so, and the other way round.
+    let followed = [NatsServer::start(newest_nats()).unwrap()];
+    let (_backend, _bus) = connect(&followed).await;
+    let late = NatsConfig { servers: config(&followed).servers, ..ledger };
+    for (wanted, found) in [(config(&servers), "republish is null"), (late, "declared is null")] {
+        let error = Nats::connect(wanted, registry()).await.map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Mismatch);
+        assert!(error.to_string().contains(found), "{error}");
+    }
+    bus.drain(Duration::from_secs(5)).await;
+    assert_eq!(set.next().await.unwrap_err().kind(), ErrorKind::Closed);
 }
 
 /// An owner that writes many, each by itself, while another takes over: what is stored is from before that.

@@ -11,14 +11,16 @@ const DEPTH_MAX: u32 = 100;
 /// The form of a message.
 #[derive(Debug)]
 pub struct Form {
-    /// Its fields, in the order of their numbers.
-    fields: &'static [(u32, Kind)],
+    /// What each number is, up to the highest that is known.
+    fields: &'static [Kind],
 }
 
 /// What a field holds. Not every kind is in every version of `proto/`.
 #[derive(Debug, Clone, Copy)]
 #[allow(dead_code)]
 enum Kind {
+    /// There is no such field in this version.
+    Unknown,
     Varint,
     Fixed32,
     Fixed64,
@@ -76,16 +78,21 @@ impl std::error::Error for FormError {}
 impl Form {
     /// Whether these bytes decode as the message (and the entries of maps say how they are written). Fields that are not known are never wrong.
     pub fn check(&'static self, bytes: &[u8]) -> Result<(), FormError> {
-        let mut left = bytes;
-        self.walk(&mut left, DEPTH_MAX)
+        self.walk(bytes, DEPTH_MAX)
     }
 
-    fn walk(&'static self, left: &mut &[u8], depth: u32) -> Result<(), FormError> {
+    fn walk(&'static self, mut left: &[u8], depth: u32) -> Result<(), FormError> {
         while !left.is_empty() {
-            let (number, wire) = key(left)?;
-            match self.fields.binary_search_by_key(&number, |(known, _)| *known) {
-                Ok(at) => self.fields[at].1.check(wire, left, depth)?,
-                Err(_) => skip(number, wire, left, depth)?,
+            let (number, wire) = key(&mut left)?;
+            let kind = usize::try_from(number).ok().and_then(|number| self.fields.get(number));
+            match (kind.copied().unwrap_or(Kind::Unknown), wire) {
+                (Kind::Text, Wire::Delimited) => check_text(delimited(&mut left)?)?,
+                (Kind::Message(form) | Kind::Entry(form), Wire::Delimited) => {
+                    let depth = depth.checked_sub(1).ok_or(FormError::Depth)?;
+                    form.walk(delimited(&mut left)?, depth)?;
+                }
+                (Kind::Unknown, wire) => skip(number, wire, &mut left, depth)?,
+                (kind, wire) => kind.check(wire, &mut left)?,
             }
         }
         Ok(())
@@ -93,19 +100,13 @@ impl Form {
 }
 
 impl Kind {
-    fn check(self, wire: Wire, left: &mut &[u8], depth: u32) -> Result<(), FormError> {
+    /// What neither is a text nor lies deeper.
+    fn check(self, wire: Wire, left: &mut &[u8]) -> Result<(), FormError> {
         match (self, wire) {
             (Self::Varint, Wire::Varint)
             | (Self::Fixed32, Wire::Fixed32)
             | (Self::Fixed64, Wire::Fixed64) => number(wire, left),
             (Self::Bytes, Wire::Delimited) => delimited(left).map(drop),
-            (Self::Text, Wire::Delimited) => {
-                std::str::from_utf8(delimited(left)?).map(drop).map_err(|_| FormError::Utf8)
-            }
-            (Self::Message(form) | Self::Entry(form), Wire::Delimited) => {
-                let depth = depth.checked_sub(1).ok_or(FormError::Depth)?;
-                form.walk(&mut delimited(left)?, depth)
-            }
             (Self::Many(each), Wire::Delimited) => {
                 let mut packed = delimited(left)?;
                 while !packed.is_empty() {
@@ -120,6 +121,12 @@ impl Kind {
     }
 }
 
+/// Most texts are ASCII, which is seen sixteen bytes at a time.
+fn check_text(bytes: &[u8]) -> Result<(), FormError> {
+    if bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() { Ok(()) } else { Err(FormError::Utf8) }
+}
+
+#[inline]
 fn key(left: &mut &[u8]) -> Result<(u32, Wire), FormError> {
     let key = u32::try_from(varint(left)?).map_err(|_| FormError::Number)?;
     let wire = match key & 7 {
@@ -134,6 +141,7 @@ fn key(left: &mut &[u8]) -> Result<(u32, Wire), FormError> {
     if key >> 3 == 0 { Err(FormError::Wire) } else { Ok((key >> 3, wire)) }
 }
 
+#[inline]
 fn varint(left: &mut &[u8]) -> Result<u64, FormError> {
     if let [byte @ 0..0x80, rest @ ..] = left {
         *left = rest;
@@ -165,11 +173,13 @@ fn number(wire: Wire, left: &mut &[u8]) -> Result<(), FormError> {
     }
 }
 
+#[inline]
 fn delimited<'a>(left: &mut &'a [u8]) -> Result<&'a [u8], FormError> {
     let bytes = varint(left)?;
     take(left, usize::try_from(bytes).map_err(|_| FormError::Truncated)?)
 }
 
+#[inline]
 fn take<'a>(left: &mut &'a [u8], bytes: usize) -> Result<&'a [u8], FormError> {
     let (taken, rest) = left.split_at_checked(bytes).ok_or(FormError::Truncated)?;
     *left = rest;
@@ -200,6 +210,7 @@ impl<'a> Value<'a> {
 }
 
 /// The next field of a message, with its number; `None` at the end.
+#[inline]
 pub(crate) fn field<'a>(left: &mut &'a [u8]) -> Result<Option<(u32, Value<'a>)>, FormError> {
     if left.is_empty() {
         return Ok(None);

@@ -46,15 +46,40 @@ fn parse_hex(text: &str) -> Result<u128, IdError> {
 
 /// 16 lower-case hexadecimal digits.
 fn half(digits: &[u8]) -> Option<u64> {
-    digits.iter().try_fold(0, |bits, digit| {
-        let value = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => return None,
-        };
-        Some(bits << 4 | u64::from(value))
-    })
+    // All of them are read before any is refused: nothing to decide in between.
+    let (bits, all) = digits.iter().fold((0, 0), |(bits, all), digit| {
+        let value = VALUES[usize::from(*digit)];
+        (bits << 4 | u64::from(value), all | value)
+    });
+    (all & NO_DIGIT == 0).then_some(bits)
 }
+
+/// What is no digit has this value.
+const NO_DIGIT: u8 = 0x80;
+
+/// The value of each byte as a digit.
+const VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
+const DIGITS: [u8; 16] = *b"0123456789abcdef";
+
+/// The two digits of each byte.
+const PAIRS: [[u8; 2]; 256] = {
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 /// The 32 digits of an id: an event carries five ids, which the standard formatter takes a microsecond to write.
 #[derive(Clone, Copy)]
@@ -64,10 +89,14 @@ impl Digits {
     fn of(bits: u128) -> Self {
         let mut digits = [0; 32];
         for (pair, byte) in digits.chunks_exact_mut(2).zip(bits.to_be_bytes()) {
-            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+            pair.copy_from_slice(&PAIRS[usize::from(byte)]);
         }
         Self(digits)
+    }
+
+    /// ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     fn as_str(&self) -> &str {

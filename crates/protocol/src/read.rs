@@ -66,6 +66,11 @@ pub fn client_frame(bytes: &[u8], depth_max: usize) -> Result<ClientFrame, Frame
 /// Looks for depth and lists without parsing. No client frame holds a list, and serde would take one for an object
 /// whose fields come in order.
 fn scan(bytes: &[u8], depth_max: usize) -> Result<(), FrameError> {
+    // Braces within texts too: who has none too many even so is not looked at byte by byte.
+    let braces = bytes.iter().filter(|byte| **byte == b'{').count();
+    if !bytes.contains(&b'[') && (depth_max == 0 || braces <= depth_max) {
+        return Ok(());
+    }
     let (mut depth, mut in_text, mut escaped) = (0usize, false, false);
     for byte in bytes {
         match byte {

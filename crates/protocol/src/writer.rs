@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 
+use crate::ids::{CharacterId, Digits, SessionId};
 use crate::text::{Arg, Text};
 
 /// Bytes made ready at first: most messages are shorter.
@@ -27,6 +28,20 @@ impl MessageWriter {
         self.start = self.buffer.len();
         fields(self);
         Bytes::copy_from_slice(&self.buffer[self.start..])
+    }
+
+    /// `tidings.world.v1.ZoneRequest` of a command.
+    pub fn command(&mut self, session: SessionId, id: &str, character: CharacterId, text: &str) -> Bytes {
+        self.write(|w| {
+            w.message(1, |w| {
+                w.text(3, text);
+                w.id(2, character.digits());
+                w.message(1, |w| {
+                    w.text(2, id);
+                    w.id(1, session.digits());
+                });
+            });
+        })
     }
 
     /// A number, where it is not 0.
@@ -52,6 +67,11 @@ impl MessageWriter {
     /// A text of several, or one that says by being there which of several things it is: empty ones too.
     pub fn member(&mut self, field: u32, text: &str) {
         self.message(field, |w| w.put(text.as_bytes()));
+    }
+
+    /// An id.
+    pub fn id(&mut self, field: u32, id: Digits) {
+        self.message(field, |w| w.put(id.as_bytes()));
     }
 
     /// A message of the fields that `fields` writes.
@@ -93,6 +113,9 @@ impl MessageWriter {
     }
 
     fn varint(&mut self, mut value: u64) {
+        if value < 0x80 {
+            return self.put(&[value as u8]);
+        }
         let (mut digits, mut count) = ([0; 10], 0);
         while value >= 0x80 {
             digits[count] = value as u8 | 0x80;
@@ -103,6 +126,7 @@ impl MessageWriter {
         self.put(&digits[..=count]);
     }
 
+    #[inline]
     fn put(&mut self, bytes: &[u8]) {
         if self.start < bytes.len() {
             self.grow(bytes.len());
@@ -112,11 +136,37 @@ impl MessageWriter {
         self.buffer[self.start..end].copy_from_slice(bytes);
     }
 
+    #[cold]
     fn grow(&mut self, by: usize) {
         let more = by.max(self.buffer.len()).max(READY_BYTES);
         let mut buffer = vec![0; self.buffer.len() + more];
         buffer[self.start + more..].copy_from_slice(&self.buffer[self.start..]);
         self.start += more;
         self.buffer = buffer;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::proto::world::v1::{Command, Origin, ZoneRequest, zone_request};
+
+    #[test]
+    fn a_command_is_written_as_its_message_is() {
+        let (session, character) = (SessionId::from_u128(3), CharacterId::from_u128(1 << 100));
+        let text = "say Grüß dich, wie geht es? ".repeat(20);
+        let mut writer = MessageWriter::default();
+        for text in ["look", &text] {
+            let written = writer.command(session, "c1", character, text);
+            let command = Command {
+                origin: Some(Origin { session: session.to_string(), id: "c1".into() }),
+                character: character.to_string(),
+                text: text.into(),
+            };
+            let request = ZoneRequest { ask: Some(zone_request::Ask::Command(command)) };
+            assert_eq!(ZoneRequest::decode(written), Ok(request));
+        }
     }
 }

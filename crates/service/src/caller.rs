@@ -1,11 +1,11 @@
 //! The calling side: a typed request, an answer or a [`CallError`], within a deadline.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use foldhash::{HashMap, HashMapExt as _};
 use prost::Message;
 use tidings_bus::{Asker, Bus, Subject};
 use tidings_protocol::proto::world::v1::{ZoneReply, ZoneRequest, zone_reply};
@@ -69,18 +69,18 @@ impl Caller {
         zone_answer(self.inner.bus.request(&subject, payload, Vec::new(), deadline).await)
     }
 
-    /// As [`zone`](Self::zone), for an asker who is told ([`Bus::ask`]): [`zone_answer`] reads what it is told.
+    /// As [`zone`](Self::zone) with an encoded [`ZoneRequest`], for an asker who is told ([`Bus::ask`]): [`zone_answer`]
+    /// reads what it is told.
     pub fn ask_zone(
         &self,
         zone: &ZoneId,
-        request: &ZoneRequest,
+        request: Bytes,
         deadline: Duration,
         asker: Arc<dyn Asker>,
         number: u64,
     ) -> Result<(), CallError> {
-        let payload = Bytes::from(request.encode_to_vec());
         let subject = self.zone_subject(zone)?;
-        self.inner.bus.ask(&subject, payload, Vec::new(), deadline, asker, number);
+        self.inner.bus.ask(&subject, request, Vec::new(), deadline, asker, number);
         Ok(())
     }
 

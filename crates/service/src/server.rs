@@ -122,10 +122,11 @@ impl Server {
         self
     }
 
-    /// Serves from now on, on the runtime this is called on, until the handle is drained or dropped.
+    /// Serves from now on, on the runtime this is called on, until the handle is drained or dropped. What this process itself
+    /// calls comes here, and is not spread over the processes that serve the same, while there is room.
     pub async fn start(self) -> Result<ServerHandle, tidings_bus::Error> {
         let pattern = Subjects(self.bus.registry()).service_methods(&self.service)?;
-        let calls = self.bus.queue_subscribe(&pattern, &self.service, WAITING_MAX).await?;
+        let calls = self.bus.queue_subscribe_near(&pattern, &self.service, WAITING_MAX).await?;
         let dependency = self.health.map(|health| health.dependency(format!("service.{}", self.service)));
         let methods = self.methods.into_iter().map(|(name, handler)| {
             let method = Method::new(&self.service, &name, handler);

@@ -19,7 +19,7 @@ pub fn encode_event(writer: &mut MessageWriter, event: &Event, time: Millis) -> 
                 w.number(1, (*code).into());
             });
         }
-        event.except.iter().rev().for_each(|id| w.member(16, &id.digits()));
+        event.except.iter().rev().for_each(|id| w.id(16, id.digits()));
         w.text(15, &event.channel);
         w.flag(14, event.always);
         if let Some(mute) = &event.mute {
@@ -35,9 +35,9 @@ pub fn encode_event(writer: &mut MessageWriter, event: &Event, time: Millis) -> 
             });
         }
         if let Some(subject) = event.subject {
-            w.text(9, &subject.digits());
+            w.id(9, subject.digits());
         }
-        event.only.iter().rev().for_each(|id| w.member(8, &id.digits()));
+        event.only.iter().rev().for_each(|id| w.id(8, id.digits()));
         w.text(7, &json_object(&event.data));
         if let Some(own) = &event.own {
             w.words(6, own);
@@ -48,7 +48,7 @@ pub fn encode_event(writer: &mut MessageWriter, event: &Event, time: Millis) -> 
         if let Some(origin) = &event.origin {
             w.message(4, |w| {
                 w.text(2, &origin.id);
-                w.text(1, &origin.session.digits());
+                w.id(1, origin.session.digits());
             });
         }
         if let Some(from) = &event.from {
@@ -68,18 +68,20 @@ fn write_actor(w: &mut MessageWriter, actor: &Actor) {
     w.flag(5, actor.staff);
     w.number(4, kind as u64);
     if let Some(account) = actor.account {
-        w.text(3, &account.digits());
+        w.id(3, account.digits());
     }
     w.text(2, &actor.name);
     if let Some(id) = actor.id {
-        w.text(1, &id.digits());
+        w.id(1, id.digits());
     }
 }
 
 /// Nothing where there is nothing to say: most events carry little.
 fn json_object(data: &Value) -> String {
     match data {
-        Value::Object(members) if !members.is_empty() => data.to_string(),
+        Value::Object(members) if !members.is_empty() => {
+            serde_json::to_string(data).expect("a value is JSON, and memory takes it")
+        }
         _ => String::new(),
     }
 }

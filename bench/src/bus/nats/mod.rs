@@ -58,8 +58,12 @@ fn measure<T>(one: impl Future<Output = Result<T>>) -> Result<T> {
 
 /// Ours, with everything on.
 async fn ours(server: &NatsServer) -> Result<Bus> {
+    ours_as(NatsConfig::default(), server).await
+}
+
+async fn ours_as(config: NatsConfig, server: &NatsServer) -> Result<Bus> {
     let registry = registry()?;
-    let backend = Nats::connect(NatsConfig::default().server(server.url()), registry.clone()).await?;
+    let backend = Nats::connect(config.server(server.url()), registry.clone()).await?;
     Ok(Bus::new(backend, registry))
 }
 

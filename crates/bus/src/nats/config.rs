@@ -47,6 +47,11 @@ pub struct NatsConfig {
     pub sweep_every: Duration,
     /// How often, on average, the counts of logs are compared with their retention.
     pub maintain_every: Duration,
+    /// Whether logs are followed. The servers copy each message for followers as they store it, which is what storing
+    /// many costs most (a third of the rate, `docs/benchmarks.md`); where logs are only read back, an audit or a ledger,
+    /// this spares it, and `follow` is refused with `Config`. It is how the stream is made: all processes of it say the
+    /// same, or are refused with `Mismatch` (but a visitor, which compares nothing).
+    pub follow: bool,
     /// Bytes of recent messages kept in memory for followers; a follower further behind reads the stream.
     pub tail_bytes: usize,
     /// Atomic batches this process has open at once. A stream takes 50 of all processes together.
@@ -70,6 +75,7 @@ impl Default for NatsConfig {
             bus: BusConfig::default(),
             sweep_every: Duration::from_secs(5),
             maintain_every: Duration::from_secs(60),
+            follow: true,
             tail_bytes: 32 * 1024 * 1024,
             // Four such processes fit into what a stream takes; beyond it a refused batch is repeated.
             open_batches: 12,

@@ -184,7 +184,7 @@ impl Look<'_> {
     fn declared(&self, config: &NatsConfig, registry: &Registry) -> Vec<(&'static str, Value)> {
         let (names, replicas) = (self.names, config.replicas);
         let mut declared = vec![
-            ("logs", stream::events(names, registry, replicas)),
+            ("logs", stream::events(names, registry, replicas, config.follow)),
             ("notes", stream::notes(names, replicas)),
         ];
         let bucket = |bucket| ("bucket", stream::bucket(names, bucket, replicas));

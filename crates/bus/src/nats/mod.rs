@@ -23,6 +23,7 @@ mod kv;
 mod line;
 mod member;
 mod names;
+mod near;
 mod pings;
 mod pool;
 mod read;
@@ -39,6 +40,7 @@ mod tail;
 mod together;
 mod tries;
 mod trim;
+mod unfollowed;
 mod wake;
 mod watch;
 mod work;
@@ -67,7 +69,7 @@ use crate::drain::DrainReport;
 use crate::error::{Error, ErrorKind};
 use crate::kv::KvBackend;
 use crate::log::{Append, Committed, Fence, FollowSetBackend, LogMessage};
-use crate::message::{Headers, Subscription};
+use crate::message::{Asked, Headers, Subscription};
 use crate::nats::catch_up::CatchUp;
 use crate::nats::commit::{Committer, Ids};
 use crate::nats::connection::Connection;
@@ -80,6 +82,7 @@ use crate::nats::names::Names;
 use crate::nats::pings::Pings;
 use crate::nats::read::Reader;
 use crate::nats::subscribe::Subscriptions;
+use crate::nats::unfollowed::Unfollowed;
 use crate::nats::work::{NatsWork, NatsWorkHandle};
 use crate::registry::Registry;
 use crate::resilience::{BreakerView, HealthReport, States};
@@ -104,7 +107,7 @@ pub struct Nats {
     names: Names,
     buckets: HashMap<String, (BucketConfig, Arc<Room>)>,
     workers: Mutex<HashMap<String, Arc<NatsWork>>>,
-    asking: AtomicUsize,
+    asking: Arc<AtomicUsize>,
 }
 
 impl Nats {
@@ -130,7 +133,8 @@ impl Nats {
         connection: &Connection,
     ) -> Result<(), Error> {
         let replicas = config.replicas;
-        let mut declared = vec![stream::events(names, registry, replicas), stream::notes(names, replicas)];
+        let mut declared =
+            vec![stream::events(names, registry, replicas, config.follow), stream::notes(names, replicas)];
         declared.extend(config.buckets.iter().map(|bucket| stream::bucket(names, bucket, replicas)));
         let ensured = declared.iter().map(|one| stream::ensure(connection, one, config.bus.deadline));
         futures_util::future::try_join_all(ensured).await.map(drop)
@@ -192,7 +196,7 @@ impl Nats {
             names,
             buckets,
             workers: Mutex::default(),
-            asking: AtomicUsize::new(0),
+            asking: Arc::default(),
         }))
     }
 
@@ -299,6 +303,27 @@ impl Backend for Nats {
         Box::pin(self.subscriptions.subscribe(pattern, group, capacity))
     }
 
+    fn subscribe_near(
+        &self,
+        pattern: &Pattern,
+        group: &str,
+        capacity: usize,
+    ) -> BoxFuture<'_, Result<Subscription, Error>> {
+        let (pattern, group) = (pattern.clone(), group.to_owned());
+        Box::pin(self.subscriptions.subscribe_near(pattern, group, capacity))
+    }
+
+    fn ask(
+        self: Arc<Self>,
+        subject: &Subject,
+        payload: Bytes,
+        headers: Headers,
+        deadline: Duration,
+        asked: Asked,
+    ) {
+        self.ask_now(subject, payload, headers, deadline, asked);
+    }
+
     fn request(
         &self,
         subject: &Subject,
@@ -307,7 +332,7 @@ impl Backend for Nats {
         deadline: Duration,
     ) -> BoxFuture<'_, Result<Bytes, Error>> {
         let subject = subject.clone();
-        Box::pin(async move { self.request_now(&subject, payload, &headers, deadline).await })
+        Box::pin(async move { self.request_now(&subject, payload, headers, deadline).await })
     }
 
     fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Committed, Error>> {
@@ -375,6 +400,9 @@ impl Backend for Nats {
     }
 
     fn follow_set(&self) -> Box<dyn FollowSetBackend> {
+        if !self.committer.config.follow {
+            return Box::new(Unfollowed::new(self.hub.clone()));
+        }
         Box::new(NatsFollow::new(self.hub.clone(), self.catch_up.clone()))
     }
 

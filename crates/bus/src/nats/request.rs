@@ -24,23 +24,47 @@ impl Nats {
         }
     }
 
-    /// One answer. Sent again where it surely was not received, or carries a key by which a repeat is known.
+    /// One answer.
     pub(super) async fn request_now(
         &self,
         subject: &Subject,
         payload: Bytes,
-        headers: &Headers,
+        headers: Headers,
         deadline: Duration,
     ) -> Result<Bytes, Error> {
         self.connection.check_open()?;
-        self.connection.check_circuit()?;
+        let _asking = UnderWay::count(self.asking.as_ref());
+        self.request_counted(subject, &payload, &headers, deadline, None).await
+    }
+
+    /// One answer: each try is of whoever serves it here, else over the servers. Tried again where it surely was not
+    /// received, or carries a key by which a repeat is known. `met`: what a first try came to.
+    pub(super) async fn request_counted(
+        &self,
+        subject: &Subject,
+        payload: &Bytes,
+        headers: &Headers,
+        deadline: Duration,
+        met: Option<Error>,
+    ) -> Result<Bytes, Error> {
+        if !self.subscriptions.near.serves(subject) {
+            self.connection.check_circuit()?;
+        }
         let keyed = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(IDEMPOTENCY_KEY));
         let repeats = if keyed { Repeats::Always } else { Repeats::UnlessReceived };
-        let _asking = UnderWay::count(&self.asking);
         let mut tries = self.connection.to_service(subject.as_str(), repeats, deadline)?;
+        if let Some(error) = met {
+            tries.again(error).await?;
+        }
         loop {
-            let map = headers::to_nats_if_any(headers)?;
-            match self.ask_once(subject, map, payload.clone(), tries.limit()).await {
+            let limit = tries.limit();
+            let answer = match self.try_near(subject, payload, headers, limit).await {
+                Some(answer) => answer,
+                None => {
+                    self.ask_once(subject, headers::to_nats_if_any(headers)?, payload.clone(), limit).await
+                }
+            };
+            match answer {
                 Ok(answer) => return tries.ended(Ok(answer)),
                 Err(error) => tries.again(error).await?,
             }

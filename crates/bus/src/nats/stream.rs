@@ -45,8 +45,9 @@ fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The stream of all logs.
-pub(crate) fn events(names: &Names, registry: &Registry, replicas: usize) -> Value {
+/// The stream of all logs; with copies of what is stored, for those who follow.
+pub(crate) fn events(names: &Names, registry: &Registry, replicas: usize, follow: bool) -> Value {
+    let copies = follow.then(|| json!({"src": names.everything(), "dest": names.live()}));
     json!({
         "name": names.events(), "subjects": names.event_subjects(registry),
         "retention": "limits", "storage": "file", "num_replicas": replicas,
@@ -54,7 +55,7 @@ pub(crate) fn events(names: &Names, registry: &Registry, replicas: usize) -> Val
         "discard": "new", "max_msgs": -1, "max_bytes": -1, "max_age": 0, "max_msgs_per_subject": -1,
         "allow_direct": true, "allow_atomic": true, "allow_msg_ttl": true, "allow_rollup_hdrs": true,
         "duplicate_window": nanoseconds(DUPLICATES),
-        "republish": {"src": names.everything(), "dest": names.live()},
+        "republish": copies,
     })
 }
 

@@ -12,23 +12,29 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backend::Outcome;
 use crate::error::{Error, ErrorKind};
-use crate::message::{Answer, Message, Reply, Subscription};
+use crate::message::{Answer, Message, Reply, Subscription, Unsubscribe};
 use crate::nats::connection::Connection;
 use crate::nats::ear::{Ear, TAKEN_AT_ONCE};
 use crate::nats::headers;
 use crate::nats::inbox::time_left;
 use crate::queue::{Losses, Pushed, Queue};
 use crate::registry::{Registry, SlowReader};
-use crate::subject::{Pattern, Subject};
+use crate::router::Router;
+use crate::subject::{Pattern, Subject, matches_text};
 
 /// How long an asker waits that does not say so, being none of ours: as long as NATS's own command line.
 const UNTOLD_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a subscription that has ended refuses what still comes.
+const LEAVE_WAIT: Duration = Duration::from_secs(1);
 
 /// The subscriptions of a process.
 pub(crate) struct Subscriptions {
     connection: Arc<Connection>,
     registry: Arc<Registry>,
     losses: Losses,
+    /// Who is asked directly.
+    pub(crate) near: Arc<Router>,
     open: Mutex<HashMap<u64, Open>>,
     next: AtomicU64,
 }
@@ -55,7 +61,7 @@ struct Pump {
 impl Subscriptions {
     pub(crate) fn new(connection: Arc<Connection>, registry: Arc<Registry>) -> Arc<Self> {
         let (open, next) = (Mutex::default(), AtomicU64::new(0));
-        Arc::new(Self { connection, registry, losses: Losses::new(), open, next })
+        Arc::new(Self { connection, registry, losses: Losses::new(), near: Router::new(), open, next })
     }
 
     /// In force at the server when it returns.
@@ -65,6 +71,42 @@ impl Subscriptions {
         group: Option<String>,
         capacity: usize,
     ) -> Result<Subscription, Error> {
+        let (queue, unsubscribe) = self.open(pattern, group, capacity).await?;
+        Ok(Subscription::new(queue, unsubscribe))
+    }
+
+    /// The same, and asked directly by this process.
+    pub(crate) async fn subscribe_near(
+        self: &Arc<Self>,
+        pattern: Pattern,
+        group: String,
+        capacity: usize,
+    ) -> Result<Subscription, Error> {
+        let (queue, unsubscribe) = self.open(pattern.clone(), Some(group.clone()), capacity).await?;
+        let leave = match self.near.join(&pattern, Some(&group), &queue) {
+            Ok(leave) => leave,
+            Err(error) => {
+                unsubscribe();
+                return Err(error);
+            }
+        };
+        // Nobody would try them any more, but for what finds no room.
+        let is_one = |destination: &str| matches_text(pattern.as_str(), destination);
+        self.connection.guard.breakers().renew(is_one, Instant::now());
+        let both = move || {
+            leave();
+            unsubscribe();
+        };
+        Ok(Subscription::new(queue, Box::new(both)))
+    }
+
+    /// A queue that what comes is moved into, and how that ends.
+    async fn open(
+        self: &Arc<Self>,
+        pattern: Pattern,
+        group: Option<String>,
+        capacity: usize,
+    ) -> Result<(Arc<Queue>, Unsubscribe), Error> {
         self.connection.check_open()?;
         self.connection.check_up()?;
         let in_group = group.is_some();
@@ -96,7 +138,7 @@ impl Subscriptions {
                 all.open.lock().remove(&id);
             }
         };
-        Ok(Subscription::new(queue, Box::new(unsubscribe)))
+        Ok((queue, Box::new(unsubscribe)))
     }
 
     /// Queue groups carry the prefix too.
@@ -106,6 +148,7 @@ impl Subscriptions {
 
     /// Lets what the server has sent arrive, and no more.
     pub(crate) fn stop(&self) {
+        self.near.stop();
         self.open.lock().values().for_each(|one| one.drain.cancel());
     }
 
@@ -132,6 +175,14 @@ impl Pump {
         // While the bus drains, what waits is read first; who drains closes the queues.
         self.stop.cancelled().await;
         self.queue.close();
+        if self.in_group && self.all.connection.check_open().is_ok() {
+            let refusing = async {
+                ear.drain().await;
+                self.move_all(&mut ear, &mut taken).await;
+            };
+            // What the client still hands on is refused, and so offered to another.
+            let _ = tokio::time::timeout(LEAVE_WAIT, refusing).await;
+        }
     }
 
     /// Moves on what comes, all that is there at a time, until there will be no more. Cancel safe.
@@ -145,11 +196,13 @@ impl Pump {
 
     fn told(&self, pushed: Pushed, slow: SlowReader) {
         self.all.losses.count(&pushed, slow);
-        if let Pushed::Full(message) = pushed
-            && let Some(reply) = message.reply
-        {
-            let what = format!("a subscriber of '{}' is full", message.subject);
-            reply.send(Err(Error::new(ErrorKind::Overloaded, what)));
+        match pushed {
+            Pushed::Full(Message { reply: Some(reply), subject, .. }) => {
+                let what = format!("a subscriber of '{subject}' is full");
+                reply.send(Err(Error::new(ErrorKind::Overloaded, what)));
+            }
+            Pushed::Closed(Message { reply: Some(reply), subject, .. }) => reply.nobody(&subject),
+            _ => {}
         }
     }
 

@@ -95,6 +95,15 @@ impl Breakers {
         self.table.lock().values().for_each(|circuit| circuit.breaker.lock().probe_now(now));
     }
 
+    /// Who serves these destinations is there anew: what those before came to says nothing of it.
+    pub(crate) fn renew(&self, is_one: impl Fn(&str) -> bool, now: Instant) {
+        let of_these = |circuit: &&Arc<Circuit>| is_one(&circuit.destination);
+        let circuits: Vec<_> = self.table.lock().values().filter(of_these).cloned().collect();
+        for circuit in circuits {
+            self.change(&circuit, |breaker| *breaker = Breaker::new(now));
+        }
+    }
+
     /// The circuits that are not closed.
     pub fn not_closed(&self) -> usize {
         self.not_closed.load(Ordering::Acquire)

@@ -158,7 +158,7 @@ pub struct Retry {
 }
 
 /// No deadline is longer: far beyond any, and a clock can add it.
-const DEADLINE_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
+pub(crate) const DEADLINE_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 impl Retry {
     /// A call that begins now.

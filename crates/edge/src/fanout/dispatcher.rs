@@ -4,11 +4,12 @@
 //! of a character's audiences opens the new ones at its own place, before the next message is taken, so that a
 //! walk between rooms needs no question back from the shard.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use foldhash::{HashMap, HashMapExt as _};
 use metrics::{Counter, Gauge, counter, gauge};
 use tidings_bus::{Bus, ErrorKind, FollowSet, Followed, From, LogMessage, Subject};
 use tidings_service::Subjects;

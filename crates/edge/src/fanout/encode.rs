@@ -362,9 +362,36 @@ impl PositionText<'_> {
 
 /// A JSON string.
 pub fn json_string(out: &mut Vec<u8>, text: &str) {
+    if !needs_escape(text) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        return out.push(b'"');
+    }
     text.serialize(&mut serde_json::Serializer::new(out)).expect("a string into memory");
+}
+
+/// Looks at every byte, without deciding anything in between: so the compiler looks at many at a time.
+fn needs_escape(text: &str) -> bool {
+    text.bytes().fold(false, |found, byte| found | (byte < b' ') | (byte == b'"') | (byte == b'\\'))
 }
 
 fn write_number(out: &mut Vec<u8>, number: u64) {
     number.serialize(&mut serde_json::Serializer::new(out)).expect("a number into memory");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_is_written_as_any_json_is() {
+        let letters = (0..0x80_u8).map(char::from).chain(['ü', '\u{2028}', '🙂']);
+        for letter in letters {
+            for text in [letter.to_string(), format!("before {letter} and after"), String::new()] {
+                let mut out = Vec::new();
+                json_string(&mut out, &text);
+                assert_eq!(out, serde_json::to_vec(&text).expect("a text is JSON"), "{text:?}");
+            }
+        }
+    }
 }

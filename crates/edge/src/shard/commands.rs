@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tidings_bus::Asker;
-use tidings_protocol::proto::world::v1::{Command, Origin, ZoneRequest, zone_reply, zone_request};
+use tidings_protocol::proto::world::v1::zone_reply;
 use tidings_protocol::{ErrorCode, ZoneId};
 use tidings_service::{CallError, zone_answer};
 use tokio::sync::Notify;
@@ -60,7 +60,7 @@ impl Shard {
     pub(super) fn ask_zone(self: &Rc<Self>, at: At) {
         let Some((zone, request, number, left)) = self.inner.borrow_mut().next_attempt(at) else { return };
         let answers = Arc::clone(&self.answers);
-        if let Err(error) = self.shared.caller.ask_zone(&zone, &request, left, answers, number) {
+        if let Err(error) = self.shared.caller.ask_zone(&zone, request, left, answers, number) {
             self.inner.borrow_mut().not_answered(at, &error);
         }
     }
@@ -78,22 +78,17 @@ impl Shard {
 }
 
 impl Inner {
-    fn next_attempt(&mut self, at: At) -> Option<(ZoneId, ZoneRequest, u64, Duration)> {
+    fn next_attempt(&mut self, at: At) -> Option<(ZoneId, Bytes, u64, Duration)> {
         let (number, tick) = (self.fresh_number(at), self.tick);
-        let session = self.session(at)?;
-        let origin = Origin { session: session.id.to_string(), id: String::new() };
+        let conn = self.conns.get_mut(at.key as usize).filter(|conn| conn.id == at.id)?;
+        let session = conn.session()?;
         let inflight = session.inflight.as_mut()?;
         let ticks_left = if is_before(tick, inflight.until) { inflight.until.wrapping_sub(tick) } else { 0 };
         let left = TICK.saturating_mul(ticks_left).min(ATTEMPT);
         inflight.asked = number;
         // One more: the first of them is under way.
         inflight.late = Some(tick.wrapping_add(ticks(left) + 1));
-        let command = Command {
-            origin: Some(Origin { id: inflight.id.to_string(), ..origin }),
-            character: session.character.to_string(),
-            text: inflight.text.to_string(),
-        };
-        let request = ZoneRequest { ask: Some(zone_request::Ask::Command(command)) };
+        let request = self.pen.command(session.id, &inflight.id, session.character, &inflight.text);
         Some((session.zone.clone(), request, number, left))
     }
 

@@ -150,7 +150,7 @@ impl Inner {
             return;
         }
         let chars = self.shared.config.limits.command_chars;
-        let too_many = chars != 0 && text.chars().count() > chars;
+        let too_many = chars != 0 && text.len() > chars && text.chars().count() > chars;
         if too_many || text.len() > COMMAND_BYTES {
             let message = if too_many {
                 format!("Too long: at most {chars} characters.")

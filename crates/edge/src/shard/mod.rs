@@ -23,17 +23,18 @@ mod sweep;
 mod table;
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use foldhash::{HashMap, HashMapExt as _};
 use metrics::{Counter, Gauge, counter, gauge};
 use slab::Slab;
 use tidings_protocol::proto::services::v1::SessionControl;
-use tidings_protocol::{CharacterId, SessionId};
+use tidings_protocol::{CharacterId, MessageWriter, SessionId};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
@@ -126,6 +127,8 @@ pub struct Inner {
     /// What batches brought waits for the next turn of writing, and everything else with it.
     pub(crate) paced: bool,
     pub(crate) deflater: Deflater,
+    /// Writes commands for zones.
+    pen: MessageWriter,
     /// Everybody is sent away.
     draining: bool,
     next_id: u64,
@@ -330,6 +333,7 @@ impl Inner {
             work: Work::default(),
             paced: false,
             deflater: Deflater::new(),
+            pen: MessageWriter::default(),
             draining: false,
             next_id: 0,
             next_ticket: 0,

@@ -3,8 +3,10 @@
 //! Rendering is total: an unknown key or a missing argument gives something readable, never a panic. What a
 //! person typed is an argument and is copied as it is: it is never read as a template again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+
+use foldhash::{HashMap, HashMapExt as _};
 
 use super::{Word, Words};
 

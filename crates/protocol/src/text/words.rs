@@ -85,6 +85,21 @@ impl<'a> Words<'a> for TextRef<'a> {
             (name, word)
         })
     }
+
+    /// Of the others nothing is read but their names.
+    fn arg(self, name: &str) -> Option<Word<'a, Self>> {
+        delimited(self.0).filter(|(number, _)| *number == 2).find_map(|(_, entry)| {
+            let (mut known, mut value) = (&[][..], &[][..]);
+            for (number, bytes) in delimited(entry) {
+                match number {
+                    1 => known = bytes,
+                    2 => value = bytes,
+                    _ => {}
+                }
+            }
+            (known == name.as_bytes()).then(|| arg(value))
+        })
+    }
 }
 
 /// `tidings.world.v1.Lines`, where they lie.
@@ -122,4 +137,25 @@ fn delimited(mut left: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::proto::world::v1 as wire;
+
+    #[test]
+    fn an_argument_is_found_by_its_name_as_among_all() {
+        let text =
+            Text::new("k").with("b", "two").with("ab", Text::new("in")).with("list", vec![Text::new("x")]);
+        let bytes = wire::Text::from(text).encode_to_vec();
+        let found = TextRef::new(&bytes);
+        for name in ["b", "ab", "list", "a", ""] {
+            let among = found.args().find(|(known, _)| *known == name).map(|(_, word)| word);
+            assert_eq!(format!("{:?}", found.arg(name)), format!("{among:?}"), "{name}");
+        }
+        assert!(matches!(found.arg("b"), Some(Word::Plain("two"))));
+    }
 }

@@ -68,6 +68,11 @@ pub enum Due {
 }
 
 impl Batch {
+    /// A batch with room for as much as one had before.
+    pub fn with_room(effects: usize) -> Self {
+        Self { record: RecordWriter::with_room(effects), ..Self::default() }
+    }
+
     /// Whether the next input is for the next batch.
     pub fn is_full(&self) -> bool {
         self.inputs >= INPUTS_MAX

@@ -245,10 +245,7 @@ impl OwnedZone {
             }
         }
         self.uncheckpointed = 0;
-        let moves = std::mem::take(&mut self.moves);
-        let snapshot = Snapshot { moves, now: self.now, state: self.rules.checkpoint() };
-        let body = serde_json::to_string(&snapshot).expect("texts and numbers are JSON");
-        self.moves = snapshot.moves;
+        let body = Snapshot::body(&self.moves, self.now, &self.rules.checkpoint());
         self.figures.checkpoint_bytes.set(body.len() as f64);
         let stamp = Stamp { epoch: self.shared.bus.epoch(), seq: self.last_record };
         let checkpoint = Checkpoint { zone: self.id.clone(), stamp, body };

@@ -40,7 +40,7 @@ struct Seen {
 impl OwnedZone {
     /// Decides what waits, until a batch is full. A character from another zone has a batch of its own.
     pub(super) fn decide(&mut self) -> Batch {
-        let mut batch = Batch::default();
+        let mut batch = Batch::with_room(self.last_effects);
         self.tick();
         self.figures.waiting.set(self.work.len() as f64);
         while !batch.is_full() {
@@ -56,6 +56,7 @@ impl OwnedZone {
                 break;
             }
         }
+        self.last_effects = batch.record.effect_bytes();
         self.figures.inputs.increment(batch.inputs as u64);
         batch
     }
@@ -291,7 +292,7 @@ impl OwnedZone {
         for output in outputs {
             match output {
                 Output::Effect(effect) => batch.record.effect(&effect),
-                Output::Event(event) => self.event(*event, batch, &mut seen),
+                Output::Event(event) => self.event(event, batch, &mut seen),
                 Output::Reply(reply) if reply.origin.id.is_empty() => seen.refused |= !reply.ok,
                 Output::Reply(reply) => {
                     if !reply.ok {
@@ -318,7 +319,7 @@ impl OwnedZone {
         seen
     }
 
-    fn event(&mut self, event: Event, batch: &mut Batch, seen: &mut Seen) {
+    fn event(&mut self, event: Box<Event>, batch: &mut Batch, seen: &mut Seen) {
         let Some(audience) = &event.audience else {
             tracing::error!(kind = event.kind, "an event without an audience is left out");
             return;

@@ -176,7 +176,7 @@ async fn load(shared: &Arc<Shared>, zone: &ZoneId) -> Result<(OwnedZone, Subscri
     };
     let owned = OwnedZone::new(Arc::clone(shared), zone.clone(), loaded);
     let pattern = tidings_bus::Pattern::from(&Subjects(shared.bus.registry()).zone_commands(zone)?);
-    let requests = shared.bus.queue_subscribe(&pattern, "zone", QUEUE_MAX).await?;
+    let requests = shared.bus.queue_subscribe_near(&pattern, "zone", QUEUE_MAX).await?;
     Ok((owned, requests))
 }
 
@@ -243,17 +243,16 @@ impl Replay {
 
     async fn from_checkpoint(shared: &Shared, zone: &ZoneId) -> Result<Self, LoadError> {
         let unreadable = |error: &dyn std::fmt::Display| LoadError::Checkpoint(error.to_string());
-        let mut last = Some(0);
-        let mut snapshot = None;
+        let (mut last, mut moves, mut now, mut state) = (Some(0), Moves::default(), 0, String::new());
         if let Some(checkpoint) = shared.store.checkpoint(zone).await? {
-            let body = serde_json::from_str(&checkpoint.body).map_err(|error| unreadable(&error))?;
+            let snapshot: Snapshot =
+                serde_json::from_str(&checkpoint.body).map_err(|error| unreadable(&error))?;
+            state = snapshot.state().map_err(|error| unreadable(&error))?.into_owned();
+            (moves, now) = (snapshot.moves, snapshot.now);
             // Of another epoch's log what there is follows, on the state that was.
             let known = checkpoint.stamp.epoch == shared.bus.epoch();
             last = if known { Some(checkpoint.stamp.seq) } else { None };
-            snapshot = Some(body);
         }
-        let Snapshot { moves, now, state } =
-            snapshot.unwrap_or_else(|| Snapshot { moves: Moves::default(), now: 0, state: String::new() });
         let content = Arc::clone(&shared.content);
         let rules = Zone::restore(zone.clone(), content, shared.rules, Some(&state))
             .map_err(|error| LoadError::Checkpoint(format!("{error}: {}", error.source)))?;

@@ -1,9 +1,11 @@
 //! What a zone's record and its checkpoint hold: the effects, and what the host itself must know again after a
 //! restart. JSON, since the effects are.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tidings_protocol::AccountId;
 use tidings_world::Effect;
 use tidings_world::input::Millis;
@@ -33,10 +35,9 @@ pub struct Record {
 }
 
 /// Writes a record while a batch is decided, so that its size is known and nothing is encoded twice.
-#[derive(Default)]
 pub struct RecordWriter {
-    /// The effects so far, with commas between.
-    effects: Vec<u8>,
+    /// The body as far as it is written: what it begins with, and the effects so far, with commas between.
+    body: Vec<u8>,
     /// Whether one of them lasts.
     lasts: bool,
     /// Moves of the batch.
@@ -58,19 +59,32 @@ const BEFORE: &[u8] = br#"{"effects":["#;
 /// What is between the effects and the rest.
 const BETWEEN: &[u8] = b"],";
 
+impl Default for RecordWriter {
+    fn default() -> Self {
+        Self::with_room(0)
+    }
+}
+
 impl RecordWriter {
+    /// A writer with room for so many bytes of effects before memory is moved.
+    pub fn with_room(bytes: usize) -> Self {
+        let mut body = Vec::with_capacity(BEFORE.len() + bytes);
+        body.extend_from_slice(BEFORE);
+        Self { body, lasts: false, moves: Vec::new(), bans: Vec::new() }
+    }
+
     /// Adds an effect.
     pub fn effect(&mut self, effect: &Effect) {
         self.lasts |= !effect.passes();
-        if !self.effects.is_empty() {
-            self.effects.push(b',');
+        if !self.effects().is_empty() {
+            self.body.push(b',');
         }
-        serde_json::to_writer(&mut self.effects, effect).expect("an effect is JSON, and memory takes it");
+        serde_json::to_writer(&mut self.body, effect).expect("an effect is JSON, and memory takes it");
     }
 
     /// The effects so far, with commas between.
     pub fn effects(&self) -> &[u8] {
-        &self.effects
+        &self.body[BEFORE.len()..]
     }
 
     /// Whether there is nothing that lasts longer than a minute.
@@ -80,18 +94,22 @@ impl RecordWriter {
 
     /// Bytes of effects so far.
     pub fn effect_bytes(&self) -> usize {
-        self.effects.len()
+        self.effects().len()
     }
 
     /// Whether there is nothing to record.
     pub fn is_empty(&self) -> bool {
-        self.effects.is_empty() && self.moves.is_empty() && self.bans.is_empty()
+        self.effects().is_empty() && self.moves.is_empty() && self.bans.is_empty()
     }
 
-    /// The record's body, with the effects of `before` in front.
-    pub fn body(&self, prev: u64, before: &[u8]) -> Vec<u8> {
-        let comma: &[u8] = if before.is_empty() || self.effects.is_empty() { b"" } else { b"," };
-        let mut body = [BEFORE, before, comma, &self.effects, BETWEEN].concat();
+    /// Takes the record's body, with the effects of `before` in front.
+    pub fn body(&mut self, prev: u64, before: &[u8]) -> Vec<u8> {
+        let mut body = std::mem::replace(&mut self.body, BEFORE.to_vec());
+        if !before.is_empty() {
+            let comma: &[u8] = if body.len() == BEFORE.len() { b"" } else { b"," };
+            body = [BEFORE, before, comma, &body[BEFORE.len()..]].concat();
+        }
+        body.extend_from_slice(BETWEEN);
         let tail = body.len();
         serde_json::to_writer(&mut body, &Tail { prev, moves: &self.moves, bans: &self.bans })
             .expect("texts and numbers are JSON");
@@ -107,15 +125,43 @@ pub fn body_of(effects: &[u8], prev: u64) -> Vec<u8> {
 }
 
 /// A checkpoint's body: the state, and what the host knows with it. Its sequence and epoch are its stamp.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub struct Snapshot {
     /// The moves let in lately.
     pub moves: Moves,
     /// The zone's clock.
     pub now: Millis,
     /// The rules' own form.
-    pub state: String,
+    state: Box<RawValue>,
 }
+
+impl Snapshot {
+    /// Writes the body; the rules' state, JSON itself, goes into it as it is.
+    pub fn body(moves: &Moves, now: Millis, state: &str) -> String {
+        #[derive(Serialize)]
+        struct Head<'a> {
+            moves: &'a Moves,
+            now: Millis,
+        }
+        let mut body = serde_json::to_string(&Head { moves, now }).expect("texts and numbers are JSON");
+        body.reserve(STATE.len() + state.len());
+        // Of one object: the brace comes after what follows.
+        body.pop();
+        body.push_str(STATE);
+        body.push_str(state);
+        body.push('}');
+        body
+    }
+
+    /// The rules' own form. Earlier versions kept it as a text.
+    pub fn state(&self) -> Result<Cow<'_, str>, serde_json::Error> {
+        let state = self.state.get();
+        if state.starts_with('"') { serde_json::from_str(state).map(Cow::Owned) } else { Ok(state.into()) }
+    }
+}
+
+/// What goes before the state.
+const STATE: &str = r#","state":"#;
 
 /// The moves let in lately, with the sequence of the character's arrival: asked for by the zone it came from.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -156,6 +202,21 @@ mod tests {
         for (before, count) in [(&before[..], 1), (b"", 0)] {
             let record: Record = serde_json::from_slice(&body_of(before, 8)).expect("a record");
             assert_eq!((record.prev, record.effects.len()), (8, count));
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_reads_back_as_it_was_written_and_as_earlier_versions_wrote_it() {
+        let mut moves = Moves::default();
+        moves.add("m".into(), 7);
+        let state = r#"{"weather":"\"rain\"","hour":3}"#;
+        let quoted = serde_json::to_string(state).expect("a text is JSON");
+        for body in
+            [Snapshot::body(&moves, 5, state), format!(r#"{{"moves":[["m",7]],"now":5,"state":{quoted}}}"#)]
+        {
+            let snapshot: Snapshot = serde_json::from_str(&body).expect("a checkpoint");
+            assert_eq!((snapshot.now, snapshot.moves.find("m")), (5, Some(7)));
+            assert_eq!(snapshot.state().expect("the state"), state);
         }
     }
 

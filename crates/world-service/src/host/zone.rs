@@ -3,11 +3,12 @@
 //!
 //! Between two commits the state is the committed one: that is when questions about it are answered.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt as _};
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use rand::rngs::StdRng;
@@ -106,6 +107,8 @@ pub struct OwnedZone {
     subjects: HashMap<Audience, Subject>,
     /// Inputs of the last round.
     last_inputs: usize,
+    /// Bytes of effects in the last batch: about what the next will have.
+    pub(super) last_effects: usize,
     /// Writes the events.
     pub(super) pen: MessageWriter,
 }
@@ -145,6 +148,7 @@ impl OwnedZone {
             figures,
             subjects: HashMap::new(),
             last_inputs: 0,
+            last_effects: 0,
             pen: MessageWriter::default(),
             shared,
         }

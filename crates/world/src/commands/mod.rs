@@ -130,7 +130,9 @@ impl Call<'_> {
 
 /// The text, if it is not too long.
 pub(crate) fn within(text: &str, max: usize) -> Result<&str, Text> {
-    if text.chars().count() > max { Err(t1("refuse.too_long", "n", max.to_string())) } else { Ok(text) }
+    // Fewer bytes are no more characters.
+    let too_long = text.len() > max && text.chars().count() > max;
+    if too_long { Err(t1("refuse.too_long", "n", max.to_string())) } else { Ok(text) }
 }
 
 /// How a command is typed, as a refusal.
@@ -191,7 +193,7 @@ fn run_line(turn: &mut Turn<'_>, origin: &Origin, me: CharacterId, line: &str, a
 
 fn is_too_long(turn: &Turn<'_>, line: &str) -> bool {
     let max = turn.zone.config.command_chars;
-    max != 0 && line.chars().count() > max
+    max != 0 && line.len() > max && line.chars().count() > max
 }
 
 /// Finds the command and runs it.

@@ -1,6 +1,6 @@
 //! One write: the commits whose conditions hold against what is stored and what is before them in the same write.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use crate::embedded::disk::codec::{FrameWriter, Record, Written};
 use crate::embedded::disk::inbox::{Condition, Target, Txn};
@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kv::Expect;
 use crate::kv::check_expected;
 use crate::log::Committed;
-use crate::subject::Subject;
+use crate::subject::{KeyMap, Subject};
 
 /// A commit whose conditions hold, in the write.
 pub(crate) struct Accepted {
@@ -25,7 +25,7 @@ pub(crate) struct Group {
     pub(crate) accepted: Vec<Accepted>,
     pub(crate) refused: Vec<(Txn, Error)>,
     /// What the logs and keys will be at after it; 0: nothing there.
-    ahead: HashMap<Subject, u64>,
+    ahead: KeyMap<Subject, u64>,
     done: HashSet<(Subject, u64)>,
     pub(crate) last_seq: u64,
 }
@@ -44,6 +44,7 @@ impl Group {
         }
         let first = self.last_seq + 1;
         let mut written = Vec::with_capacity(txn.records.len());
+        self.bytes.reserve(txn.bytes());
         let mut frame = FrameWriter::begin(&mut self.bytes, number, seed);
         for record in &txn.records {
             let kind = record.target.kind();
@@ -108,7 +109,7 @@ impl Group {
     }
 }
 
-fn trim_ahead(ahead: &mut HashMap<Subject, u64>, view: &View, subject: &Subject, through: u64) {
+fn trim_ahead(ahead: &mut KeyMap<Subject, u64>, view: &View, subject: &Subject, through: u64) {
     let last = ahead.get(subject).copied().unwrap_or_else(|| view.last(subject));
     if last <= through {
         ahead.insert(subject.clone(), 0);

@@ -1,4 +1,4 @@
-//! Who hears what, now: subscriptions by subject and by pattern, queue groups, requests.
+//! Who hears what in the process, now: subscriptions by subject and by pattern, queue groups, requests.
 //!
 //! A subject's receivers are worked out once and kept until a subscription comes or goes, so that a publish is
 //! one look-up whatever the number of patterns.
@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind};
-use crate::message::{Answer, Asked, Headers, Message, Reply, Subscription, no_responders};
+use crate::message::{Answer, Asked, Headers, Message, Reply, Subscription, Unsubscribe, no_responders};
 use crate::queue::{Losses, Pushed, Queue};
 use crate::registry::SlowReader;
 use crate::subject::{KeyMap, Pattern, Subject};
@@ -84,6 +84,17 @@ impl Router {
         capacity: usize,
     ) -> Result<Subscription, Error> {
         let queue = Arc::new(Queue::new(capacity));
+        let unsubscribe = self.join(pattern, group, &queue)?;
+        Ok(Subscription::new(queue, unsubscribe))
+    }
+
+    /// A queue that somebody reads hears what is of the pattern, until it is told to no more.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        pattern: &Pattern,
+        group: Option<&str>,
+        queue: &Arc<Queue>,
+    ) -> Result<Unsubscribe, Error> {
         let mut table = self.table.write();
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::closed());
@@ -99,7 +110,7 @@ impl Router {
         self.routes.write().clear();
         drop(table);
         let (router, pattern) = (self.clone(), pattern.clone());
-        Ok(Subscription::new(queue, Box::new(move || router.unsubscribe(&pattern, id))))
+        Ok(Box::new(move || router.unsubscribe(&pattern, id)))
     }
 
     fn unsubscribe(&self, pattern: &Pattern, id: u64) {
@@ -156,16 +167,27 @@ impl Router {
         let (answer, answered) = oneshot::channel();
         self.send(subject, payload, headers, deadline, Reply::new(Answer::Here(answer)))?;
         let _asking = UnderWay::count(self.asking.as_ref());
-        match tokio::time::timeout(deadline, answered).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(Error::new(
-                ErrorKind::Timeout,
-                format!("'{subject}' was taken and let go without an answer"),
-            )),
-            Err(_) => {
-                Err(Error::new(ErrorKind::Timeout, format!("no answer from '{subject}' within {deadline:?}")))
-            }
+        answer_within(subject, answered, deadline).await
+    }
+
+    /// Whether one group serves a subject, and nobody else of those that joined hears it.
+    pub(crate) fn serves(&self, subject: &Subject) -> bool {
+        !self.closed.load(Ordering::Acquire) && self.with_route(subject, |route| route.only_group().is_some())
+    }
+
+    /// A request to the group that serves it, where one does that has room; given back otherwise.
+    pub(crate) fn offer(&self, message: Message) -> Result<(), Message> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(message);
         }
+        let subject = message.subject.clone();
+        self.with_route(&subject, |route| {
+            let Some(group) = route.only_group() else { return Err(message) };
+            match group.push(message, SlowReader::Refuse) {
+                Pushed::Taken | Pushed::DroppedOldest => Ok(()),
+                Pushed::Full(message) | Pushed::Closed(message) => Err(message),
+            }
+        })
     }
 
     /// As `request`, for an asker who is told.
@@ -253,6 +275,20 @@ impl Router {
     }
 }
 
+/// The answer that somebody in the process gives.
+pub(crate) async fn answer_within(
+    subject: &Subject,
+    answered: oneshot::Receiver<Result<Bytes, Error>>,
+    deadline: Duration,
+) -> Result<Bytes, Error> {
+    let timeout = |what: String| Err(Error::new(ErrorKind::Timeout, what));
+    match tokio::time::timeout(deadline, answered).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => timeout(format!("'{subject}' was taken and let go without an answer")),
+        Err(_) => timeout(format!("no answer from '{subject}' within {deadline:?}")),
+    }
+}
+
 fn overloaded(subject: &Subject) -> Error {
     Error::new(ErrorKind::Overloaded, format!("a subscriber of '{subject}' is full"))
 }
@@ -283,6 +319,14 @@ impl Table {
 }
 
 impl Route {
+    /// The group, where it is all there is.
+    fn only_group(&self) -> Option<&Group> {
+        match (&self.everyone[..], &self.groups[..]) {
+            ([], [group]) => Some(group),
+            _ => None,
+        }
+    }
+
     fn join(&mut self, name: &Arc<str>, queue: Arc<Queue>) {
         match self.groups.iter_mut().find(|group| group.name == *name) {
             Some(group) => group.members.push(queue),
