@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::kv::KvBackend;
 use crate::log::{Append, Committed, Fence, FollowSetBackend, LogMessage};
 use crate::message::{Asked, Headers, Subscription};
+use crate::registry::Registry;
 use crate::resilience::States;
 use crate::subject::{Pattern, Subject};
 use crate::work::{WorkBackend, WorkConfig};
@@ -141,6 +142,11 @@ pub trait Backend: Send + Sync + 'static {
     /// How a bus over this backend behaves unless it is told otherwise.
     fn config(&self) -> BusConfig {
         BusConfig::default()
+    }
+    /// A bus over this backend was made. While all of them check what they send, by one registry, nothing that has not left
+    /// the process is checked again where it is received.
+    fn handle_made(&self, config: &BusConfig, registry: &Arc<Registry>) {
+        let _ = (config, registry);
     }
     /// A work queue whose dead letters go to the log `dead`.
     fn work(

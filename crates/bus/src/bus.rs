@@ -57,6 +57,7 @@ impl Bus {
 
     /// A bus over a backend, checking what `config` says.
     pub fn with_config(backend: Arc<dyn Backend>, registry: Arc<Registry>, config: BusConfig) -> Self {
+        backend.handle_made(&config, &registry);
         let checks = Arc::new(Checks::new(registry, config));
         Self { backend, checks, counters: Arc::new(Counters::new()) }
     }
@@ -260,7 +261,7 @@ impl Bus {
             Checks::class(subject.class(), &[Class::Durable], subject.as_str())?;
         }
         let mut found = self.counted(self.backend.read(subjects, after, limit).await)?;
-        found.retain(|message| self.checks.inbound(&message.subject, &message.payload));
+        found.retain(|message| self.checks.is_logged_well(message));
         Ok(found)
     }
 

@@ -7,6 +7,7 @@ use metrics::Counter;
 
 use crate::config::BusConfig;
 use crate::error::{Error, ErrorKind};
+use crate::log::LogMessage;
 use crate::registry::{Class, Registry};
 use crate::subject::{NO_TEMPLATE, Subject};
 
@@ -78,6 +79,11 @@ impl Checks {
     /// Whether a payload has its message's form; counts one that has not.
     pub(crate) fn inbound(&self, subject: &Subject, payload: &[u8]) -> bool {
         self.why_invalid(subject, payload).is_none()
+    }
+
+    /// Whether a message of a log has its form: not looked at again where this process has sent it.
+    pub(crate) fn is_logged_well(&self, message: &LogMessage) -> bool {
+        message.checked || self.inbound(&message.subject, &message.payload)
     }
 
     /// Why a payload has not its message's form; counts it.

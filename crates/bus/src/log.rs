@@ -56,6 +56,15 @@ pub struct LogMessage {
     pub time_ms: i64,
     /// The message.
     pub payload: Bytes,
+    /// Whether its form was checked in this process, by whoever sent it.
+    pub(crate) checked: bool,
+}
+
+impl LogMessage {
+    /// A message as it was read: its form is not known.
+    pub fn new(subject: Subject, seq: u64, prev: u64, time_ms: i64, payload: Bytes) -> Self {
+        Self { subject, seq, prev, time_ms, payload, checked: false }
+    }
 }
 
 /// Where to start following.
@@ -148,7 +157,7 @@ impl FollowSet {
 
     fn is_valid(&self, next: &Result<Followed, Error>) -> bool {
         match next {
-            Ok(Followed::Message(message)) => self.checks.inbound(&message.subject, &message.payload),
+            Ok(Followed::Message(message)) => self.checks.is_logged_well(message),
             _ => true,
         }
     }

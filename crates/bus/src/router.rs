@@ -4,8 +4,8 @@
 //! one look-up whatever the number of patterns.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,10 +13,11 @@ use metrics::Counter;
 use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
+use crate::config::BusConfig;
 use crate::error::{Error, ErrorKind};
 use crate::message::{Answer, Asked, Headers, Message, Reply, Subscription, Unsubscribe, no_responders};
 use crate::queue::{Losses, Pushed, Queue};
-use crate::registry::SlowReader;
+use crate::registry::{Registry, SlowReader};
 use crate::subject::{KeyMap, Pattern, Subject};
 use crate::under_way::UnderWay;
 
@@ -27,6 +28,10 @@ pub(crate) struct Router {
     table: RwLock<Table>,
     routes: RwLock<KeyMap<Subject, Route>>,
     closed: AtomicBool,
+    /// What the first handle checks by.
+    registry: OnceLock<Arc<Registry>>,
+    /// Some handle sends without checking, or checks by another one.
+    unchecked: AtomicBool,
     asking: Arc<AtomicUsize>,
     losses: Losses,
     unheard: Counter,
@@ -71,6 +76,8 @@ impl Router {
             table: RwLock::default(),
             routes: RwLock::default(),
             closed: AtomicBool::new(false),
+            registry: OnceLock::new(),
+            unchecked: AtomicBool::new(false),
             asking: Arc::default(),
             losses: Losses::new(),
             unheard: metrics::counter!("tidings_bus_unheard_total"),
@@ -126,6 +133,19 @@ impl Router {
         self.routes.write().clear();
     }
 
+    /// A handle was made that sends here.
+    pub(crate) fn handle_made(&self, config: &BusConfig, registry: &Arc<Registry>) {
+        let first = self.registry.get_or_init(|| Arc::clone(registry));
+        if !config.check_outbound || !Arc::ptr_eq(first, registry) {
+            self.unchecked.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether everybody who sends here checks what they send, by one registry.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.registry.get().is_some() && !self.unchecked.load(Ordering::Acquire)
+    }
+
     /// Runs `deliver` over the subject's receivers.
     fn with_route<T>(&self, subject: &Subject, deliver: impl FnOnce(&Route) -> T) -> T {
         if let Some(route) = self.routes.read().get(subject) {
@@ -146,7 +166,8 @@ impl Router {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::closed());
         }
-        let message = Message { subject: subject.clone(), payload, headers, reply: None, deadline: None };
+        let checked = self.is_checked();
+        let message = Message { subject: subject.clone(), payload, headers, reply: None, deadline: None, checked };
         let outcome = self.with_route(subject, |route| self.deliver(route, message));
         if outcome.full > 0 && subject.slow() == SlowReader::Refuse {
             return Err(overloaded(subject));
@@ -218,7 +239,8 @@ impl Router {
         reply: Reply,
     ) -> Result<(), Error> {
         let deadline = Some(Instant::now() + deadline);
-        let message = Message { subject: subject.clone(), payload, headers, reply: Some(reply), deadline };
+        let (reply, checked) = (Some(reply), self.is_checked());
+        let message = Message { subject: subject.clone(), payload, headers, reply, deadline, checked };
         let outcome = self.with_route(subject, |route| self.deliver(route, message));
         match outcome {
             Outcome { taken: 0, full: 0 } => Err(no_responders(subject)),
@@ -300,6 +322,7 @@ fn copy(message: &Message) -> Message {
         headers: message.headers.clone(),
         reply: message.reply.clone(),
         deadline: message.deadline,
+        checked: message.checked,
     }
 }
 

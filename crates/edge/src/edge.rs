@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::EdgeConfig;
 use crate::control;
 use crate::fanout::{
-    BATCHES_MAX, COMMANDS_MAX, Counts, Dispatcher, Encoder, Interner, Reader, ToDispatcher, ToShard,
+    BATCHES_MAX, COMMANDS_MAX, Counts, Dispatcher, Encoder, Reader, ToDispatcher, ToShard,
 };
 use crate::http::{Http, HttpConfig, serve};
 use crate::limits::{Clock, Limits, Rates};
@@ -96,12 +96,8 @@ impl Edge {
         };
         let limits = Arc::new(Limits::new(&rates, Clock::system()));
         let caller = Caller::new(bus.clone());
-        let encoder = Arc::new(Encoder {
-            epoch: bus.epoch(),
-            locale: config.locale.clone(),
-            catalogue,
-            interner: Arc::new(Interner::default()),
-        });
+        let encoder =
+            Arc::new(Encoder::new(bus.epoch(), config.locale.clone(), catalogue, Arc::default()));
         let (dispatcher, commands) = mpsc::channel(COMMANDS_MAX);
         let (shards, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(BATCHES_MAX)).unzip();
         let shared = Arc::new(Shared {

@@ -82,17 +82,16 @@ impl Form {
     }
 
     fn walk(&'static self, mut left: &[u8], depth: u32) -> Result<(), FormError> {
-        while !left.is_empty() {
-            let (number, wire) = key(&mut left)?;
+        while let Some((number, value)) = next(&mut left, depth)? {
             let kind = usize::try_from(number).ok().and_then(|number| self.fields.get(number));
-            match (kind.copied().unwrap_or(Kind::Unknown), wire) {
-                (Kind::Text, Wire::Delimited) => check_text(delimited(&mut left)?)?,
-                (Kind::Message(form) | Kind::Entry(form), Wire::Delimited) => {
-                    let depth = depth.checked_sub(1).ok_or(FormError::Depth)?;
-                    form.walk(delimited(&mut left)?, depth)?;
+            match (kind.copied().unwrap_or(Kind::Unknown), value) {
+                (Kind::Text, Value::Delimited(bytes)) => check_text(bytes)?,
+                (Kind::Message(form) | Kind::Entry(form), Value::Delimited(bytes)) => {
+                    form.walk(bytes, depth.checked_sub(1).ok_or(FormError::Depth)?)?;
                 }
-                (Kind::Unknown, wire) => skip(number, wire, &mut left, depth)?,
-                (kind, wire) => kind.check(wire, &mut left)?,
+                (Kind::Unknown, _) if depth == 0 => return Err(FormError::Depth),
+                (Kind::Unknown, _) => {}
+                (kind, value) => kind.check(value)?,
             }
         }
         Ok(())
@@ -101,20 +100,21 @@ impl Form {
 
 impl Kind {
     /// What neither is a text nor lies deeper.
-    fn check(self, wire: Wire, left: &mut &[u8]) -> Result<(), FormError> {
-        match (self, wire) {
-            (Self::Varint, Wire::Varint)
-            | (Self::Fixed32, Wire::Fixed32)
-            | (Self::Fixed64, Wire::Fixed64) => number(wire, left),
-            (Self::Bytes, Wire::Delimited) => delimited(left).map(drop),
-            (Self::Many(each), Wire::Delimited) => {
-                let mut packed = delimited(left)?;
+    fn check(self, value: Value<'_>) -> Result<(), FormError> {
+        match (self, value) {
+            (Self::Varint, Value::Number(_))
+            | (Self::Fixed32, Value::Fixed32)
+            | (Self::Fixed64, Value::Fixed64)
+            | (Self::Bytes, Value::Delimited(_))
+            | (Self::Many(Wire::Varint), Value::Number(_))
+            | (Self::Many(Wire::Fixed32), Value::Fixed32)
+            | (Self::Many(Wire::Fixed64), Value::Fixed64) => Ok(()),
+            (Self::Many(each), Value::Delimited(mut packed)) => {
                 while !packed.is_empty() {
                     number(each, &mut packed)?;
                 }
                 Ok(())
             }
-            (Self::Many(each), _) if each == wire => number(wire, left),
             (Self::Entry(_), _) => Err(FormError::Entry),
             _ => Err(FormError::Wire),
         }
@@ -142,12 +142,18 @@ fn key(left: &mut &[u8]) -> Result<(u32, Wire), FormError> {
 }
 
 #[inline]
-fn varint(left: &mut &[u8]) -> Result<u64, FormError> {
-    if let [byte @ 0..0x80, rest @ ..] = left {
-        *left = rest;
-        return Ok(u64::from(*byte));
+pub(crate) fn varint(left: &mut &[u8]) -> Result<u64, FormError> {
+    match *left {
+        [byte @ 0..0x80, rest @ ..] => {
+            *left = rest;
+            Ok(u64::from(*byte))
+        }
+        [low, high @ 0..0x80, rest @ ..] => {
+            *left = rest;
+            Ok(u64::from(low & 0x7f) | u64::from(*high) << 7)
+        }
+        _ => long_varint(left),
     }
-    long_varint(left)
 }
 
 fn long_varint(left: &mut &[u8]) -> Result<u64, FormError> {
@@ -191,8 +197,10 @@ fn take<'a>(left: &mut &'a [u8], bytes: usize) -> Result<&'a [u8], FormError> {
 pub(crate) enum Value<'a> {
     Number(u64),
     Delimited(&'a [u8]),
-    /// Of a kind that no message of ours has.
-    Other,
+    Fixed32,
+    Fixed64,
+    /// No message of ours has one.
+    Group,
 }
 
 impl<'a> Value<'a> {
@@ -212,19 +220,39 @@ impl<'a> Value<'a> {
 /// The next field of a message, with its number; `None` at the end.
 #[inline]
 pub(crate) fn field<'a>(left: &mut &'a [u8]) -> Result<Option<(u32, Value<'a>)>, FormError> {
-    if left.is_empty() {
-        return Ok(None);
-    }
+    next(left, DEPTH_MAX)
+}
+
+/// The same, in a message that lies so deep.
+#[inline]
+fn next<'a>(left: &mut &'a [u8], depth: u32) -> Result<Option<(u32, Value<'a>)>, FormError> {
+    // Most fields have a key of one byte and a length of one or two.
+    let (key, bytes, rest) = match *left {
+        [] => return Ok(None),
+        [key @ 0x08..0x80, bytes @ 0..0x80, rest @ ..] if key & 7 == 2 => (key, usize::from(*bytes), rest),
+        [key @ 0x08..0x80, low, high @ 0..0x80, rest @ ..] if key & 7 == 2 => {
+            (key, usize::from(low & 0x7f) | usize::from(*high) << 7, rest)
+        }
+        _ => return any(left, depth).map(Some),
+    };
+    let (bytes, rest) = rest.split_at_checked(bytes).ok_or(FormError::Truncated)?;
+    *left = rest;
+    Ok(Some((u32::from(key >> 3), Value::Delimited(bytes))))
+}
+
+fn any<'a>(left: &mut &'a [u8], depth: u32) -> Result<(u32, Value<'a>), FormError> {
     let (number, wire) = key(left)?;
     let value = match wire {
         Wire::Varint => Value::Number(varint(left)?),
         Wire::Delimited => Value::Delimited(delimited(left)?),
-        other => {
-            skip(number, other, left, DEPTH_MAX)?;
-            Value::Other
+        Wire::Fixed32 => take(left, 4).map(|_| Value::Fixed32)?,
+        Wire::Fixed64 => take(left, 8).map(|_| Value::Fixed64)?,
+        Wire::GroupStart | Wire::GroupEnd => {
+            skip(number, wire, left, depth)?;
+            Value::Group
         }
     };
-    Ok(Some((number, value)))
+    Ok((number, value))
 }
 
 /// A field that is not known.

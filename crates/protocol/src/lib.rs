@@ -6,10 +6,12 @@
 
 pub mod audience;
 pub mod codes;
+pub mod command;
 pub mod event;
 pub mod form;
 pub mod frames;
 pub mod ids;
+pub mod json;
 pub mod position;
 pub mod proto;
 pub mod read;
@@ -19,6 +21,7 @@ pub mod writer;
 
 pub use audience::Audience;
 pub use codes::{CloseCode, ErrorCode};
+pub use command::CommandRef;
 pub use event::EventRef;
 pub use ids::{AccountId, AreaId, CharacterId, PartyId, RoomId, SessionId, WorldId, ZoneId};
 pub use position::Position;

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::frames::{ClientFrame, FRAME_ID_BYTES_MAX};
+use crate::json;
 
 /// Longest name of a type or field that an explanation repeats, in characters.
 const SHOWN_CHARS_MAX: usize = 120;
@@ -57,10 +58,30 @@ fn refused(kind: FrameErrorKind, message: impl fmt::Display) -> FrameError {
 pub fn client_frame(bytes: &[u8], depth_max: usize) -> Result<ClientFrame, FrameError> {
     let text = std::str::from_utf8(bytes)
         .map_err(|_| refused(FrameErrorKind::NotUtf8, "A frame has to be UTF-8."))?;
-    scan(text.as_bytes(), depth_max)?;
-    let frame: ClientFrame = serde_json::from_str(text).map_err(|error| explain(&error))?;
+    client_text(text, depth_max)
+}
+
+/// As [`client_frame`], of what is known to be UTF-8.
+pub fn client_text(text: &str, depth_max: usize) -> Result<ClientFrame, FrameError> {
+    let frame = match plain_command(text) {
+        Some(command) => command,
+        None => {
+            scan(text.as_bytes(), depth_max)?;
+            serde_json::from_str(text).map_err(|error| explain(&error))?
+        }
+    };
     check_id(&frame)?;
     Ok(frame)
+}
+
+/// A command as nearly all of them are written: without white space, its fields in this order, nothing escaped. `None`:
+/// it is another frame, or has to be parsed.
+fn plain_command(text: &str) -> Option<ClientFrame> {
+    let rest = text.strip_prefix(r#"{"type":"command","id":""#)?;
+    let (id, rest) = rest.split_at(rest.bytes().position(|byte| byte == b'"')?);
+    let line = rest.strip_prefix(r#"","text":""#)?.strip_suffix(r#""}"#)?;
+    let is_plain = json::is_plain(id) && json::is_plain(line);
+    is_plain.then(|| ClientFrame::Command { id: id.to_owned(), text: line.to_owned() })
 }
 
 /// Looks for depth and lists without parsing. No client frame holds a list, and serde would take one for an object

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::json;
+
 mod args;
 pub mod catalogue;
 mod words;
@@ -30,6 +32,16 @@ pub enum Arg {
     Text(Text),
     /// Texts, each on a line of its own.
     Lines(Vec<Text>),
+}
+
+impl Arg {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Plain(plain) => json::string(out, plain),
+            Self::Text(text) => text.write_json(out),
+            Self::Lines(lines) => json::value(out, lines),
+        }
+    }
 }
 
 impl From<String> for Arg {
@@ -62,10 +74,47 @@ impl Text {
         Self { key: key.into(), args: Args::default() }
     }
 
+    /// Writes it as JSON, as serde does.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"key":"#);
+        json::string(out, &self.key);
+        if !self.args.is_empty() {
+            let mut before: &[u8] = br#","args":{"#;
+            for (name, arg) in self.args.iter() {
+                out.extend_from_slice(before);
+                json::string(out, name);
+                out.push(b':');
+                arg.write_json(out);
+                before = b",";
+            }
+            out.push(b'}');
+        }
+        out.push(b'}');
+    }
+
     /// The text with one argument more.
     #[must_use]
     pub fn with(mut self, name: impl Into<Name>, value: impl Into<Arg>) -> Self {
         self.args.insert(name, value.into());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_written_as_serde_does() {
+        let nested = Text::new("in\"ner").with("n", "1");
+        for text in [
+            Text::new("plain"),
+            Text::new("chat.say").with("name", "Ann").with("text", "a \"word\"\n\u{1}"),
+            Text::new("all").with("lines", vec![nested.clone(), Text::new("x")]).with("one", nested),
+        ] {
+            let mut out = Vec::new();
+            text.write_json(&mut out);
+            assert_eq!(String::from_utf8(out), Ok(serde_json::to_string(&text).expect("JSON")));
+        }
     }
 }

@@ -112,10 +112,19 @@ impl MessageWriter {
         self.buffer.len() - self.start
     }
 
-    fn varint(&mut self, mut value: u64) {
-        if value < 0x80 {
-            return self.put(&[value as u8]);
+    #[inline]
+    fn varint(&mut self, value: u64) {
+        if value >= 0x80 {
+            return self.long_varint(value);
         }
+        if self.start == 0 {
+            self.grow(1);
+        }
+        self.start -= 1;
+        self.buffer[self.start] = value as u8;
+    }
+
+    fn long_varint(&mut self, mut value: u64) {
         let (mut digits, mut count) = ([0; 10], 0);
         while value >= 0x80 {
             digits[count] = value as u8 | 0x80;

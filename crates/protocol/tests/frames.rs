@@ -234,6 +234,17 @@ proptest! {
         prop_assert_eq!(client_frame(json.as_bytes(), DEPTH), Ok(frame));
     }
 
+    /// What is written as most commands are is read without a parser: with white space it goes through one.
+    #[test]
+    fn a_command_means_the_same_with_white_space_in_it(rest in r#"("|\\|,|:|\{|\}|\[|text|id|a|7|\u{1}|\u{e9}){0,12}"#) {
+        let close = format!(r#"{{"type":"command","id":"{rest}"}}"#);
+        let wide = format!(r#"{{ "type":"command","id":"{rest}"}}"#);
+        prop_assert_eq!(read(&close), read(&wide));
+        let close = format!(r#"{{"type":"command","id":"c","text":"{rest}"}}"#);
+        let wide = format!(r#"{{ "type":"command","id":"c","text":"{rest}"}}"#);
+        prop_assert_eq!(read(&close), read(&wide));
+    }
+
     #[test]
     fn a_depth_is_refused_exactly_beyond_the_bound(depth in 2usize..40) {
         let text = format!(r#"{}{{"type":"ping"}}{}"#, r#"{"a":"#.repeat(depth - 1), "}".repeat(depth - 1));

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use foldhash::{HashMap, HashMapExt as _};
 use prost::Message;
 use tidings_bus::{Asker, Bus, Subject};
-use tidings_protocol::proto::world::v1::{ZoneReply, ZoneRequest, zone_reply};
+use tidings_protocol::command::read_in_log;
+use tidings_protocol::proto::world::v1::{CommandDone, ZoneReply, ZoneRequest, zone_reply};
 use tidings_protocol::{ErrorCode, ZoneId};
 
 use crate::error::CallError;
@@ -92,8 +93,13 @@ impl Caller {
 
 /// The answer of a zone's owner, or why there is none.
 pub fn zone_answer(answer: Result<Bytes, tidings_bus::Error>) -> Result<zone_reply::Answer, CallError> {
+    let answer = answer?;
+    if let Some(seq) = read_in_log(&answer) {
+        let done = CommandDone { ok: true, reply: None, seq, in_log: true };
+        return Ok(zone_reply::Answer::Command(done));
+    }
     let malformed = || CallError::new(ErrorCode::Internal, "The zone's answer cannot be read.");
-    match ZoneReply::decode(answer?).map_err(|_| malformed())?.answer {
+    match ZoneReply::decode(answer).map_err(|_| malformed())?.answer {
         Some(zone_reply::Answer::Refusal(refusal)) => Err(refusal.into()),
         Some(answer) => Ok(answer),
         None => Err(malformed()),

@@ -1,7 +1,6 @@
 //! Between the rules' words and the wire: the one place of world-service that knows both.
 
 use bytes::Bytes;
-use serde_json::Value;
 use tidings_protocol::proto::services::v1 as services;
 use tidings_protocol::proto::world::v1 as wire;
 use tidings_protocol::{AccountId, Audience, ErrorCode, MessageWriter};
@@ -38,7 +37,7 @@ pub fn encode_event(writer: &mut MessageWriter, event: &Event, time: Millis) -> 
             w.id(9, subject.digits());
         }
         event.only.iter().rev().for_each(|id| w.id(8, id.digits()));
-        w.text(7, &json_object(&event.data));
+        w.text(7, &event.data);
         if let Some(own) = &event.own {
             w.words(6, own);
         }
@@ -73,16 +72,6 @@ fn write_actor(w: &mut MessageWriter, actor: &Actor) {
     w.text(2, &actor.name);
     if let Some(id) = actor.id {
         w.id(1, id.digits());
-    }
-}
-
-/// Nothing where there is nothing to say: most events carry little.
-fn json_object(data: &Value) -> String {
-    match data {
-        Value::Object(members) if !members.is_empty() => {
-            serde_json::to_string(data).expect("a value is JSON, and memory takes it")
-        }
-        _ => String::new(),
     }
 }
 
@@ -299,7 +288,7 @@ mod tests {
             own: Some(
                 Text::new("chat.say.self").with("inner", Text::new("x")).with("lines", vec![Text::new("y")]),
             ),
-            data: serde_json::json!({ "message": "hi" }),
+            data: r#"{"message":"hi"}"#.into(),
             only: vec![id(4), id(5)],
             except: vec![id(6)],
             subject: Some(id(1)),

@@ -1,8 +1,10 @@
 //! The changes of a zone's state: each is applied where it is decided, logged, and replayed by the next owner.
 //! Applying one is total and needs neither time nor chance.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
-use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, ZoneId};
+use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, ZoneId, json};
 
 use crate::input::{Fact, Generation, Millis, Party, Plan, Role, Silence, Traveller};
 use crate::limits::{DEPARTED_MAX, Flood, INVITED_MAX, MOVES_MAX, NPC_LINES_A_MINUTE, Verb};
@@ -19,7 +21,7 @@ pub(crate) enum Change {
     /// With the outcome of the command that did it.
     Left(CharacterId, Option<Outcome>),
     Moved(CharacterId, RoomId),
-    Did(CharacterId, Outcome),
+    Did(CharacterId, Arc<Outcome>),
     /// Who, what, to whom, the limit in force and when.
     Spoke(CharacterId, Verb, u32, Millis),
     Whispered(CharacterId, CharacterId, u32, Millis),
@@ -64,6 +66,31 @@ impl Effect {
     /// Forgotten with the retention of the logs it costs nobody anything.
     pub fn passes(&self) -> bool {
         matches!(self.0, Change::Did(..) | Change::Spoke(..) | Change::Whispered(..))
+    }
+
+    /// Writes it as JSON, as serde does: what every line brings piece by piece.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        match &self.0 {
+            Change::Did(who, outcome) => {
+                out.extend_from_slice(br#"{"Did":["#);
+                json::id(out, who.digits());
+                out.push(b',');
+                outcome.write_json(out);
+                out.extend_from_slice(b"]}");
+            }
+            Change::Spoke(who, verb, limit, at) => {
+                out.extend_from_slice(br#"{"Spoke":["#);
+                json::id(out, who.digits());
+                out.push(b',');
+                json::value(out, verb);
+                out.push(b',');
+                json::value(out, limit);
+                out.push(b',');
+                json::value(out, at);
+                out.extend_from_slice(b"]}");
+            }
+            other => json::value(out, other),
+        }
     }
 }
 
@@ -111,7 +138,7 @@ impl State {
         self.leave(person.id, None);
         self.floods.retain(|(who, _)| *who != person.id);
         self.seat(person.id, person.room.clone(), true);
-        self.people.insert(person.id, Box::new(person.clone()));
+        self.people.insert(Box::new(person.clone()));
     }
 
     fn leave(&mut self, who: CharacterId, outcome: Option<&Outcome>) {
@@ -125,7 +152,7 @@ impl State {
             self.floods.push_back((who, person.flood));
         }
         // The last outcomes stay for a client that asks again: of the command that ended the stay, and the one before.
-        let last = person.outcomes.last().cloned().into_iter().chain(outcome.cloned());
+        let last = person.outcomes.last().into_iter().chain(outcome).cloned();
         for outcome in last {
             if self.departed.len() >= DEPARTED_MAX {
                 self.departed.pop_front();
@@ -163,7 +190,7 @@ impl State {
         let Some(who) = change.who() else { return };
         let Some(person) = self.people.get_mut(&who) else { return };
         match change {
-            Change::Did(_, outcome) => person.outcomes.remember(outcome.clone()),
+            Change::Did(_, outcome) => person.outcomes.remember(Arc::clone(outcome)),
             Change::Spoke(_, verb, limit, at) => person.flood.add(*verb, *limit, *at),
             Change::Whispered(_, whom, limit, at) => person.flood.add_person(*whom, *limit, *at),
             Change::Lost(_, lost) => (person.lost, person.losses) = (Some(*lost), lost.grace),
@@ -222,6 +249,30 @@ impl Change {
             | Self::Invited(who, _)
             | Self::Uninvited(who, _) => Some(*who),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_protocol::Text;
+
+    use super::*;
+    use crate::input::Origin;
+
+    #[test]
+    fn an_effect_is_written_as_serde_does() {
+        let (who, session) = (CharacterId::from_u128(7), SessionId::from_u128(8));
+        let text = Text::new("chat.say.self").with("text", "a \"word\"");
+        let outcome = Outcome { origin: Origin { session, id: "s\"1".into() }, ok: true, text };
+        for change in [
+            Change::Did(who, Arc::new(outcome)),
+            Change::Spoke(who, Verb::Say, 15, -1),
+            Change::Weather("rain".into()),
+        ] {
+            let (effect, mut out) = (Effect(change), Vec::new());
+            effect.write_json(&mut out);
+            assert_eq!(String::from_utf8(out), Ok(serde_json::to_string(&effect).expect("JSON")));
         }
     }
 }

@@ -21,6 +21,7 @@ mod names;
 mod npc;
 pub mod output;
 mod party;
+mod people;
 mod post;
 mod presence;
 mod remote;

@@ -1,6 +1,8 @@
 //! From room to room, within a zone and between zones. Nobody is ever in two rooms or in none: within a zone one
 //! commit holds both ends; between zones the source freezes the character and the target's commit decides.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use tidings_protocol::{Audience, CharacterId, PartyId, RoomId, Text, ZoneId};
 
@@ -123,7 +125,7 @@ fn announce(
     let actor = turn.actor(id);
     let left = Event {
         audience: Some(Audience::Room(from.clone())),
-        kind: "event.left".to_owned(),
+        kind: "event.left".into(),
         from: actor.clone(),
         text: Some(story.leaves.clone()),
         data: turn.occupant_data(from, person),
@@ -133,7 +135,7 @@ fn announce(
     };
     let entered = Event {
         audience: Some(Audience::Room(to.clone())),
-        kind: "event.entered".to_owned(),
+        kind: "event.entered".into(),
         from: actor,
         origin: origin.cloned(),
         text: Some(story.arrives.clone()),
@@ -205,7 +207,7 @@ fn arrive(turn: &mut Turn<'_>, traveller: Traveller) {
     person.room = to;
     person.frozen = None;
     if let Some(origin) = origin.clone().filter(|origin| !origin.id.is_empty()) {
-        person.outcomes.remember(Outcome { origin, ok: true, text: story.own.clone() });
+        person.outcomes.remember(Arc::new(Outcome { origin, ok: true, text: story.own.clone() }));
     }
     let lost = person.lost;
     // Whichever is later, what this zone was told or what the traveller brings.

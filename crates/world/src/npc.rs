@@ -1,7 +1,7 @@
 //! Characters that live there: routines by the hour, wandering, greetings, reactions to words, idle lines; and the
 //! weather, which shares their beat. A room hears at most four of their lines a minute, and none where nobody is.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tidings_protocol::{Audience, CharacterId, RoomId, Text, ZoneId};
 
 use crate::calendar;
@@ -11,6 +11,7 @@ use crate::effect::Change;
 use crate::input::{Millis, Timer};
 use crate::limits::NPC_LINES_A_MINUTE;
 use crate::output::{Actor, Event};
+use crate::speech;
 use crate::state::{NpcState, State};
 use crate::text::{fill, plain, t1, way};
 use crate::turn::Turn;
@@ -126,7 +127,7 @@ fn speak(turn: &mut Turn<'_>, id: CharacterId, room: &RoomId, line: &str, to: &s
         None => ("chat.say", "npc.say", line.trim()),
     };
     let text = t1(key, "name", capital(&actor.name)).with("text", said);
-    let event = Event { text: Some(text), data: json!({ "message": said }), ..event(actor, room, kind) };
+    let event = Event { text: Some(text), data: speech::said(said), ..event(actor, room, kind) };
     turn.emit(event);
 }
 
@@ -136,12 +137,12 @@ fn capital(name: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-fn event(actor: Actor, room: &RoomId, kind: &str) -> Event {
+fn event(actor: Actor, room: &RoomId, kind: &'static str) -> Event {
     Event {
         audience: Some(Audience::Room(room.clone())),
-        kind: kind.to_owned(),
+        kind: kind.into(),
         from: Some(actor),
-        data: Value::Null,
+        data: String::new(),
         ..Event::default()
     }
 }
@@ -264,7 +265,7 @@ fn walk(turn: &mut Turn<'_>, id: CharacterId, from: &RoomId, direction: Directio
     for (room, kind, text) in [(from, "event.npc_left", leaves), (to, "event.npc_entered", arrives)] {
         if crowded(turn, room) {
             turn.apply(Change::NpcLine(room.clone(), turn.now));
-            let data = json!({ "room": room.as_str(), "occupant": occupant });
+            let data = json!({ "room": room.as_str(), "occupant": occupant }).to_string();
             let event = Event { text: Some(text), data, ..event(actor.clone(), room, kind) };
             turn.emit(event);
         }
@@ -299,10 +300,10 @@ fn tell_weather(turn: &mut Turn<'_>, condition: &str, changed: bool) {
     let outdoors = |room: &&RoomId| turn.room(room).is_some_and(|place| place.outdoors);
     let rooms: Vec<RoomId> = turn.zone.state.crowd.keys().filter(outdoors).cloned().collect();
     for room in rooms {
-        let about = |kind: &str| Event {
+        let about = |kind: &'static str| Event {
             audience: Some(Audience::Room(room.clone())),
-            kind: kind.to_owned(),
-            data: json!({ "room": room.as_str(), "condition": condition }),
+            kind: kind.into(),
+            data: json!({ "room": room.as_str(), "condition": condition }).to_string(),
             ..Event::default()
         };
         if changed {

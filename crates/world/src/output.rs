@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tidings_protocol::text::Name;
 use tidings_protocol::{AccountId, Audience, CharacterId, PartyId, RoomId, Text, ZoneId};
 
 use crate::content::model::Direction;
@@ -50,7 +51,7 @@ pub struct Event {
     /// Whose log.
     pub audience: Option<Audience>,
     /// For example `chat.say`.
-    pub kind: String,
+    pub kind: Name,
     /// Who did it.
     pub from: Option<Actor>,
     /// The command that caused it, or (id empty) the session it happened to.
@@ -59,8 +60,8 @@ pub struct Event {
     pub text: Option<Text>,
     /// What the origin's session reads.
     pub own: Option<Text>,
-    /// Facts of the event for clients: a JSON object.
-    pub data: Value,
+    /// Facts of the event for clients: a JSON object as text; empty: none.
+    pub data: String,
     /// The characters who may perceive it; empty: all.
     pub only: Vec<CharacterId>,
     /// Those of the audience who do not perceive it.
@@ -76,7 +77,7 @@ pub struct Event {
     /// Heard even by those who muted its author.
     pub always: bool,
     /// The channel, where it is speech.
-    pub channel: String,
+    pub channel: Name,
     /// In a player's log: the session ends with this close code and reason.
     pub bye: Option<(u16, String)>,
 }

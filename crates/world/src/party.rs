@@ -131,7 +131,7 @@ fn follow(turn: &mut Turn<'_>, party: PartyId) {
 fn tell_party(turn: &mut Turn<'_>, call: Option<&Call<'_>>, party: PartyId, text: Text, own: Option<Text>) {
     turn.emit(Event {
         audience: Some(Audience::Party(party)),
-        kind: "event.party".to_owned(),
+        kind: "event.party".into(),
         origin: call.filter(|_| own.is_some()).map(|call| call.origin.clone()),
         text: Some(text),
         own,
@@ -304,7 +304,7 @@ pub(crate) fn kick(turn: &mut Turn<'_>, call: &Call<'_>, name: &str) -> Ran {
 fn tell_party_but(turn: &mut Turn<'_>, call: &Call<'_>, party: PartyId, text: Text) {
     turn.emit(Event {
         audience: Some(Audience::Party(party)),
-        kind: "event.party".to_owned(),
+        kind: "event.party".into(),
         text: Some(text),
         except: vec![call.me],
         ..Event::default()

@@ -68,7 +68,7 @@ fn enter_anew(turn: &mut Turn<'_>, origin: &Origin, arrival: Arrival) {
     let Some(person) = turn.person(id) else { return };
     let event = Event {
         audience: Some(Audience::Room(room.clone())),
-        kind: "event.joined_world".to_owned(),
+        kind: "event.joined_world".into(),
         from: turn.actor(id),
         origin: Some(happened_to(person)),
         text: Some(t1("world.joined", "name", name.as_str())),
@@ -181,11 +181,11 @@ fn back(turn: &mut Turn<'_>, id: CharacterId) {
 }
 
 /// Tells the others in the room something of a character.
-fn tell_room(turn: &mut Turn<'_>, id: CharacterId, kind: &str, key: &'static str) {
+fn tell_room(turn: &mut Turn<'_>, id: CharacterId, kind: &'static str, key: &'static str) {
     let Some(person) = turn.person(id) else { return };
     let event = Event {
         audience: Some(Audience::Room(person.room.clone())),
-        kind: kind.to_owned(),
+        kind: kind.into(),
         from: turn.actor(id),
         text: Some(t1(key, "name", person.name.as_str())),
         data: turn.occupant_data(&person.room, person),
@@ -244,7 +244,7 @@ pub(crate) fn leave(
     let outcome = origin.clone().zip(own.clone()).map(|(origin, text)| Outcome { origin, ok: true, text });
     let event = Event {
         audience: Some(Audience::Room(room.clone())),
-        kind: "event.left_world".to_owned(),
+        kind: "event.left_world".into(),
         from: turn.actor(id),
         text: Some(t1("world.left", "name", name.as_str())),
         data: turn.occupant_data(&room, person),
@@ -265,13 +265,13 @@ pub(crate) fn leave(
 /// A record of a character's log that tells the edge what to hear.
 pub(crate) fn audiences_event(
     id: CharacterId,
-    kind: &str,
+    kind: &'static str,
     before: Vec<Audience>,
     after: Vec<Audience>,
 ) -> Event {
     Event {
         audience: Some(Audience::Player(id)),
-        kind: kind.to_owned(),
+        kind: kind.into(),
         audiences: Some((before, after)),
         only: vec![id],
         ..Event::default()
@@ -288,7 +288,7 @@ pub(crate) fn audiences_changed(turn: &mut Turn<'_>, id: CharacterId, before: Ve
 
 /// After a restore: timers, presence, moves without an answer, people of rooms that are gone.
 pub(crate) fn wake(turn: &mut Turn<'_>) {
-    let people: Vec<CharacterId> = turn.zone.state.people.keys().copied().collect();
+    let people: Vec<CharacterId> = turn.zone.state.people.ids().collect();
     for id in people {
         let Some(person) = turn.person(id) else { continue };
         if let Some(lost) = person.lost {

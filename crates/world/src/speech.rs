@@ -1,7 +1,7 @@
 //! What all speech has in common: whether one may, how often, and the event that carries it.
 
-use serde_json::json;
-use tidings_protocol::{Audience, CharacterId, CloseCode, Text};
+use tidings_protocol::text::Name;
+use tidings_protocol::{Audience, CharacterId, CloseCode, Text, json};
 
 use crate::commands::{Call, Done, Ran};
 use crate::effect::Change;
@@ -18,9 +18,9 @@ pub(crate) const FOR_GOOD: i64 = 253_402_300_799_000;
 pub(crate) struct Line<'a> {
     pub audience: Audience,
     /// The event's kind.
-    pub kind: &'a str,
+    pub kind: Name,
     /// The channel's name.
-    pub channel: &'a str,
+    pub channel: &'static str,
     /// What was typed.
     pub message: &'a str,
     /// What the audience reads.
@@ -101,13 +101,13 @@ pub(crate) fn speak(turn: &mut Turn<'_>, call: &Call<'_>, line: Line<'_>) -> Tex
     let own = line.own.clone();
     turn.emit(Event {
         audience: Some(line.audience),
-        kind: line.kind.to_owned(),
+        kind: line.kind,
         from: turn.actor(call.me),
         origin: Some(call.origin.clone()),
         text: Some(line.text),
         own: Some(line.own),
-        data: json!({ "message": line.message }),
-        channel: line.channel.to_owned(),
+        data: said(line.message),
+        channel: line.channel.into(),
         ..Event::default()
     });
     own
@@ -123,29 +123,38 @@ pub(crate) fn speak_to_one(
 ) -> Text {
     let to_one = Event {
         audience: Some(line.audience.clone()),
-        kind: line.kind.to_owned(),
+        kind: line.kind.clone(),
         from: turn.actor(call.me),
         text: Some(theirs),
-        data: json!({ "message": line.message }),
+        data: said(line.message),
         only: vec![whom],
-        channel: line.channel.to_owned(),
+        channel: line.channel.into(),
         ..Event::default()
     };
     let own = line.own.clone();
     turn.emit(Event {
         audience: Some(line.audience),
-        kind: line.kind.to_owned(),
+        kind: line.kind,
         from: turn.actor(call.me),
         origin: Some(call.origin.clone()),
         text: Some(line.text),
         own: Some(line.own),
-        data: json!({ "message": line.message }),
+        data: said(line.message),
         except: vec![whom],
-        channel: line.channel.to_owned(),
+        channel: line.channel.into(),
         ..Event::default()
     });
     turn.emit(to_one);
     own
+}
+
+/// The data of a line.
+pub(crate) fn said(message: &str) -> String {
+    let mut data = Vec::with_capacity(message.len() + 16);
+    data.extend_from_slice(br#"{"message":"#);
+    json::string(&mut data, message);
+    data.push(b'}');
+    String::from_utf8(data).expect("of texts")
 }
 
 /// A channel that is spoken on by name.
@@ -230,7 +239,7 @@ pub(crate) fn on_channel(turn: &mut Turn<'_>, call: &Call<'_>, channel: Channel)
     }
     let line = Line {
         audience,
-        kind: &format!("chat.{name}"),
+        kind: format!("chat.{name}").into(),
         channel: name,
         message,
         text: t1(format!("chat.{name}"), "name", speaker).with("text", message),

@@ -1,21 +1,22 @@
 //! What a zone is made of: the state that checkpoints hold and effects change.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize, Serializer};
-use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, Text, ZoneId};
+use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, Text, ZoneId, json};
 
 use crate::input::{Fact, Generation, Made, Millis, Origin, Party, Plan, Role, Silence, Traveller};
 use crate::limits::{BEHIND_MAX, Flood, OUTCOMES_BYTES_MAX, OUTCOMES_MAX, PARTIES_GONE_MAX, SILENCES_MAX};
 use crate::output::{MuteChange, RemoteAct};
+use crate::people::People;
 use crate::text::size_of;
 
 /// The whole state of a zone.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct State {
-    /// Boxed: a map's nodes are half empty where keys come in order, and a person is large.
-    pub people: BTreeMap<CharacterId, Box<Person>>,
+    pub people: People,
     pub npcs: BTreeMap<CharacterId, NpcState>,
     /// Those that are no more among them, lately.
     pub parties: BTreeMap<PartyId, Party>,
@@ -160,6 +161,17 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// As serde writes it.
+    pub(crate) fn write_json(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"origin":{"session":"#);
+        json::id(out, self.origin.session.digits());
+        out.extend_from_slice(br#","id":"#);
+        json::string(out, &self.origin.id);
+        out.extend_from_slice(if self.ok { br#"},"ok":true,"text":"# } else { br#"},"ok":false,"text":"# });
+        self.text.write_json(out);
+        out.push(b'}');
+    }
+
     /// About how much it is to carry.
     fn bytes(&self) -> usize {
         self.origin.id.len() + size_of(&self.text)
@@ -180,10 +192,11 @@ pub(crate) struct NpcState {
 /// The last outcomes of a character. Their keys stand apart: every command looks for itself among them, and
 /// finds that it is not there without touching each outcome.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(from = "VecDeque<Outcome>")]
+#[serde(from = "VecDeque<Arc<Outcome>>")]
 pub(crate) struct Outcomes {
-    all: VecDeque<Outcome>,
-    keys: VecDeque<u64>,
+    all: VecDeque<Arc<Outcome>>,
+    /// Short: those of all outcomes lie in two lines of the processor's cache.
+    keys: VecDeque<u16>,
     bytes: usize,
 }
 
@@ -191,14 +204,14 @@ impl Outcomes {
     pub(crate) fn find(&self, origin: &Origin) -> Option<&Outcome> {
         let key = key_of(origin);
         let fits = self.keys.iter().enumerate().filter(|(_, other)| **other == key);
-        fits.filter_map(|(at, _)| self.all.get(at)).find(|outcome| outcome.origin == *origin)
+        fits.filter_map(|(at, _)| self.all.get(at).map(Arc::as_ref)).find(|outcome| outcome.origin == *origin)
     }
 
     pub(crate) fn last(&self) -> Option<&Outcome> {
-        self.all.back()
+        self.all.back().map(Arc::as_ref)
     }
 
-    pub(crate) fn remember(&mut self, outcome: Outcome) {
+    pub(crate) fn remember(&mut self, outcome: Arc<Outcome>) {
         self.bytes += outcome.bytes();
         self.keys.push_back(key_of(&outcome.origin));
         self.all.push_back(outcome);
@@ -210,10 +223,10 @@ impl Outcomes {
     }
 }
 
-impl From<VecDeque<Outcome>> for Outcomes {
-    fn from(all: VecDeque<Outcome>) -> Self {
+impl From<VecDeque<Arc<Outcome>>> for Outcomes {
+    fn from(all: VecDeque<Arc<Outcome>>) -> Self {
         let keys = all.iter().map(|outcome| key_of(&outcome.origin)).collect();
-        let bytes = all.iter().map(Outcome::bytes).sum();
+        let bytes = all.iter().map(|outcome| outcome.bytes()).sum();
         Self { all, keys, bytes }
     }
 }
@@ -224,10 +237,11 @@ impl Serialize for Outcomes {
     }
 }
 
-/// FNV-1a of the command's id: what one session sends differs in nothing else.
-fn key_of(origin: &Origin) -> u64 {
-    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    origin.id.bytes().fold(0xcbf2_9ce4_8422_2325, mix)
+/// FNV-1a of the command's id, folded: what one session sends differs in nothing else.
+fn key_of(origin: &Origin) -> u16 {
+    let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let hash = origin.id.bytes().fold(0x811c_9dc5, mix);
+    (hash >> 16 ^ hash) as u16
 }
 
 impl Person {
@@ -292,8 +306,11 @@ impl State {
     pub(crate) fn silence(&mut self, account: AccountId, silence: &Silence) {
         self.silences.insert(account, silence.clone());
         forget(&mut self.silences, SILENCES_MAX, |silence| Some(&silence.made));
-        for person in self.people.values_mut().filter(|person| person.account == account) {
-            person.silenced = Some(silence.clone());
+        let of_account = self.everyone().filter(|person| person.account == account).map(|person| person.id);
+        for id in of_account.collect::<Vec<_>>() {
+            if let Some(person) = self.people.get_mut(&id) {
+                person.silenced = Some(silence.clone());
+            }
         }
     }
 
@@ -305,7 +322,7 @@ impl State {
 
     /// Everyone, in the order of their ids.
     pub(crate) fn everyone(&self) -> impl Iterator<Item = &Person> {
-        self.people.values().map(Box::as_ref)
+        self.people.iter()
     }
 
     /// Makes what is derived.

@@ -1,7 +1,7 @@
 //! One turn of a zone: the input's time, its chance, and what is put out so far.
 
 use rand::Rng;
-use serde_json::{Value, json};
+use serde_json::json;
 use tidings_protocol::{Audience, CharacterId, RoomId, Text, WorldId};
 
 use crate::content::model::{Exit, Room};
@@ -68,7 +68,7 @@ impl Turn<'_> {
     }
 
     pub fn person(&self, who: CharacterId) -> Option<&Person> {
-        self.zone.state.people.get(&who).map(Box::as_ref)
+        self.zone.state.people.get(&who)
     }
 
     /// Keeps what storage holds of a character.
@@ -118,15 +118,15 @@ impl Turn<'_> {
     }
 
     /// What clients learn of an occupant, with its room.
-    pub fn occupant_data(&self, room: &RoomId, person: &Person) -> Value {
-        json!({ "room": room.as_str(), "occupant": Occupant::player(person) })
+    pub fn occupant_data(&self, room: &RoomId, person: &Person) -> String {
+        json!({ "room": room.as_str(), "occupant": Occupant::player(person) }).to_string()
     }
 
     /// An event in the character's own log that only its session's reply comes from.
-    pub fn own_event(&mut self, who: CharacterId, kind: &str, origin: &Origin, own: Text) -> Event {
+    pub fn own_event(&mut self, who: CharacterId, kind: &'static str, origin: &Origin, own: Text) -> Event {
         Event {
             audience: Some(Audience::Player(who)),
-            kind: kind.to_owned(),
+            kind: kind.into(),
             from: self.actor(who),
             origin: Some(origin.clone()),
             own: Some(own),
@@ -136,10 +136,10 @@ impl Turn<'_> {
     }
 
     /// A line for one character alone, from nobody or somebody.
-    pub fn tell(&mut self, whom: CharacterId, kind: &str, from: Option<Actor>, text: Text) {
+    pub fn tell(&mut self, whom: CharacterId, kind: &'static str, from: Option<Actor>, text: Text) {
         self.emit(Event {
             audience: Some(Audience::Player(whom)),
-            kind: kind.to_owned(),
+            kind: kind.into(),
             from,
             text: Some(text),
             only: vec![whom],

@@ -179,7 +179,7 @@ impl Zone {
 
     /// Everyone in the zone: presence after a restore.
     pub fn occupants(&self) -> Vec<Present> {
-        self.state.people.keys().filter_map(|id| self.present_of(*id)).collect()
+        self.state.people.ids().filter_map(|id| self.present_of(id)).collect()
     }
 
     pub(crate) fn kept_of(person: &Person) -> String {
@@ -282,7 +282,7 @@ impl Turn<'_> {
 
     pub(crate) fn remember(&mut self, who: CharacterId, outcome: Outcome, kept: bool) {
         if kept {
-            self.apply(Change::Did(who, outcome));
+            self.apply(Change::Did(who, Arc::new(outcome)));
         } else if let Some(person) = self.zone.state.people.get_mut(&who) {
             if person.reads.len() >= READS_MAX {
                 person.reads.pop_front();

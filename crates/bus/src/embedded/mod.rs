@@ -27,6 +27,7 @@ pub use self::config::EmbeddedConfig;
 pub use self::disk::files;
 pub use self::disk::recover::{Damage, RecoveryReport};
 use crate::backend::{Backend, Outcome};
+use crate::config::BusConfig;
 use crate::drain::DrainReport;
 use crate::embedded::disk::files::{FileLayer, Folder, MemoryFiles};
 use crate::embedded::disk::inbox::{Condition, NewRecord, Target};
@@ -40,6 +41,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kv::KvBackend;
 use crate::log::{Append, Committed, Fence, FollowSetBackend, LogMessage};
 use crate::message::{Asked, Headers, Subscription};
+use crate::registry::Registry;
 use crate::router::Router;
 use crate::subject::{Pattern, Subject, matches_text};
 use crate::work::{WorkBackend, WorkConfig};
@@ -216,13 +218,14 @@ impl Backend for Embedded {
     }
 
     fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Committed, Error>> {
+        let checked = self.router.is_checked();
         let records = batch
             .into_iter()
             .map(|append| NewRecord {
                 subject: append.subject,
                 aux: 0,
                 payload: append.payload,
-                target: Target::Log,
+                target: Target::Log { checked },
             })
             .collect();
         let conditions = fences.into_iter().map(|fence| Condition::Fence(fence.subject, fence.seq)).collect();
@@ -289,6 +292,10 @@ impl Backend for Embedded {
 
     fn epoch(&self) -> String {
         self.epoch.clone()
+    }
+
+    fn handle_made(&self, config: &BusConfig, registry: &Arc<Registry>) {
+        self.router.handle_made(config, registry);
     }
 
     fn kv(&self, bucket: &str) -> Result<Arc<dyn KvBackend>, Error> {

@@ -225,7 +225,7 @@ fn read_message(found: &Found) -> Result<LogMessage, Option<io::Error>> {
         Some((Decoded::Sound(record), _)) if record.seq == found.entry.seq && record.kind == Kind::Append => {
             let start = data.len() - record.payload.len();
             let (subject, seq, prev, time_ms) = (found.subject.clone(), record.seq, found.prev, record.aux);
-            Ok(LogMessage { subject, seq, prev, time_ms, payload: Bytes::from(data).slice(start..) })
+            Ok(LogMessage::new(subject, seq, prev, time_ms, Bytes::from(data).slice(start..)))
         }
         _ => Err(None),
     }

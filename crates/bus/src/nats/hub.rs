@@ -307,7 +307,7 @@ impl Hub {
         match self.subject(&raw.subject) {
             Some(subject) => {
                 let Raw { seq, time_ms, payload, .. } = raw;
-                tail.push(LogMessage { subject, seq, prev, time_ms, payload }, self.tail_bytes);
+                tail.push(LogMessage::new(subject, seq, prev, time_ms, payload), self.tail_bytes);
             }
             // One of the bus's own.
             None => tail.end = raw.seq,

@@ -423,6 +423,10 @@ impl Backend for Nats {
         self.committer.config.bus.clone()
     }
 
+    fn handle_made(&self, config: &BusConfig, registry: &Arc<Registry>) {
+        self.subscriptions.near.handle_made(config, registry);
+    }
+
     fn kv(&self, bucket: &str) -> Result<Arc<dyn KvBackend>, Error> {
         let (config, room) = self.buckets.get(bucket).ok_or_else(|| {
             Error::new(ErrorKind::Subject, format!("no bucket '{}' is declared", bucket.escape_debug()))

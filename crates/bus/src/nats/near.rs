@@ -72,8 +72,9 @@ impl Nats {
         deadline: Instant,
         answer: Answer,
     ) -> Result<(), Message> {
-        let (reply, deadline) = (Some(Reply::new(answer)), Some(deadline));
-        self.subscriptions.near.offer(Message { subject: subject.clone(), payload, headers, reply, deadline })
+        let (reply, deadline, near) = (Some(Reply::new(answer)), Some(deadline), &self.subscriptions.near);
+        let (subject, checked) = (subject.clone(), near.is_checked());
+        near.offer(Message { subject, payload, headers, reply, deadline, checked })
     }
 
     /// One try here; `None`: nobody here takes it.

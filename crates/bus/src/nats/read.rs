@@ -279,13 +279,7 @@ impl Reader {
         Ok(found?
             .into_iter()
             .map(|raw| {
-                let message = LogMessage {
-                    subject: log.clone(),
-                    seq: raw.seq,
-                    prev,
-                    time_ms: raw.time_ms,
-                    payload: raw.payload,
-                };
+                let message = LogMessage::new(log.clone(), raw.seq, prev, raw.time_ms, raw.payload);
                 prev = message.seq;
                 message
             })
@@ -315,13 +309,8 @@ impl Reader {
     pub(crate) async fn last(&self, log: &Subject) -> Result<Option<LogMessage>, Error> {
         let Some(raw) = self.last_raw(log).await? else { return Ok(None) };
         let before = self.last_of_each(&[log.as_str().to_owned()], raw.seq - 1).await?;
-        Ok(Some(LogMessage {
-            subject: log.clone(),
-            seq: raw.seq,
-            prev: before.first().map_or(0, |raw| raw.seq),
-            time_ms: raw.time_ms,
-            payload: raw.payload,
-        }))
+        let prev = before.first().map_or(0, |raw| raw.seq);
+        Ok(Some(LogMessage::new(log.clone(), raw.seq, prev, raw.time_ms, raw.payload)))
     }
 
     /// The first retained message of the stream that was stored at a time, Unix milliseconds, or later.

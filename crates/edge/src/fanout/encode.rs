@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Serialize;
 use tidings_bus::LogMessage;
 use tidings_protocol::proto::world::v1 as wire;
 use tidings_protocol::text::{Catalogue, Words};
-use tidings_protocol::{AccountId, Audience, CharacterId, EventRef, SessionId};
+use tidings_protocol::{AccountId, Audience, CharacterId, EventRef, SessionId, json};
 
 use super::interner::{AudienceInfo, Interner};
 use super::mute::Mute;
@@ -156,9 +155,19 @@ pub struct Encoder {
     pub catalogue: Catalogue,
     /// The audiences' numbers.
     pub interner: Arc<Interner>,
+    /// What stands before the sequence in every position.
+    position: Box<[u8]>,
 }
 
 impl Encoder {
+    /// An encoder of a stream's events in a language.
+    pub fn new(epoch: String, locale: String, catalogue: Catalogue, interner: Arc<Interner>) -> Self {
+        let mut position = br#"{"epoch":"#.to_vec();
+        json::string(&mut position, &epoch);
+        position.extend_from_slice(br#","seq":"#);
+        Self { epoch, locale, catalogue, interner, position: position.into() }
+    }
+
     /// A record of an audience's log; `None` where it cannot be decoded: it is counted and skipped.
     pub fn encode(&self, audience: &Arc<AudienceInfo>, message: &LogMessage) -> Option<Encoded> {
         let event = match EventRef::read(&message.payload) {
@@ -200,7 +209,7 @@ impl Encoder {
 
     /// `{"epoch":...,"seq":...}`
     pub fn position(&self, seq: u64) -> PositionText<'_> {
-        PositionText { epoch: &self.epoch, seq }
+        PositionText { head: &self.position, seq }
     }
 
     fn shared_frame(&self, audience: &AudienceInfo, event: &EventRef<'_>, seq: u64) -> Bytes {
@@ -233,13 +242,13 @@ impl Encoder {
         let text = self.render(text);
         ws::text_with(320 + text.len() + event.data.len(), |out| {
             out.extend_from_slice(br#"{"type":"event","kind":"#);
-            json_string(out, event.kind);
+            json::string(out, event.kind);
             out.extend_from_slice(br#","audience":""#);
             out.extend_from_slice(audience.audience.scope().as_bytes());
             out.push(b'"');
             if seq != 0 {
                 out.extend_from_slice(br#","seq":"#);
-                write_number(out, seq);
+                json::value(out, &seq);
                 out.extend_from_slice(br#","position":"#);
                 self.position(seq).write(out);
             }
@@ -248,13 +257,13 @@ impl Encoder {
             out.push(b'"');
             if let Some(from) = event.from.filter(|from| !from.id.is_empty()) {
                 out.extend_from_slice(br#","from":{"id":"#);
-                json_string(out, from.id);
+                json::string(out, from.id);
                 out.extend_from_slice(br#","name":"#);
-                json_string(out, from.name);
+                json::string(out, from.name);
                 out.push(b'}');
             }
             out.extend_from_slice(br#","text":"#);
-            json_string(out, &text);
+            json::string(out, &text);
             out.extend_from_slice(br#","data":"#);
             let data = if event.data.is_empty() { "{}" } else { event.data };
             out.extend_from_slice(data.as_bytes());
@@ -267,11 +276,11 @@ impl Encoder {
         let (key, text) = (text.key(), self.render(text));
         ws::text_with(160 + text.len() + id.len() + key.len(), |out| {
             out.extend_from_slice(br#"{"type":"reply","id":"#);
-            json_string(out, id);
+            json::string(out, id);
             out.extend_from_slice(if ok { br#","ok":true,"text":"# } else { br#","ok":false,"text":"# });
-            json_string(out, &text);
+            json::string(out, &text);
             out.extend_from_slice(br#","key":"#);
-            json_string(out, key);
+            json::string(out, key);
             out.extend_from_slice(br#","position":"#);
             self.position(seq).write(out);
             out.push(b'}');
@@ -345,53 +354,15 @@ fn border(event: &EventRef<'_>) -> Option<(CharacterId, Border)> {
 /// A position as it stands in frames.
 #[derive(Clone, Copy)]
 pub struct PositionText<'a> {
-    epoch: &'a str,
+    head: &'a [u8],
     seq: u64,
 }
 
 impl PositionText<'_> {
     /// Writes it as JSON.
     pub fn write(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(br#"{"epoch":"#);
-        json_string(out, self.epoch);
-        out.extend_from_slice(br#","seq":"#);
-        write_number(out, self.seq);
+        out.extend_from_slice(self.head);
+        json::value(out, &self.seq);
         out.push(b'}');
-    }
-}
-
-/// A JSON string.
-pub fn json_string(out: &mut Vec<u8>, text: &str) {
-    if !needs_escape(text) {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        return out.push(b'"');
-    }
-    text.serialize(&mut serde_json::Serializer::new(out)).expect("a string into memory");
-}
-
-/// Looks at every byte, without deciding anything in between: so the compiler looks at many at a time.
-fn needs_escape(text: &str) -> bool {
-    text.bytes().fold(false, |found, byte| found | (byte < b' ') | (byte == b'"') | (byte == b'\\'))
-}
-
-fn write_number(out: &mut Vec<u8>, number: u64) {
-    number.serialize(&mut serde_json::Serializer::new(out)).expect("a number into memory");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_string_is_written_as_any_json_is() {
-        let letters = (0..0x80_u8).map(char::from).chain(['ü', '\u{2028}', '🙂']);
-        for letter in letters {
-            for text in [letter.to_string(), format!("before {letter} and after"), String::new()] {
-                let mut out = Vec::new();
-                json_string(&mut out, &text);
-                assert_eq!(out, serde_json::to_vec(&text).expect("a text is JSON"), "{text:?}");
-            }
-        }
     }
 }

@@ -19,7 +19,7 @@ use tidings_protocol::proto::services::v1::SessionControl;
 use tokio::sync::{mpsc, oneshot};
 
 pub use dispatcher::Dispatcher;
-pub use encode::{Border, Change, Encoded, Encoder, Special, hex, json_string};
+pub use encode::{Border, Change, Encoded, Encoder, Special, hex};
 pub use interner::{AudienceId, AudienceInfo, Interner};
 pub use mute::Mute;
 pub use reader::{ReadError, Reader};

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use tidings_protocol::ErrorCode;
 use tidings_protocol::frames::{self as wire, ErrorFrame, ServerFrame};
+use tidings_protocol::{ErrorCode, json};
 
-use crate::fanout::{Encoder, json_string};
+use crate::fanout::Encoder;
 use crate::shard::Bye;
 use crate::ws;
 
@@ -46,7 +46,7 @@ pub fn state(encoder: &Encoder, what: &str, body: &str, seq: u64) -> Bytes {
     let members = body.trim().strip_prefix('{').unwrap_or("}");
     ws::text_with(members.len() + 128, |out| {
         out.extend_from_slice(br#"{"type":"state","what":"#);
-        json_string(out, what);
+        json::string(out, what);
         out.extend_from_slice(br#","position":"#);
         encoder.position(seq).write(out);
         if members.trim() != "}" {

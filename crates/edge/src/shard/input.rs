@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use tidings_protocol::frames::ClientFrame;
-use tidings_protocol::read::client_frame;
+use tidings_protocol::read::client_text;
 use tidings_protocol::{CloseCode, ErrorCode};
 
 use super::conn::{At, Phase};
@@ -97,7 +97,7 @@ impl Inner {
     }
 
     fn text(&mut self, at: At, text: &str) {
-        let frame = match client_frame(text.as_bytes(), self.shared.config.limits.json_depth) {
+        let frame = match client_text(text, self.shared.config.limits.json_depth) {
             Ok(frame) => frame,
             Err(error) => {
                 let kind = error.kind.as_str();

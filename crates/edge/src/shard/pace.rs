@@ -16,10 +16,13 @@ use crate::fanout::ToShard;
 pub const DELIVERIES_A_TURN: u64 = 32_768;
 /// Messages of one turn, for those that deliver nothing: sessions being opened, batches held for who is joining.
 pub const MESSAGES_A_TURN: usize = 512;
-/// A turn that takes so long may be followed by a rest of as long.
+/// A turn that takes so long may be followed by a rest.
 const LONG_TURN: Duration = Duration::from_millis(1);
+/// A rest is at most so many times as long as the turn before it: where all threads share a core, deciding and storing
+/// what is written takes about twice as long as writing it.
+const REST_TURNS: u32 = 3;
 /// Longest rest: what it may add to a line's way when a shard is loaded.
-const REST_MAX: Duration = Duration::from_millis(10);
+const REST_MAX: Duration = Duration::from_millis(25);
 /// Frames a write that show that waiting gathers.
 const GATHERS: u64 = 3;
 /// Events of a turn that show that there are more to come.
@@ -86,7 +89,7 @@ pub fn events(message: &ToShard) -> usize {
 fn rest(begun: Instant, now: Instant, did: Work) -> Option<Instant> {
     let spent = now - begun;
     let gathers = did.deliveries >= did.writes.max(1) * GATHERS;
-    (gathers && spent >= LONG_TURN).then(|| now + spent.min(REST_MAX))
+    (gathers && spent >= LONG_TURN).then(|| now + (spent * REST_TURNS).min(REST_MAX))
 }
 
 #[cfg(test)]
@@ -117,7 +120,7 @@ mod tests {
         };
         assert_eq!(after(0, 500, 100), None, "short");
         assert_eq!(after(2, 100, 100), None, "a line each");
-        assert_eq!(after(2, 500, 100), Some(Duration::from_millis(2)));
+        assert_eq!(after(2, 500, 100), Some(Duration::from_millis(6)));
         assert_eq!(after(100, 500, 100), Some(REST_MAX));
     }
 

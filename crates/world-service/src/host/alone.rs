@@ -79,13 +79,7 @@ mod tests {
         alone.add(WEATHER);
         alone.add(b"");
         alone.add(WEATHER);
-        let message = |payload| LogMessage {
-            subject: crate::testing::room_log("z_a"),
-            seq: 1,
-            prev: 0,
-            time_ms: 0,
-            payload,
-        };
+        let message = |payload| LogMessage::new(crate::testing::room_log("z_a"), 1, 0, 0, payload);
         let body = RecordWriter::default().body(5, &alone.take());
         assert!(alone.is_empty());
         let payload = with_record(&event.encode_to_vec().into(), body);

@@ -1,9 +1,9 @@
 //! What is decided between two commits: the effects, the events, what is to be done after, and whom to answer.
 
 use bytes::Bytes;
-use prost::Message as _;
 use tidings_bus::{Append, COMMIT_MESSAGES_MAX, Fence, Message, Subject};
 use tidings_protocol::proto::world::v1::{self as wire, zone_reply};
+use tidings_protocol::command::in_log;
 use tidings_protocol::{CharacterId, Text};
 use tidings_service::subjects::LOG_PAYLOAD_MAX;
 use tidings_world::Output;
@@ -122,9 +122,8 @@ impl Batch {
 
     /// The messages of the commit: the zone's record first, with the effects of `before` too, then the events.
     pub fn appends(&mut self, log: &Subject, prev: u64, before: &[u8], time: Millis) -> Vec<Append> {
-        let record = wire::ZoneRecord { time_ms: time, effects: self.record.body(prev, before).into() };
         let mut appends = Vec::with_capacity(1 + self.events.len());
-        appends.push(Append { subject: log.clone(), payload: Bytes::from(record.encode_to_vec()) });
+        appends.push(Append { subject: log.clone(), payload: self.record.message(time, prev, before) });
         appends.append(&mut self.events);
         appends
     }
@@ -148,10 +147,9 @@ pub type Brings = (Option<wire::StateView>, Option<wire::MuteList>);
 pub fn answer(due: Due, zone: &str, stored: &Placed, (room, mutes): Brings) -> Bytes {
     let at = |place: usize| stored.events.get(place).copied().unwrap_or(stored.last);
     let placed = |place: Option<usize>| place.map_or(stored.last, at);
-    let in_log = |seq| wire::CommandDone { ok: true, reply: None, seq, in_log: true };
     requests::answer(match due {
-        Due::InLog(place) => zone_reply::Answer::Command(in_log(at(place))),
-        Due::InLogAt(seq) => zone_reply::Answer::Command(in_log(seq)),
+        Due::InLog(place) => return in_log(at(place)),
+        Due::InLogAt(seq) => return in_log(seq),
         Due::Reply(ok, text) => zone_reply::Answer::Command(wire::CommandDone {
             ok,
             reply: Some(text.into()),

@@ -174,8 +174,7 @@ impl OwnedZone {
 
     /// A command's answer comes with its outcome: now, or when a question is answered or a move has ended.
     fn command(&mut self, message: Message, command: Command, batch: &mut Batch) {
-        let key = command.origin.clone();
-        if let Some(earlier) = self.waiting.get_mut(&key) {
+        if let Some(earlier) = self.waiting.get_mut(&command.origin) {
             // Asked again before there is an outcome: the new asker gets it.
             refuse(std::mem::replace(&mut earlier.0, message));
             return;
@@ -184,8 +183,19 @@ impl OwnedZone {
             refuse(message);
             return;
         }
-        self.waiting.insert(key, (message, Instant::now()));
+        self.asking = Some((command.origin.clone(), message));
         self.step(Input::Command(command), batch);
+        if let Some((origin, message)) = self.asking.take() {
+            self.waiting.insert(origin, (message, Instant::now()));
+        }
+    }
+
+    /// Whoever waits for the outcome of a command.
+    fn asker_of(&mut self, origin: &Origin) -> Option<Message> {
+        match self.asking.take_if(|(asking, _)| asking == origin) {
+            Some((_, message)) => Some(message),
+            None => self.waiting.remove(origin).map(|(message, _)| message),
+        }
     }
 
     fn enter(&mut self, message: Message, command: Command, along: Along, batch: &mut Batch) {
@@ -236,7 +246,7 @@ impl OwnedZone {
         self.step(Input::Handover(moves::handover(&moved)), batch);
         let origin = moved.origin.filter(|origin| !origin.id.is_empty());
         if let (MoveEnd::Arrived(seq), Some(origin)) = (moved.end, origin) {
-            if let Some((message, _)) = self.waiting.remove(&origin) {
+            if let Some(message) = self.asker_of(&origin) {
                 batch.due.push((message, Due::InLogAt(seq)));
             }
             if self.replied_elsewhere.len() >= REPLIED_ELSEWHERE_MAX {
@@ -298,7 +308,7 @@ impl OwnedZone {
                     if !reply.ok {
                         self.figures.refused(&reply.text);
                     }
-                    if let Some((message, _)) = self.waiting.remove(&reply.origin) {
+                    if let Some(message) = self.asker_of(&reply.origin) {
                         batch.due.push((message, Due::Reply(reply.ok, reply.text)));
                     }
                 }
@@ -321,7 +331,7 @@ impl OwnedZone {
 
     fn event(&mut self, event: Box<Event>, batch: &mut Batch, seen: &mut Seen) {
         let Some(audience) = &event.audience else {
-            tracing::error!(kind = event.kind, "an event without an audience is left out");
+            tracing::error!(kind = %event.kind, "an event without an audience is left out");
             return;
         };
         let subject = match self.log_of(audience) {
@@ -351,7 +361,7 @@ impl OwnedZone {
     fn left_out(&mut self, origin: Option<Origin>, log: &Subject, bytes: usize) {
         tracing::error!(%log, bytes, "an event is too large for its log and is left out");
         self.figures.left_out.increment(1);
-        if let Some((message, _)) = origin.and_then(|origin| self.waiting.remove(&origin)) {
+        if let Some(message) = origin.and_then(|origin| self.asker_of(&origin)) {
             let error = CallError::new(ErrorCode::TooLarge, "This is more than fits a message.");
             drop(message.respond(requests::refusal(error)));
         }
@@ -360,7 +370,7 @@ impl OwnedZone {
     /// An event that carries a command's outcome answers the command.
     fn outcome_at(&mut self, origin: Option<Origin>, place: usize, batch: &mut Batch) {
         let Some(origin) = origin.filter(|origin| !origin.id.is_empty()) else { return };
-        if let Some((message, _)) = self.waiting.remove(&origin) {
+        if let Some(message) = self.asker_of(&origin) {
             batch.due.push((message, Due::InLog(place)));
         }
     }

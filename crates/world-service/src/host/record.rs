@@ -4,9 +4,13 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+use prost::Message as _;
+use prost::encoding::{WireType, encode_key, encode_varint};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidings_protocol::AccountId;
+use tidings_protocol::proto::world::v1 as wire;
 use tidings_world::Effect;
 use tidings_world::input::Millis;
 
@@ -36,7 +40,7 @@ pub struct Record {
 
 /// Writes a record while a batch is decided, so that its size is known and nothing is encoded twice.
 pub struct RecordWriter {
-    /// The body as far as it is written: what it begins with, and the effects so far, with commas between.
+    /// The body as far as it is written: room, what it begins with, and the effects so far, with commas between.
     body: Vec<u8>,
     /// Whether one of them lasts.
     lasts: bool,
@@ -54,8 +58,13 @@ struct Tail<'a> {
     bans: &'a [Banned],
 }
 
-/// How a body begins.
-const BEFORE: &[u8] = br#"{"effects":["#;
+/// How a body begins, behind room for the fields that go before it in a message: it is written once, and sent from where
+/// it lies.
+const BEFORE: &[u8] = b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0{\"effects\":[";
+/// Bytes of that room: two keys and two numbers need 22.
+const ROOM: usize = 24;
+/// The field of a zone's record that the body is.
+const EFFECTS: u32 = 2;
 /// What is between the effects and the rest.
 const BETWEEN: &[u8] = b"],";
 
@@ -79,7 +88,7 @@ impl RecordWriter {
         if !self.effects().is_empty() {
             self.body.push(b',');
         }
-        serde_json::to_writer(&mut self.body, effect).expect("an effect is JSON, and memory takes it");
+        effect.write_json(&mut self.body);
     }
 
     /// The effects so far, with commas between.
@@ -102,8 +111,23 @@ impl RecordWriter {
         self.effects().is_empty() && self.moves.is_empty() && self.bans.is_empty()
     }
 
+    /// Takes the record as `tidings.world.v1.ZoneRecord`, with the effects of `before` in front.
+    pub fn message(&mut self, time: Millis, prev: u64, before: &[u8]) -> Bytes {
+        let mut body = self.behind_room(prev, before);
+        let mut head = wire::ZoneRecord { time_ms: time, effects: Bytes::new() }.encode_to_vec();
+        encode_key(EFFECTS, WireType::LengthDelimited, &mut head);
+        encode_varint((body.len() - ROOM) as u64, &mut head);
+        let start = ROOM - head.len();
+        body[start..ROOM].copy_from_slice(&head);
+        Bytes::from(body).slice(start..)
+    }
+
     /// Takes the record's body, with the effects of `before` in front.
     pub fn body(&mut self, prev: u64, before: &[u8]) -> Vec<u8> {
+        self.behind_room(prev, before).split_off(ROOM)
+    }
+
+    fn behind_room(&mut self, prev: u64, before: &[u8]) -> Vec<u8> {
         let mut body = std::mem::replace(&mut self.body, BEFORE.to_vec());
         if !before.is_empty() {
             let comma: &[u8] = if body.len() == BEFORE.len() { b"" } else { b"," };
@@ -199,6 +223,14 @@ mod tests {
         let record: Record = serde_json::from_slice(&writer.body(7, before)).expect("a record");
         assert_eq!((record.prev, record.effects.len(), &record.bans), (7, 3, &writer.bans));
         assert_eq!(record.moves, [("m".to_owned(), 3)]);
+        for (time, before) in [(i64::MIN, &before[..]), (1_796_000_000_000, b""), (0, b"")] {
+            let mut writer = RecordWriter::default();
+            (0..200).for_each(|_| writer.effect(&effect));
+            let mut same = RecordWriter::default();
+            (0..200).for_each(|_| same.effect(&effect));
+            let expected = wire::ZoneRecord { time_ms: time, effects: same.body(7, before).into() };
+            assert_eq!(wire::ZoneRecord::decode(writer.message(time, 7, before)), Ok(expected));
+        }
         for (before, count) in [(&before[..], 1), (b"", 0)] {
             let record: Record = serde_json::from_slice(&body_of(before, 8)).expect("a record");
             assert_eq!((record.prev, record.effects.len()), (8, count));

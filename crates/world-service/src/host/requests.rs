@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 use tidings_protocol::proto::world::v1::{self as wire, ZoneRequest, link, zone_reply, zone_request};
-use tidings_protocol::{AccountId, CharacterId, ErrorCode, SessionId, ZoneId};
+use tidings_protocol::{AccountId, CharacterId, CommandRef, ErrorCode, SessionId, ZoneId};
 use tidings_service::CallError;
 use tidings_storage::MuteMark;
 use tidings_world::input::{Arrival, Ask, Command, Fact, Origin, Traveller};
@@ -58,11 +58,17 @@ pub enum Kind {
 }
 
 /// Reads a request.
-pub fn read(payload: Bytes) -> Result<Request, CallError> {
+pub fn read(payload: &Bytes) -> Result<Request, CallError> {
+    if let Some(command) = CommandRef::read(payload) {
+        return line(command);
+    }
     let malformed = || CallError::new(ErrorCode::InvalidArgument, "This is no request to a zone.");
-    let request = ZoneRequest::decode(payload).map_err(|_| malformed())?;
+    let request = ZoneRequest::decode(payload.clone()).map_err(|_| malformed())?;
     match request.ask.ok_or_else(malformed)? {
-        zone_request::Ask::Command(command) => line(command),
+        zone_request::Ask::Command(wire::Command { origin, character, text }) => {
+            let wire::Origin { session, id } = origin.ok_or_else(malformed)?;
+            line(CommandRef { session: &session, id: &id, character: &character, text: &text })
+        }
         zone_request::Ask::Enter(enter) => {
             let character = enter.character.ok_or_else(malformed)?;
             let arrival = Arrival { generation: enter.generation, ..convert::arrival(character)? };
@@ -95,12 +101,12 @@ pub fn read(payload: Bytes) -> Result<Request, CallError> {
     }
 }
 
-fn line(command: wire::Command) -> Result<Request, CallError> {
-    let origin = convert::origin(command.origin)?;
-    if origin.id.is_empty() {
+fn line(command: CommandRef<'_>) -> Result<Request, CallError> {
+    if command.id.is_empty() {
         return Err(CallError::new(ErrorCode::InvalidArgument, "A command has an id."));
     }
-    ask(Kind::Command, origin, &command.character, Ask::Line(command.text))
+    let origin = Origin { session: convert::parse(command.session)?, id: command.id.to_owned() };
+    ask(Kind::Command, origin, command.character, Ask::Line(command.text.to_owned()))
 }
 
 fn ask(kind: Kind, origin: Origin, character: &str, ask: Ask) -> Result<Request, CallError> {

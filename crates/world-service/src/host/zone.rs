@@ -82,6 +82,8 @@ pub struct OwnedZone {
     pub(super) last_seq: u64,
     pub(super) timers: super::timers::Timers,
     pub(super) moves: Moves,
+    /// The command that is being decided, and who asks.
+    pub(super) asking: Option<(Origin, Message)>,
     /// Commands whose outcome is not known yet.
     pub(super) waiting: HashMap<Origin, (Message, Instant)>,
     /// What is asked of a character on its way waits until the way is known.
@@ -131,6 +133,7 @@ impl OwnedZone {
             alone: loaded.alone,
             timers: super::timers::Timers::default(),
             moves: loaded.moves,
+            asking: None,
             waiting: HashMap::new(),
             held: HashMap::new(),
             replied_elsewhere: VecDeque::new(),
@@ -252,7 +255,7 @@ impl OwnedZone {
 
     /// Reads a request; what asks about the committed state is answered here, between commits.
     fn take(&mut self, message: Message) {
-        match requests::read(message.payload.clone()) {
+        match requests::read(&message.payload) {
             Ok(Request::Enter(_, arrival, _)) if self.is_elsewhere(arrival.id) => {
                 self.forward(message, arrival.id)
             }

@@ -28,7 +28,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     let own = own_form(turn, &person.name, &others).unwrap_or_else(|| others.clone());
     let line = Line {
         audience: Audience::Room(person.room.clone()),
-        kind: "chat.emote",
+        kind: "chat.emote".into(),
         channel: Channel::Say.name(),
         message,
         text: plain(others),
@@ -70,7 +70,7 @@ fn run_named(turn: &mut Turn<'_>, call: &Call<'_>, word: &str) -> Ran {
     let message = fill(others, &places);
     let line = Line {
         audience: Audience::Room(room),
-        kind: "chat.emote",
+        kind: "chat.emote".into(),
         channel: Channel::Say.name(),
         message: &message,
         text: plain(message.clone()),

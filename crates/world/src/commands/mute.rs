@@ -182,7 +182,7 @@ pub(crate) fn apply(turn: &mut Turn<'_>, call: &Call<'_>, change: MuteChange, ow
     for other in others {
         turn.emit(Event {
             audience: Some(Audience::Player(other.id)),
-            kind: "event.mute".to_owned(),
+            kind: "event.mute".into(),
             mute: Some(change.clone()),
             only: vec![other.id],
             ..Event::default()

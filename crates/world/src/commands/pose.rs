@@ -32,11 +32,11 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     let shown = if pose.is_empty() { Value::Null } else { json!(pose) };
     turn.emit(Event {
         audience: Some(Audience::Room(room.clone())),
-        kind: "event.changed".to_owned(),
+        kind: "event.changed".into(),
         from: turn.actor(call.me),
         origin: Some(call.origin.clone()),
         own: Some(own.clone()),
-        data: json!({ "room": room.as_str() }),
+        data: json!({ "room": room.as_str() }).to_string(),
         patch: Some(json!({ "occupants": { (call.me.to_string()): { "pose": shown } } })),
         ..Event::default()
     });

@@ -26,7 +26,7 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     let person = turn.person(call.me).ok_or_else(|| t("refuse.session"))?;
     let line = Line {
         audience: Audience::Room(person.room.clone()),
-        kind: "chat.say",
+        kind: "chat.say".into(),
         channel: "say",
         message,
         text: t1("chat.say", "name", person.name.as_str()).with("text", message),

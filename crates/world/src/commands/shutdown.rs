@@ -124,10 +124,10 @@ fn announce_if_ours(turn: &mut Turn<'_>, text: Text) {
 fn announce(turn: &mut Turn<'_>, text: Text) {
     let event = Event {
         audience: Some(turn.world()),
-        kind: "chat.system".to_owned(),
+        kind: "chat.system".into(),
         text: Some(t1("chat.system", "text", text)),
         always: true,
-        channel: "system".to_owned(),
+        channel: "system".into(),
         ..Event::default()
     };
     turn.emit(event);

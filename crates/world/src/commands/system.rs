@@ -4,6 +4,7 @@ use super::{Call, Done, Ran, Spec};
 use crate::input::Role;
 use crate::limits::SAY_CHARS_MAX;
 use crate::output::Event;
+use crate::speech;
 use crate::text::t1;
 use crate::turn::Turn;
 
@@ -22,14 +23,14 @@ fn run(turn: &mut Turn<'_>, call: &Call<'_>) -> Ran {
     turn.audit(call.me, "system", "", message);
     turn.emit(Event {
         audience: Some(turn.world()),
-        kind: "chat.system".to_owned(),
+        kind: "chat.system".into(),
         from: turn.actor(call.me),
         origin: Some(call.origin.clone()),
         text: Some(text.clone()),
         own: Some(text.clone()),
-        data: serde_json::json!({ "message": message }),
+        data: speech::said(message),
         always: true,
-        channel: "system".to_owned(),
+        channel: "system".into(),
         ..Event::default()
     });
     Ok(Done::InLog(text))

@@ -56,26 +56,26 @@ pub(crate) fn to(turn: &mut Turn<'_>, call: &Call<'_>, name: &str, message: &str
 }
 
 fn deliver(turn: &mut Turn<'_>, call: &Call<'_>, target: &Present, message: &str, text: Text, own: &Text) {
-    let to = json!({ "message": message, "to": { "id": target.id.to_string(), "name": target.name } });
+    let to = json!({ "message": message, "to": { "id": target.id.to_string(), "name": target.name } }).to_string();
     turn.emit(Event {
         audience: Some(Audience::Player(target.id)),
-        kind: "chat.whisper".to_owned(),
+        kind: "chat.whisper".into(),
         from: turn.actor(call.me),
         text: Some(text),
         data: to.clone(),
         only: vec![target.id],
-        channel: "whisper".to_owned(),
+        channel: "whisper".into(),
         ..Event::default()
     });
     turn.emit(Event {
         audience: Some(Audience::Player(call.me)),
-        kind: "chat.whisper".to_owned(),
+        kind: "chat.whisper".into(),
         from: turn.actor(call.me),
         origin: Some(call.origin.clone()),
         own: Some(own.clone()),
         data: to,
         only: vec![call.me],
-        channel: "whisper".to_owned(),
+        channel: "whisper".into(),
         ..Event::default()
     });
 }

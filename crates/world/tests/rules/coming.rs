@@ -20,8 +20,9 @@ fn entering_tells_the_edge_then_the_room() {
     );
     assert_eq!(events[1].subject, Some(table.id("Ben")));
     assert!(events[1].origin.as_ref().is_some_and(|origin| origin.id.is_empty()));
-    assert_eq!(events[1].data["room"], "town_hall");
-    assert_eq!(events[1].data["occupant"]["name"], "Ben");
+    let data: serde_json::Value = serde_json::from_str(&events[1].data).expect("JSON");
+    assert_eq!(data["room"], "town_hall");
+    assert_eq!(data["occupant"]["name"], "Ben");
     // A repeat changes nothing.
     let again = Arrival { ..arrival(2, "Ben", Role::Moderator) };
     assert!(table.enter_as("Ben", again).is_empty());

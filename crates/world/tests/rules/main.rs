@@ -35,7 +35,7 @@ fn quiet() -> Config {
 /// What the last input's events are, and whose.
 fn kinds(table: &Table) -> Vec<(String, &'static str)> {
     let scope = |event: &tidings_world::output::Event| event.audience.as_ref().map_or("", Audience::scope);
-    table.events().map(|event| (event.kind.clone(), scope(event))).collect()
+    table.events().map(|event| (event.kind.to_string(), scope(event))).collect()
 }
 
 /// The like, as it is expected.

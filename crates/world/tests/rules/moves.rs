@@ -19,7 +19,7 @@ fn between_zones_the_target_decides() {
     let outputs = step(&mut wood, Input::Handover(Handover::Arrive(traveller.clone())), table.now, &mut rng);
     let events: Vec<_> =
         outputs.iter().filter_map(|o| if let Output::Event(e) = o { Some(e) } else { None }).collect();
-    let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
+    let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_ref()).collect();
     assert_eq!(kinds, ["event.audiences", "event.left", "event.entered"]);
     assert_eq!(events[1].audience, Some(Audience::Room(room_id("town_yard"))));
     assert_eq!(events[2].audience, Some(Audience::Room(room_id("wood_glade"))));

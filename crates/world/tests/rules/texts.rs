@@ -94,7 +94,7 @@ fn what_is_done_is_of_the_channel_say() {
         let lines: Vec<_> = table.events().filter(|event| event.kind.starts_with("chat.")).collect();
         assert!(!lines.is_empty() && lines.iter().all(|event| event.channel == "say"), "{line}: {lines:?}");
     }
-    assert_eq!(table.events().next().map(|event| event.kind.as_str()), Some("chat.emote"));
+    assert_eq!(table.events().next().map(|event| event.kind.as_ref()), Some("chat.emote"));
 }
 
 #[test]

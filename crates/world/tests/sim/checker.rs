@@ -119,7 +119,7 @@ impl Checker {
         let Some(Audience::Room(room)) = event.audience.clone() else {
             panic!("a border is in a room's log")
         };
-        match event.kind.as_str() {
+        match event.kind.as_ref() {
             "event.joined_world" => {
                 assert!(seen.room.is_none() && seen.between.is_none(), "joined while in {:?}", seen.room);
                 seen.room = Some(room);

@@ -53,16 +53,16 @@ impl Group {
                 self.last_seq += 1;
                 seq = self.last_seq;
             }
-            if matches!(record.target, Target::Log) {
+            if matches!(record.target, Target::Log { .. }) {
                 prev = self.ahead.get(&record.subject).copied().unwrap_or_else(|| view.last(&record.subject));
             }
             let aux =
-                if matches!(record.target, Target::Log | Target::Work(_)) { time_ms } else { record.aux };
+                if matches!(record.target, Target::Log { .. } | Target::Work(_)) { time_ms } else { record.aux };
             let subject = record.subject.as_str();
             let place = frame.push(&Record { kind, seq, prev, aux, subject, payload: &record.payload });
             written.push((seq, prev, place));
             match &record.target {
-                Target::Log | Target::Put(..) | Target::Delete(..) => {
+                Target::Log { .. } | Target::Put(..) | Target::Delete(..) => {
                     self.ahead.insert(record.subject.clone(), seq);
                 }
                 Target::Trim => trim_ahead(&mut self.ahead, view, &record.subject, record.aux.unsigned_abs()),

@@ -17,7 +17,10 @@ use crate::subject::Subject;
 
 /// What a record does once it is stored.
 pub(crate) enum Target {
-    Log,
+    /// A message of a log, whose form was checked or was not.
+    Log {
+        checked: bool,
+    },
     Trim,
     Put(Arc<Bucket>, Box<str>),
     Delete(Arc<Bucket>, Box<str>),
@@ -29,7 +32,7 @@ pub(crate) enum Target {
 impl Target {
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::Log => Kind::Append,
+            Self::Log { .. } => Kind::Append,
             Self::Trim => Kind::Trim,
             Self::Put(..) => Kind::Put,
             Self::Delete(..) => Kind::Delete,

@@ -119,11 +119,11 @@ impl Writer {
             self.fail(txns.collect(), &error);
             return;
         }
-        let Group { bytes, accepted, refused, last_seq, .. } = group;
+        let Group { bytes, mut accepted, refused, last_seq, .. } = group;
         self.last_seq = last_seq;
         self.shared.metrics.group_commits.record(accepted.len() as f64);
         self.shared.metrics.stored_bytes.increment(bytes.len() as u64);
-        let begun = self.show(&accepted, bytes.len() as u64);
+        let begun = self.show(&mut accepted, bytes.len() as u64);
         if !bytes.is_empty() {
             self.put_mark();
         }
@@ -169,21 +169,22 @@ impl Writer {
 
     /// Shows what is stored, in the order of the stream. Who follows it is woken when it can be seen: woken before, it
     /// would only wait for the lock.
-    fn show(&mut self, accepted: &[Accepted], len: u64) -> Instant {
+    fn show(&mut self, accepted: &mut [Accepted], len: u64) -> Instant {
         let active = self.active.as_mut().expect("just written");
         let (number, base) = (active.segment.head.number, active.len);
         let mut to_wake = Vec::new();
         let mut view = self.shared.view.write();
         for one in accepted {
-            for (record, (seq, prev, written)) in one.txn.records.iter().zip(&one.written) {
+            for (record, (seq, prev, written)) in one.txn.records.iter_mut().zip(&one.written) {
                 match &record.target {
-                    Target::Log => {
+                    Target::Log { checked } => {
                         let message = LogMessage {
                             subject: record.subject.clone(),
                             seq: *seq,
                             prev: *prev,
                             time_ms: self.last_time_ms,
-                            payload: record.payload.clone(),
+                            payload: std::mem::take(&mut record.payload),
+                            checked: *checked,
                         };
                         let place = Place {
                             segment: number,

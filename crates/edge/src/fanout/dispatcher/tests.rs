@@ -29,7 +29,7 @@ impl Desk {
         let known = |name: &str| interner.intern(&name.parse().expect("an audience"));
         let (player, room) = (known(PLAYER), known(ROOM));
         let encoder =
-            Encoder { epoch: bus.epoch(), locale: "en".into(), catalogue: Catalogue::builtin(), interner };
+            Encoder::new(bus.epoch(), "en".into(), Catalogue::builtin(), interner);
         let (shards, told) = (0..2).map(|_| mpsc::channel(16)).unzip();
         let dispatcher = Dispatcher::new(bus, Arc::new(encoder), shards, Arc::default());
         Self { dispatcher, told, player, room }
@@ -51,7 +51,7 @@ impl Desk {
     fn takes(&mut self, seq: u64, event: &wire::Event) {
         let subject = Subjects(self.dispatcher.bus.registry()).log(&self.player.audience).expect("a log");
         let payload = event.encode_to_vec().into();
-        let message = LogMessage { subject, seq, prev: 0, time_ms: 0, payload };
+        let message = LogMessage::new(subject, seq, 0, 0, payload);
         self.dispatcher.take(Followed::Message(message));
     }
 

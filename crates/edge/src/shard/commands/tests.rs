@@ -19,7 +19,7 @@ use super::super::pace::Pace;
 use super::super::table::{Queued, Session};
 use super::*;
 use crate::config::EdgeConfig;
-use crate::fanout::{Encoded, Encoder, Interner, Reader, Special, ToShard};
+use crate::fanout::{Encoded, Encoder, Reader, Special, ToShard};
 use crate::http::ConnInfo;
 use crate::limits::{Clock, Limits, Rates};
 use crate::session::{RecentMutes, Sessions};
@@ -35,12 +35,8 @@ struct Desk {
 fn shared() -> Arc<Shared> {
     let backend = Embedded::open(declare(EmbeddedConfig::default())).expect("in memory");
     let bus = Bus::new(backend, Arc::new(subjects::registry(None).expect("the registry")));
-    let encoder = Arc::new(Encoder {
-        epoch: bus.epoch(),
-        locale: "en".into(),
-        catalogue: Catalogue::builtin(),
-        interner: Arc::new(Interner::default()),
-    });
+    let catalogue = Catalogue::builtin();
+    let encoder = Arc::new(Encoder::new(bus.epoch(), "en".into(), catalogue, Arc::default()));
     Arc::new(Shared {
         config: EdgeConfig::default(),
         caller: Caller::new(bus.clone()),
