@@ -477,6 +477,24 @@ async fn the_disk_is_bounded() {
     }
 }
 
+/// A compaction that has ended while the writer was busy is put in place before the next one begins: both write to one
+/// name, and the second would take away what the first has kept.
+#[tokio::test]
+async fn one_compaction_begins_after_the_other() {
+    let disk = Disk::new();
+    let (_backend, bus) = open(&disk).unwrap();
+    let zone = bus.registry().subject("zone", &["z"]).unwrap();
+    let kv = bus.kv("kept").unwrap();
+    kv.put("old", Bytes::from("stays"), None).await.unwrap();
+    // Longer than maintenance is apart, and most of a compaction.
+    disk.set_sync_takes(Duration::from_millis(3));
+    for _ in 0..60 {
+        let last = bus.append(&zone, Bytes::from(vec![b'x'; 1_500])).await.unwrap();
+        bus.trim(&zone, last).await.unwrap();
+    }
+    assert_eq!(disk.overlaps(), 0);
+}
+
 /// Work, its attempts and its dead letters outlive the process.
 #[tokio::test]
 async fn work_outlives_the_process() {

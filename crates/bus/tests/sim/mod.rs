@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -60,6 +61,10 @@ struct State {
     ahead: u64,
     /// Operations of kind sync that fail from now on.
     failing_syncs: usize,
+    /// How long a sync takes.
+    sync_takes: Duration,
+    /// Compactions that were begun before the one before them was in place.
+    overlaps: usize,
 }
 
 /// The disk. Clones are the same one.
@@ -113,6 +118,8 @@ impl Disk {
             room: None,
             ahead: AHEAD,
             failing_syncs: 0,
+            sync_takes: Duration::ZERO,
+            overlaps: 0,
         })))
     }
 
@@ -139,6 +146,14 @@ impl Disk {
 
     pub fn fail_syncs(&self, count: usize) {
         self.0.lock().failing_syncs = count;
+    }
+
+    pub fn set_sync_takes(&self, time: Duration) {
+        self.0.lock().sync_takes = time;
+    }
+
+    pub fn overlaps(&self) -> usize {
+        self.0.lock().overlaps
     }
 
     pub fn used(&self) -> usize {
@@ -276,6 +291,8 @@ impl FileLayer for Disk {
         let mut state = self.0.lock();
         if !state.names.contains_key(name) {
             state.step()?;
+        } else if name.ends_with(".log.tmp") {
+            state.overlaps += 1;
         }
         let file = state.names.entry(name.to_owned()).or_default().clone();
         Ok(Arc::new(SimFile { disk: self.clone(), file }))
@@ -380,7 +397,9 @@ impl LogFile for SimFile {
             state.failing_syncs -= 1;
             return Err(io::Error::other("the sync failed"));
         }
+        let takes = state.sync_takes;
         drop(state);
+        std::thread::sleep(takes);
         let mut file = self.file.lock();
         file.synced = file.now.clone();
         file.since.clear();

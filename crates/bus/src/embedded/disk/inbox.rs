@@ -128,6 +128,11 @@ impl Inbox {
         self.arrived.notify_one();
     }
 
+    /// Whether something was compacted that the writer has not taken yet.
+    pub(crate) fn has_compacted(&self) -> bool {
+        self.waiting.lock().compacted.is_some()
+    }
+
     pub(crate) fn close(&self) {
         self.waiting.lock().closed = true;
         self.arrived.notify_one();

@@ -257,7 +257,10 @@ impl Writer {
         if self.maintained >= self.forget_from {
             self.shared.view.write().expire(now_ms());
         }
-        if self.compacting.as_ref().is_some_and(|compacting| !compacting.is_finished()) {
+        // What one has made is put in place before the next begins: they write to one name. One that ended by a fault of its
+        // own has made nothing.
+        let is_under_way = |one: &JoinHandle<()>| !one.is_finished() || self.inbox.has_compacted();
+        if self.compacting.as_ref().is_some_and(is_under_way) {
             return;
         }
         let Some(segments) = self.worth_compacting() else { return };
