@@ -210,8 +210,7 @@ impl Subscription {
         while let Some(message) = self.taken.pop_front() {
             self.queue.taken_one();
             match &self.checks {
-                Some(checks)
-                    if !message.checked && !checks.inbound(&message.subject, &message.payload) => {}
+                Some(checks) if !message.checked && !checks.inbound(&message.subject, &message.payload) => {}
                 _ => return Some(message),
             }
         }

@@ -167,7 +167,8 @@ impl Router {
             return Err(Error::closed());
         }
         let checked = self.is_checked();
-        let message = Message { subject: subject.clone(), payload, headers, reply: None, deadline: None, checked };
+        let message =
+            Message { subject: subject.clone(), payload, headers, reply: None, deadline: None, checked };
         let outcome = self.with_route(subject, |route| self.deliver(route, message));
         if outcome.full > 0 && subject.slow() == SlowReader::Refuse {
             return Err(overloaded(subject));

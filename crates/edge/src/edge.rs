@@ -20,9 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::EdgeConfig;
 use crate::control;
-use crate::fanout::{
-    BATCHES_MAX, COMMANDS_MAX, Counts, Dispatcher, Encoder, Reader, ToDispatcher, ToShard,
-};
+use crate::fanout::{BATCHES_MAX, COMMANDS_MAX, Counts, Dispatcher, Encoder, Reader, ToDispatcher, ToShard};
 use crate::http::{Http, HttpConfig, serve};
 use crate::limits::{Clock, Limits, Rates};
 use crate::service;
@@ -96,8 +94,7 @@ impl Edge {
         };
         let limits = Arc::new(Limits::new(&rates, Clock::system()));
         let caller = Caller::new(bus.clone());
-        let encoder =
-            Arc::new(Encoder::new(bus.epoch(), config.locale.clone(), catalogue, Arc::default()));
+        let encoder = Arc::new(Encoder::new(bus.epoch(), config.locale.clone(), catalogue, Arc::default()));
         let (dispatcher, commands) = mpsc::channel(COMMANDS_MAX);
         let (shards, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(BATCHES_MAX)).unzip();
         let shared = Arc::new(Shared {

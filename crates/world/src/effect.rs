@@ -1,15 +1,14 @@
 //! The changes of a zone's state: each is applied where it is decided, logged, and replayed by the next owner.
 //! Applying one is total and needs neither time nor chance.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, ZoneId, json};
 
 use crate::input::{Fact, Generation, Millis, Party, Plan, Role, Silence, Traveller};
 use crate::limits::{DEPARTED_MAX, Flood, INVITED_MAX, MOVES_MAX, NPC_LINES_A_MINUTE, Verb};
+use crate::outcomes::{Outcome, Written};
 use crate::output::{MuteChange, Persist, RemoteAct};
-use crate::state::{Invitation, Lost, Outcome, Pending, Person, Settings, State};
+use crate::state::{Invitation, Lost, Pending, Person, Settings, State};
 
 /// A change of a zone's state; opaque outside of the rules.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,7 +20,7 @@ pub(crate) enum Change {
     /// With the outcome of the command that did it.
     Left(CharacterId, Option<Outcome>),
     Moved(CharacterId, RoomId),
-    Did(CharacterId, Arc<Outcome>),
+    Did(CharacterId, Written),
     /// Who, what, to whom, the limit in force and when.
     Spoke(CharacterId, Verb, u32, Millis),
     Whispered(CharacterId, CharacterId, u32, Millis),
@@ -75,7 +74,7 @@ impl Effect {
                 out.extend_from_slice(br#"{"Did":["#);
                 json::id(out, who.digits());
                 out.push(b',');
-                outcome.write_json(out);
+                out.extend_from_slice(outcome.as_str().as_bytes());
                 out.extend_from_slice(b"]}");
             }
             Change::Spoke(who, verb, limit, at) => {
@@ -152,7 +151,7 @@ impl State {
             self.floods.push_back((who, person.flood));
         }
         // The last outcomes stay for a client that asks again: of the command that ended the stay, and the one before.
-        let last = person.outcomes.last().into_iter().chain(outcome).cloned();
+        let last = person.outcomes.last().into_iter().chain(outcome.cloned());
         for outcome in last {
             if self.departed.len() >= DEPARTED_MAX {
                 self.departed.pop_front();
@@ -190,7 +189,7 @@ impl State {
         let Some(who) = change.who() else { return };
         let Some(person) = self.people.get_mut(&who) else { return };
         match change {
-            Change::Did(_, outcome) => person.outcomes.remember(Arc::clone(outcome)),
+            Change::Did(_, outcome) => person.outcomes.remember(outcome.clone()),
             Change::Spoke(_, verb, limit, at) => person.flood.add(*verb, *limit, *at),
             Change::Whispered(_, whom, limit, at) => person.flood.add_person(*whom, *limit, *at),
             Change::Lost(_, lost) => (person.lost, person.losses) = (Some(*lost), lost.grace),
@@ -266,7 +265,7 @@ mod tests {
         let text = Text::new("chat.say.self").with("text", "a \"word\"");
         let outcome = Outcome { origin: Origin { session, id: "s\"1".into() }, ok: true, text };
         for change in [
-            Change::Did(who, Arc::new(outcome)),
+            Change::Did(who, Written::of(&outcome)),
             Change::Spoke(who, Verb::Say, 15, -1),
             Change::Weather("rain".into()),
         ] {

@@ -19,6 +19,7 @@ pub mod limits;
 mod movement;
 mod names;
 mod npc;
+mod outcomes;
 pub mod output;
 mod party;
 mod people;

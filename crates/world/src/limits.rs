@@ -17,9 +17,9 @@ pub const POSE_CHARS_MAX: usize = 100;
 pub const WHISPER_CHARS_MAX: usize = 2_000;
 /// Outcomes kept of each character: more than a session can have waiting (`limits.burst`), several times over.
 pub const OUTCOMES_MAX: usize = 64;
-/// Bytes of the outcomes kept of each character; the oldest go first. With the bounds of aliases and of reasons it
-/// makes `TRAVELLER_BYTES_MAX`: each byte may be four where it is written down.
-pub const OUTCOMES_BYTES_MAX: usize = 40 * 1024;
+/// Bytes of the outcomes kept of each character, as JSON; the oldest go first. With the bounds of aliases and of reasons it
+/// makes `TRAVELLER_BYTES_MAX`: each byte may be two where it is written down, each of the others' four.
+pub const OUTCOMES_BYTES_MAX: usize = 64 * 1024;
 /// Outcomes kept of characters that left, and counters of how often they spoke, a zone: those of the last few seconds
 /// at any plausible rate.
 pub const DEPARTED_MAX: usize = 256;

@@ -1,8 +1,6 @@
 //! From room to room, within a zone and between zones. Nobody is ever in two rooms or in none: within a zone one
 //! commit holds both ends; between zones the source freezes the character and the target's commit decides.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use tidings_protocol::{Audience, CharacterId, PartyId, RoomId, Text, ZoneId};
 
@@ -10,12 +8,13 @@ use crate::content::model::Direction;
 use crate::effect::Change;
 use crate::input::{Fact, Handover, Origin, Party, Timer, Traveller};
 use crate::npc;
+use crate::outcomes::{Outcome, Written};
 use crate::output::{Event, Output};
 use crate::party;
 use crate::post;
 use crate::presence::audiences_event;
 use crate::remote;
-use crate::state::{Outcome, Person};
+use crate::state::Person;
 use crate::text::{t, t1, way};
 use crate::turn::Turn;
 
@@ -207,7 +206,7 @@ fn arrive(turn: &mut Turn<'_>, traveller: Traveller) {
     person.room = to;
     person.frozen = None;
     if let Some(origin) = origin.clone().filter(|origin| !origin.id.is_empty()) {
-        person.outcomes.remember(Arc::new(Outcome { origin, ok: true, text: story.own.clone() }));
+        person.outcomes.remember(Written::of(&Outcome { origin, ok: true, text: story.own.clone() }));
     }
     let lost = person.lost;
     // Whichever is later, what this zone was told or what the traveller brings.

@@ -1,16 +1,15 @@
 //! What a zone is made of: the state that checkpoints hold and effects change.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, Serializer};
-use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, Text, ZoneId, json};
+use serde::{Deserialize, Serialize};
+use tidings_protocol::{AccountId, CharacterId, PartyId, RoomId, SessionId, ZoneId};
 
 use crate::input::{Fact, Generation, Made, Millis, Origin, Party, Plan, Role, Silence, Traveller};
-use crate::limits::{BEHIND_MAX, Flood, OUTCOMES_BYTES_MAX, OUTCOMES_MAX, PARTIES_GONE_MAX, SILENCES_MAX};
+use crate::limits::{BEHIND_MAX, Flood, PARTIES_GONE_MAX, SILENCES_MAX};
+use crate::outcomes::{Outcome, Outcomes};
 use crate::output::{MuteChange, RemoteAct};
 use crate::people::People;
-use crate::text::size_of;
 
 /// The whole state of a zone.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -152,32 +151,6 @@ pub(crate) struct Pending {
     pub until: Millis,
 }
 
-/// The outcome of a command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Outcome {
-    pub origin: Origin,
-    pub ok: bool,
-    pub text: Text,
-}
-
-impl Outcome {
-    /// As serde writes it.
-    pub(crate) fn write_json(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(br#"{"origin":{"session":"#);
-        json::id(out, self.origin.session.digits());
-        out.extend_from_slice(br#","id":"#);
-        json::string(out, &self.origin.id);
-        out.extend_from_slice(if self.ok { br#"},"ok":true,"text":"# } else { br#"},"ok":false,"text":"# });
-        self.text.write_json(out);
-        out.push(b'}');
-    }
-
-    /// About how much it is to carry.
-    fn bytes(&self) -> usize {
-        self.origin.id.len() + size_of(&self.text)
-    }
-}
-
 /// One of those who live there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NpcState {
@@ -189,65 +162,10 @@ pub(crate) struct NpcState {
     pub bound: Option<RoomId>,
 }
 
-/// The last outcomes of a character. Their keys stand apart: every command looks for itself among them, and
-/// finds that it is not there without touching each outcome.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(from = "VecDeque<Arc<Outcome>>")]
-pub(crate) struct Outcomes {
-    all: VecDeque<Arc<Outcome>>,
-    /// Short: those of all outcomes lie in two lines of the processor's cache.
-    keys: VecDeque<u16>,
-    bytes: usize,
-}
-
-impl Outcomes {
-    pub(crate) fn find(&self, origin: &Origin) -> Option<&Outcome> {
-        let key = key_of(origin);
-        let fits = self.keys.iter().enumerate().filter(|(_, other)| **other == key);
-        fits.filter_map(|(at, _)| self.all.get(at).map(Arc::as_ref)).find(|outcome| outcome.origin == *origin)
-    }
-
-    pub(crate) fn last(&self) -> Option<&Outcome> {
-        self.all.back().map(Arc::as_ref)
-    }
-
-    pub(crate) fn remember(&mut self, outcome: Arc<Outcome>) {
-        self.bytes += outcome.bytes();
-        self.keys.push_back(key_of(&outcome.origin));
-        self.all.push_back(outcome);
-        while self.all.len() > OUTCOMES_MAX || (self.bytes > OUTCOMES_BYTES_MAX && self.all.len() > 1) {
-            let oldest = self.all.pop_front();
-            self.keys.pop_front();
-            self.bytes -= oldest.map_or(0, |oldest| oldest.bytes());
-        }
-    }
-}
-
-impl From<VecDeque<Arc<Outcome>>> for Outcomes {
-    fn from(all: VecDeque<Arc<Outcome>>) -> Self {
-        let keys = all.iter().map(|outcome| key_of(&outcome.origin)).collect();
-        let bytes = all.iter().map(|outcome| outcome.bytes()).sum();
-        Self { all, keys, bytes }
-    }
-}
-
-impl Serialize for Outcomes {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.all.serialize(serializer)
-    }
-}
-
-/// FNV-1a of the command's id, folded: what one session sends differs in nothing else.
-fn key_of(origin: &Origin) -> u16 {
-    let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    let hash = origin.id.bytes().fold(0x811c_9dc5, mix);
-    (hash >> 16 ^ hash) as u16
-}
-
 impl Person {
-    pub(crate) fn outcome(&self, origin: &Origin) -> Option<&Outcome> {
+    pub(crate) fn outcome(&self, origin: &Origin) -> Option<Outcome> {
         let same = |outcome: &&Outcome| outcome.origin == *origin;
-        self.outcomes.find(origin).or_else(|| self.reads.iter().rev().find(same))
+        self.outcomes.find(origin).or_else(|| self.reads.iter().rev().find(same).cloned())
     }
 
     pub(crate) fn is_staff(&self) -> bool {

@@ -12,8 +12,9 @@ use crate::effect::{Change, Effect};
 use crate::input::{Ask, Command, Input, Millis, Present, Timer};
 use crate::known::Known;
 use crate::limits::Limits;
+use crate::outcomes::{Outcome, Written};
 use crate::output::{Output, Reply};
-use crate::state::{Outcome, Person, State};
+use crate::state::{Person, State};
 use crate::turn::Turn;
 use crate::{commands, movement, npc, party, presence, remote};
 
@@ -174,7 +175,7 @@ impl Zone {
 
     /// What storage keeps of a character, as [`Persist::Character`](crate::output::Persist) gives it.
     pub fn kept(&self, character: CharacterId) -> Option<String> {
-        self.state.people.get(&character).map(|person| Self::kept_of(person))
+        self.state.people.get(&character).map(Self::kept_of)
     }
 
     /// Everyone in the zone: presence after a restore.
@@ -282,7 +283,7 @@ impl Turn<'_> {
 
     pub(crate) fn remember(&mut self, who: CharacterId, outcome: Outcome, kept: bool) {
         if kept {
-            self.apply(Change::Did(who, Arc::new(outcome)));
+            self.apply(Change::Did(who, Written::of(&outcome)));
         } else if let Some(person) = self.zone.state.people.get_mut(&who) {
             if person.reads.len() >= READS_MAX {
                 person.reads.pop_front();

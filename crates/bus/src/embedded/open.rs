@@ -205,6 +205,7 @@ fn start(
         last_seq: recovered.last_seq,
         group: recovered.last_group,
         synced: recovered.last_group,
+        room: Vec::new(),
         crowded: false,
         mark: Some(mark),
         last_time_ms: shared.view.read().last_time_ms(),

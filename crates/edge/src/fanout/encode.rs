@@ -1,6 +1,7 @@
 //! One record of a log, decoded, rendered and encoded once: the frame that every receiver shares, and what a
 //! shard has to know to tell receivers apart.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +13,10 @@ use tidings_protocol::{AccountId, Audience, CharacterId, EventRef, SessionId, js
 use super::interner::{AudienceInfo, Interner};
 use super::mute::Mute;
 use crate::time::iso8601;
-use crate::ws;
+use crate::ws::Frames;
+
+/// Bytes made ready for the frames of an event, beside what its data takes.
+const FRAMES_BYTES: usize = 512;
 
 /// One event, ready for every receiver.
 #[derive(Debug)]
@@ -178,18 +182,17 @@ impl Encoder {
                 return None;
             }
         };
-        let frame = self.shared_frame(audience, &event, message.seq);
-        Some(self.encoded(audience, &event, frame, message.seq))
+        Some(self.encoded(audience, &event, message.seq))
     }
 
     /// What may be missed: an event without a place in the flow. `None` where it cannot be decoded or shows nothing.
     pub fn hint(&self, audience: &Arc<AudienceInfo>, payload: &[u8]) -> Option<Encoded> {
-        let event = EventRef::read(payload).ok()?;
-        let frame = self.event_frame(audience, &event, event.text?, 0);
-        Some(self.encoded(audience, &event, frame, 0))
+        let event = EventRef::read(payload).ok().filter(|event| event.text.is_some())?;
+        Some(self.encoded(audience, &EventRef { patch: "", ..event }, 0))
     }
 
-    fn encoded(&self, audience: &Arc<AudienceInfo>, event: &EventRef<'_>, frame: Bytes, seq: u64) -> Encoded {
+    fn encoded(&self, audience: &Arc<AudienceInfo>, event: &EventRef<'_>, seq: u64) -> Encoded {
+        let (frame, own) = self.frames(audience, event, seq);
         Encoded {
             seq,
             audience: Arc::clone(audience),
@@ -198,7 +201,7 @@ impl Encoder {
             channel: event.channel.into(),
             always: event.always,
             is_patch: !event.patch.is_empty(),
-            special: self.special(audience, event, seq),
+            special: self.special(event, own, seq),
         }
     }
 
@@ -212,18 +215,29 @@ impl Encoder {
         PositionText { head: &self.position, seq }
     }
 
-    fn shared_frame(&self, audience: &AudienceInfo, event: &EventRef<'_>, seq: u64) -> Bytes {
-        if !event.patch.is_empty() {
-            return self.patch_frame(event, seq);
-        }
-        match event.text {
-            Some(text) => self.event_frame(audience, event, text, seq),
-            None => Bytes::new(),
-        }
+    /// The frame for all, empty where there is nothing to show, and the one for the session that caused it: in one piece
+    /// of memory, since they come and go together.
+    fn frames(&self, audience: &AudienceInfo, event: &EventRef<'_>, seq: u64) -> (Bytes, Option<Bytes>) {
+        let mut frames = Frames::with_room(FRAMES_BYTES + 3 * event.data.len() + event.patch.len());
+        let shared = match event.text {
+            _ if !event.patch.is_empty() => self.write_patch(&mut frames, event, seq),
+            Some(text) => self.write_event(&mut frames, audience, event, text, seq),
+            None => 0..0,
+        };
+        let own = event.own.map(|own| {
+            let id = event.origin.map_or("", |origin| origin.id);
+            if id.is_empty() {
+                self.write_event(&mut frames, audience, event, own, seq)
+            } else {
+                self.write_reply(&mut frames, id, !event.refused, own, seq)
+            }
+        });
+        let all = frames.into_bytes();
+        (all.slice(shared), own.map(|own| all.slice(own)))
     }
 
-    fn patch_frame(&self, event: &EventRef<'_>, seq: u64) -> Bytes {
-        ws::text_with(event.patch.len() + 128, |out| {
+    fn write_patch(&self, frames: &mut Frames, event: &EventRef<'_>, seq: u64) -> Range<usize> {
+        frames.text(|out| {
             out.extend_from_slice(br#"{"type":"patch","target":"room","position":"#);
             self.position(seq).write(out);
             out.extend_from_slice(br#","patch":"#);
@@ -232,15 +246,16 @@ impl Encoder {
         })
     }
 
-    fn event_frame<'a>(
+    fn write_event<'a>(
         &self,
+        frames: &mut Frames,
         audience: &AudienceInfo,
         event: &EventRef<'_>,
         text: impl Words<'a>,
         seq: u64,
-    ) -> Bytes {
+    ) -> Range<usize> {
         let text = self.render(text);
-        ws::text_with(320 + text.len() + event.data.len(), |out| {
+        frames.text(|out| {
             out.extend_from_slice(br#"{"type":"event","kind":"#);
             json::string(out, event.kind);
             out.extend_from_slice(br#","audience":""#);
@@ -271,10 +286,16 @@ impl Encoder {
         })
     }
 
-    /// A `reply` frame at a place in the flow.
-    pub fn reply_frame<'a>(&self, id: &str, ok: bool, text: impl Words<'a>, seq: u64) -> Bytes {
+    fn write_reply<'a>(
+        &self,
+        frames: &mut Frames,
+        id: &str,
+        ok: bool,
+        text: impl Words<'a>,
+        seq: u64,
+    ) -> Range<usize> {
         let (key, text) = (text.key(), self.render(text));
-        ws::text_with(160 + text.len() + id.len() + key.len(), |out| {
+        frames.text(|out| {
             out.extend_from_slice(br#"{"type":"reply","id":"#);
             json::string(out, id);
             out.extend_from_slice(if ok { br#","ok":true,"text":"# } else { br#","ok":false,"text":"# });
@@ -287,23 +308,20 @@ impl Encoder {
         })
     }
 
-    fn own_frame(&self, audience: &AudienceInfo, event: &EventRef<'_>, seq: u64) -> Option<Bytes> {
-        let own = event.own?;
-        let id = event.origin.map_or("", |origin| origin.id);
-        Some(if id.is_empty() {
-            self.event_frame(audience, event, own, seq)
-        } else {
-            self.reply_frame(id, !event.refused, own, seq)
-        })
+    /// A `reply` frame at a place in the flow.
+    pub fn reply_frame<'a>(&self, id: &str, ok: bool, text: impl Words<'a>, seq: u64) -> Bytes {
+        let mut frames = Frames::with_room(FRAMES_BYTES);
+        let place = self.write_reply(&mut frames, id, ok, text, seq);
+        frames.into_bytes().slice(place)
     }
 
-    fn special(&self, audience: &AudienceInfo, event: &EventRef<'_>, seq: u64) -> Option<Box<Special>> {
+    fn special(&self, event: &EventRef<'_>, own: Option<Bytes>, seq: u64) -> Option<Box<Special>> {
         let origin = event.origin.and_then(|origin| origin.session.parse().ok());
         let ids = |texts: &[&str]| texts.iter().filter_map(|id| id.parse().ok()).collect();
         let special = Special {
             origin,
             command: event.origin.map_or("", |origin| origin.id).into(),
-            own: self.own_frame(audience, event, seq),
+            own,
             only: ids(&event.only),
             except: ids(&event.except),
             border: border(event),

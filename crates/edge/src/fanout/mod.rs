@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use dispatcher::Dispatcher;
 pub use encode::{Border, Change, Encoded, Encoder, Special, hex};
-pub use interner::{AudienceId, AudienceInfo, Interner};
+pub use interner::{AudienceId, AudienceInfo};
 pub use mute::Mute;
 pub use reader::{ReadError, Reader};
 

@@ -339,13 +339,13 @@ impl Inner {
         let Some(session) = self.conns.get_mut(key as usize).and_then(|conn| conn.session()) else { return };
         let index = members.add(key, hearing);
         members.muting += u32::from(session.muting);
-        session.audiences.push(Place { info: Arc::clone(info), index });
+        session.audiences.push(Place { id: info.id, info: Arc::clone(info), index });
     }
 
     /// Ends a membership, and the dispatcher's holds with the last one.
     pub(crate) fn leave_audience(&mut self, key: u32, audience: AudienceId) {
         let Some(session) = self.conns.get_mut(key as usize).and_then(|conn| conn.session()) else { return };
-        let Some(at) = session.audiences.iter().position(|place| place.info.id == audience) else { return };
+        let Some(at) = session.audiences.iter().position(|place| place.id == audience) else { return };
         let place = session.audiences.swap_remove(at);
         let muting = session.muting;
         let Some(members) = self.audiences.get_mut(&audience) else { return };

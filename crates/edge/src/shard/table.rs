@@ -12,7 +12,7 @@ use super::hints::Hints;
 use super::mute_set::MuteSet;
 use super::outbox::Frame;
 use super::replay::Replay;
-use crate::fanout::{AudienceInfo, Encoded};
+use crate::fanout::{AudienceId, AudienceInfo, Encoded};
 
 /// A session that is live here, or about to be.
 #[derive(Debug)]
@@ -54,6 +54,8 @@ pub struct Session {
 /// One audience of a session.
 #[derive(Debug)]
 pub struct Place {
+    /// Its number, where it is looked for.
+    pub id: AudienceId,
     /// Which.
     pub info: Arc<AudienceInfo>,
     /// The session's place among the members.
@@ -139,6 +141,6 @@ impl Session {
 
     /// The session's place among the members of an audience.
     pub fn place(&self, audience: u32) -> Option<u32> {
-        self.audiences.iter().find(|place| place.info.id == audience).map(|place| place.index)
+        self.audiences.iter().find(|place| place.id == audience).map(|place| place.index)
     }
 }

@@ -1,5 +1,7 @@
 //! Frames of the server: never masked, never fragmented, so that one buffer serves every receiver.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 /// Longest payload of a control frame (RFC 6455, 5.5).
@@ -30,27 +32,58 @@ pub(super) fn compressed_text(payload: &[u8]) -> Bytes {
 }
 
 fn frame(first: u8, expected: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
-    let mut out = Vec::with_capacity(HEADER_BYTES_MAX + expected);
-    out.resize(HEADER_BYTES_MAX, 0);
-    write(&mut out);
-    let length = out.len() - HEADER_BYTES_MAX;
-    let start = match length {
-        0..=125 => {
-            out[8..10].copy_from_slice(&[first, length as u8]);
-            8
+    let mut frames = Frames::with_room(HEADER_BYTES_MAX + expected);
+    let place = frames.put(first, write);
+    frames.into_bytes().slice(place)
+}
+
+/// Frames one behind the other, in one piece of memory.
+pub struct Frames(Vec<u8>);
+
+impl Frames {
+    /// None yet, with room for so many bytes.
+    pub fn with_room(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
+    /// Adds a text frame whose payload is written straight behind the place of its header; answers where it lies.
+    pub fn text(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+        self.put(FIN | TEXT, write)
+    }
+
+    /// All of them.
+    pub fn into_bytes(self) -> Bytes {
+        self.0.into()
+    }
+
+    fn put(&mut self, first: u8, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+        let out = &mut self.0;
+        let begun = out.len();
+        let payload = begun + HEADER_BYTES_MAX;
+        out.resize(payload, 0);
+        write(out);
+        let length = out.len() - payload;
+        let header = match length {
+            0..=125 => 2,
+            126..=0xffff => 4,
+            _ => HEADER_BYTES_MAX,
+        };
+        let start = payload - header;
+        let place = &mut out[start..payload];
+        place[0] = first;
+        match header {
+            2 => place[1] = length as u8,
+            4 => {
+                place[1] = 126;
+                place[2..].copy_from_slice(&(length as u16).to_be_bytes());
+            }
+            _ => {
+                place[1] = 127;
+                place[2..].copy_from_slice(&(length as u64).to_be_bytes());
+            }
         }
-        126..=0xffff => {
-            out[6..8].copy_from_slice(&[first, 126]);
-            out[8..10].copy_from_slice(&(length as u16).to_be_bytes());
-            6
-        }
-        _ => {
-            out[0..2].copy_from_slice(&[first, 127]);
-            out[2..10].copy_from_slice(&(length as u64).to_be_bytes());
-            0
-        }
-    };
-    Bytes::from(out).slice(start..)
+        start..out.len()
+    }
 }
 
 /// A close frame; the reason is cut where it does not fit.

@@ -7,7 +7,7 @@ pub mod deflate;
 mod encode;
 mod parser;
 
-pub use encode::{close, pong, text, text_with};
+pub use encode::{Frames, close, pong, text, text_with};
 pub use parser::{Bounds, Message, Parser, Violation};
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use tidings_bus::{Append, COMMIT_MESSAGES_MAX, Fence, Message, Subject};
-use tidings_protocol::proto::world::v1::{self as wire, zone_reply};
 use tidings_protocol::command::in_log;
+use tidings_protocol::proto::world::v1::{self as wire, zone_reply};
 use tidings_protocol::{CharacterId, Text};
 use tidings_service::subjects::LOG_PAYLOAD_MAX;
 use tidings_world::Output;

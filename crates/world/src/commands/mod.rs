@@ -11,9 +11,9 @@ use crate::input::{Answer, KnownPlayer, Millis, Origin, Present, Role};
 use crate::known::Waiting;
 use crate::limits::QUESTIONS_MAX;
 use crate::names::{clean, nearest, shown, split};
+use crate::outcomes::Outcome;
 use crate::output::{Output, Query, Reply};
 use crate::speech;
-use crate::state::Outcome;
 use crate::text::{t, t1};
 use crate::turn::Turn;
 
@@ -152,7 +152,7 @@ pub(crate) fn line(turn: &mut Turn<'_>, origin: &Origin, me: CharacterId, typed:
         let (ok, text) = known.map_or((false, t("refuse.session")), |o| (o.ok, o.text.clone()));
         return turn.out.push(Output::Reply(Reply { origin: origin.clone(), ok, text }));
     };
-    if let Some(Outcome { origin, ok, text }) = person.outcome(origin).cloned() {
+    if let Some(Outcome { origin, ok, text }) = person.outcome(origin) {
         return turn.out.push(Output::Reply(Reply { origin, ok, text }));
     }
     if person.session != origin.session {
@@ -166,7 +166,7 @@ pub(crate) fn line(turn: &mut Turn<'_>, origin: &Origin, me: CharacterId, typed:
 pub(crate) fn answered(turn: &mut Turn<'_>, number: u64, answer: &Answer) {
     let Some(waiting) = turn.zone.known.waiting.remove(&number) else { return };
     let Waiting { origin, character, line } = waiting;
-    match turn.person(character).map(|person| person.outcome(&origin).cloned()) {
+    match turn.person(character).map(|person| person.outcome(&origin)) {
         Some(Some(Outcome { origin, ok, text })) => turn.out.push(Output::Reply(Reply { origin, ok, text })),
         Some(None) => run_line(turn, &origin, character, &line, Some(answer)),
         None => turn.out.push(Output::Reply(Reply { origin, ok: false, text: t("refuse.session") })),

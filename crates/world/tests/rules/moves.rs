@@ -139,7 +139,7 @@ fn one_with_all_that_one_may_have_fits_a_call_and_its_lists_a_frame() {
     }
     let traveller = goes_to_the_wood(&mut table, "Ann");
     let bytes = json!(traveller).to_string().len();
-    assert!((420_000..limits::TRAVELLER_BYTES_MAX).contains(&bytes), "{bytes}");
+    assert!((380_000..limits::TRAVELLER_BYTES_MAX).contains(&bytes), "{bytes}");
     let mut wood = zone("wood");
     step(&mut wood, Input::Handover(Handover::Arrive(traveller)), table.now, &mut table.rng);
     assert!(wood.owns(table.id("Ann")));

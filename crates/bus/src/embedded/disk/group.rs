@@ -31,9 +31,9 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// An empty one, after this sequence.
-    pub(crate) fn after(last_seq: u64) -> Self {
-        Self { last_seq, ..Self::default() }
+    /// An empty one, after this sequence, in the room of one before.
+    pub(crate) fn after(last_seq: u64, room: Vec<u8>) -> Self {
+        Self { last_seq, bytes: room, ..Self::default() }
     }
 
     /// A commit is written, or refused: who asked is told after the write, as the reason may be in the same write.
@@ -56,8 +56,11 @@ impl Group {
             if matches!(record.target, Target::Log { .. }) {
                 prev = self.ahead.get(&record.subject).copied().unwrap_or_else(|| view.last(&record.subject));
             }
-            let aux =
-                if matches!(record.target, Target::Log { .. } | Target::Work(_)) { time_ms } else { record.aux };
+            let aux = if matches!(record.target, Target::Log { .. } | Target::Work(_)) {
+                time_ms
+            } else {
+                record.aux
+            };
             let subject = record.subject.as_str();
             let place = frame.push(&Record { kind, seq, prev, aux, subject, payload: &record.payload });
             written.push((seq, prev, place));

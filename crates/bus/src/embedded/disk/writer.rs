@@ -25,6 +25,9 @@ use crate::log::LogMessage;
 /// Bytes of one write: more waits for the next, so that no commit waits for a write of unlimited size.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Bytes of memory kept from one write for the next.
+const ROOM_KEPT_MAX: usize = 2 * 1024 * 1024;
+
 pub(crate) struct Writer {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) shared: Arc<Shared>,
@@ -36,6 +39,8 @@ pub(crate) struct Writer {
     /// The last group that was tried, and the last that is on disk.
     pub(crate) group: u64,
     pub(crate) synced: u64,
+    /// Where the last write lay in memory: the next is laid there.
+    pub(crate) room: Vec<u8>,
     /// Room could not be made ready: not tried again before the next maintenance.
     pub(crate) crowded: bool,
     pub(crate) mark: Option<Arc<dyn LogFile>>,
@@ -86,7 +91,7 @@ impl Writer {
     fn write_all(&mut self, txns: Vec<Txn>) {
         let mut waiting = txns.into_iter().peekable();
         while waiting.peek().is_some() {
-            let mut group = Group::after(self.last_seq);
+            let mut group = Group::after(self.last_seq, std::mem::take(&mut self.room));
             self.group += 1;
             self.last_time_ms = now_ms().max(self.last_time_ms);
             let seed = match self.roll_if_needed(waiting.peek().map_or(0, Txn::bytes)) {
@@ -119,13 +124,17 @@ impl Writer {
             self.fail(txns.collect(), &error);
             return;
         }
-        let Group { bytes, mut accepted, refused, last_seq, .. } = group;
+        let Group { mut bytes, mut accepted, refused, last_seq, .. } = group;
         self.last_seq = last_seq;
         self.shared.metrics.group_commits.record(accepted.len() as f64);
         self.shared.metrics.stored_bytes.increment(bytes.len() as u64);
         let begun = self.show(&mut accepted, bytes.len() as u64);
         if !bytes.is_empty() {
             self.put_mark();
+        }
+        if bytes.capacity() <= ROOM_KEPT_MAX {
+            bytes.clear();
+            self.room = bytes;
         }
         for Accepted { txn, committed, .. } in accepted {
             self.shared.metrics.commit_seconds.record((begun - txn.asked).as_secs_f64());

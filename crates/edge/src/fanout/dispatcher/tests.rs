@@ -28,8 +28,7 @@ impl Desk {
         let interner = Arc::new(Interner::default());
         let known = |name: &str| interner.intern(&name.parse().expect("an audience"));
         let (player, room) = (known(PLAYER), known(ROOM));
-        let encoder =
-            Encoder::new(bus.epoch(), "en".into(), Catalogue::builtin(), interner);
+        let encoder = Encoder::new(bus.epoch(), "en".into(), Catalogue::builtin(), interner);
         let (shards, told) = (0..2).map(|_| mpsc::channel(16)).unzip();
         let dispatcher = Dispatcher::new(bus, Arc::new(encoder), shards, Arc::default());
         Self { dispatcher, told, player, room }
