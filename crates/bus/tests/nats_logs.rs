@@ -95,10 +95,14 @@ async fn of_what_is_under_way_nothing_comes_after_the_fence_moved() {
         let mine = first.commit(vec![claim()], fence(0)).await.unwrap().last;
         let line = |n: usize| Append { subject: room.clone(), payload: Bytes::from(n.to_string()) };
         let lines = (0..LINES).map(line).collect();
-        let (lines, theirs) = tokio::join!(first.commit_each(lines, fence(mine)), async {
+        // In a task of its own: sending the lines takes a thread for most of the time that storing them takes.
+        let (other, claim, fenced) = (second.clone(), claim(), fence(mine));
+        let claiming = tokio::spawn(async move {
             tokio::time::sleep(Duration::from_micros(round * 100)).await;
-            second.commit(vec![claim()], fence(mine)).await.unwrap().last
+            other.commit(vec![claim], fenced).await.unwrap().last
         });
+        let lines = first.commit_each(lines, fence(mine)).await;
+        let theirs = claiming.await.unwrap();
         let stored = first.read(std::slice::from_ref(&room), 0, 1_000).await.unwrap();
         assert!(stored.iter().all(|line| line.seq < theirs), "{round}: a line of a late owner");
         let texts: Vec<_> =

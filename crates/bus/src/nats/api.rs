@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -84,16 +85,16 @@ pub(crate) struct Stored {
 }
 
 impl Connection {
-    /// One try to store a message.
-    pub(crate) async fn store(
+    /// One try to store a message, which is sent when this is called.
+    pub(crate) fn store(
         &self,
         subject: Subject,
         headers: Option<HeaderMap>,
         payload: Bytes,
         wait: Duration,
-    ) -> Result<Stored, Error> {
-        let answer = self.ask(subject.clone(), headers, payload, Limit::of(wait)).await?;
-        parse(&subject, &answer.payload)
+    ) -> impl Future<Output = Result<Stored, Error>> {
+        let asking = self.ask(subject.clone(), headers, payload, Limit::of(wait));
+        asking.map(move |answer| parse(&subject, &answer?.payload))
     }
 
     /// A call of the API, repeated while it is passing: only for calls that may be done twice. The inner error

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use async_nats::message::OutboundMessage;
 use async_nats::{HeaderMap, Subject as Wire};
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, join_all, ready};
 use metrics::Histogram;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -106,6 +107,18 @@ struct Plan {
     fillers: usize,
 }
 
+impl Plan {
+    /// Messages of the caller.
+    fn count(&self) -> u64 {
+        (self.entries.len() - self.fillers) as u64
+    }
+
+    /// Stored, the last message at this sequence.
+    fn stored(&self, seq: u64) -> Committed {
+        Committed { first: seq + 1 - self.count(), last: seq }
+    }
+}
+
 /// The id of a commit.
 struct Id {
     text: String,
@@ -130,6 +143,9 @@ enum Outcome {
 /// Which message carries which fence: one a message, and none after a write to the fence's own log, which the
 /// server would take for the fence having moved. What finds no place goes to a filler in front.
 fn place_fences(batch: &[Append], fences: Vec<Fence>) -> (Vec<Option<Fence>>, Vec<Fence>) {
+    if fences.is_empty() {
+        return (Vec::new(), fences);
+    }
     let mut places: Vec<Option<Fence>> = batch.iter().map(|_| None).collect();
     let mut homeless = Vec::new();
     for fence in fences {
@@ -144,9 +160,15 @@ fn place_fences(batch: &[Append], fences: Vec<Fence>) -> (Vec<Option<Fence>>, Ve
 
 impl Committer {
     /// Stored, or refused with nothing stored; `Timeout`: not known.
-    pub(crate) async fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> Result<Committed, Error> {
-        self.connection.check_open()?;
-        self.finish(batch, fences).await
+    pub(crate) fn commit(
+        &self,
+        batch: Vec<Append>,
+        fences: Vec<Fence>,
+    ) -> impl Future<Output = Result<Committed, Error>> {
+        match self.connection.check_open() {
+            Ok(()) => Either::Left(self.finish(batch, fences)),
+            Err(closed) => Either::Right(ready(Err(closed))),
+        }
     }
 
     /// One message is a publish, and several are too where there is one replica; else they are a batch.
@@ -173,19 +195,28 @@ impl Committer {
     }
 
     /// As `commit`, also while the bus drains: for the end of what was begun.
-    pub(crate) async fn finish(&self, batch: Vec<Append>, fences: Vec<Fence>) -> Result<Committed, Error> {
-        self.finish_as(self.ids.next(), batch, fences).await
+    pub(crate) fn finish(
+        &self,
+        batch: Vec<Append>,
+        fences: Vec<Fence>,
+    ) -> impl Future<Output = Result<Committed, Error>> {
+        self.finish_as(self.ids.next(), batch, fences)
     }
 
     /// As `finish`, under an id by which the server knows a repeat.
-    pub(crate) async fn finish_as(
+    pub(crate) fn finish_as(
         &self,
         id: String,
         batch: Vec<Append>,
         fences: Vec<Fence>,
-    ) -> Result<Committed, Error> {
+    ) -> impl Future<Output = Result<Committed, Error>> {
+        self.carry_out(id, self.plan(batch, fences.clone()), fences)
+    }
+
+    /// What is rare waits in boxes of its own: hundreds of commits are under way at once, and each is as large as what it
+    /// may come to.
+    async fn carry_out(&self, id: String, plan: Plan, fences: Vec<Fence>) -> Result<Committed, Error> {
         let _counted = UnderWay::count(&self.under_way);
-        let plan = self.plan(batch, fences.clone());
         let begun = Instant::now();
         let stream = self.names.events();
         let mut tries = self.connection.to_stream(&stream, self.config.bus.deadline)?;
@@ -193,7 +224,11 @@ impl Committer {
         loop {
             let answer = self.try_once(&plan, &id.text, &tries).await;
             unsure |= answer.as_ref().is_err_and(is_passing);
-            match self.judge(answer, &plan, &mut id, &fences, unsure, &mut tries).await {
+            let outcome = match answer {
+                Ok(Stored { error: None, duplicate: false, seq }) => Outcome::Stored(plan.stored(seq)),
+                answer => Box::pin(self.judge(answer, &plan, &mut id, &fences, unsure, &mut tries)).await,
+            };
+            match outcome {
                 Outcome::Stored(committed) => {
                     self.hub.learn(committed.last);
                     self.took.record(begun.elapsed());
@@ -201,7 +236,8 @@ impl Committer {
                 }
                 Outcome::Failed(error) => return tries.ended(Err(error)),
                 Outcome::Again(error) => {
-                    tries.again(error).await.map_err(|error| if unsure { not_known(error) } else { error })?
+                    let again = Box::pin(tries.again(error)).await;
+                    again.map_err(|error| if unsure { not_known(error) } else { error })?
                 }
             }
         }
@@ -236,7 +272,8 @@ impl Committer {
             let subject = self.names.fill().into();
             entries.push(Entry { subject, ttl, rollup: false, fence, payload: Bytes::new() });
         }
-        for (append, fence) in batch.into_iter().zip(places) {
+        let fences = places.into_iter().chain(std::iter::repeat_with(|| None));
+        for (append, fence) in batch.into_iter().zip(fences) {
             let retention = self.config.retention_of(&self.registry, append.subject.as_str());
             entries.push(Entry {
                 subject: append.subject.wire(),
@@ -249,13 +286,22 @@ impl Committer {
         Plan { entries, fillers }
     }
 
-    async fn try_once(&self, plan: &Plan, id: &str, tries: &Tries<'_>) -> Result<Stored, Error> {
-        if let [only] = plan.entries.as_slice() {
-            let mut map = only.headers();
-            headers::put(&mut map, headers::MESSAGE_ID, id);
-            let subject = only.subject.clone();
-            return self.connection.store(subject, Some(map), only.payload.clone(), tries.wait()).await;
-        }
+    fn try_once<'a>(
+        &'a self,
+        plan: &'a Plan,
+        id: &'a str,
+        tries: &'a Tries<'_>,
+    ) -> impl Future<Output = Result<Stored, Error>> + use<'a> {
+        let [only] = plan.entries.as_slice() else {
+            return Either::Right(self.try_batch(plan, id, tries).boxed());
+        };
+        let mut map = only.headers();
+        headers::put(&mut map, headers::MESSAGE_ID, id);
+        let (subject, payload) = (only.subject.clone(), only.payload.clone());
+        Either::Left(self.connection.store(subject, Some(map), payload, tries.wait()))
+    }
+
+    async fn try_batch(&self, plan: &Plan, id: &str, tries: &Tries<'_>) -> Result<Stored, Error> {
         self.connection.check_up()?;
         let begun = Instant::now();
         let open = tokio::time::timeout(tries.wait(), self.open_batches.acquire()).await.map_err(|_| {
@@ -305,15 +351,13 @@ impl Committer {
         unsure: bool,
         tries: &mut Tries<'_>,
     ) -> Outcome {
-        let count = (plan.entries.len() - plan.fillers) as u64;
+        let count = plan.count();
         let error = match answer {
             Err(error) if is_passing(&error) => return Outcome::Again(error),
             Err(error) => return Outcome::Failed(error),
             // There already: the commit, or the question whether it is.
             Ok(Stored { error: None, duplicate: true, .. }) if id.asked => None,
-            Ok(Stored { error: None, seq, .. }) => {
-                return Outcome::Stored(Committed { first: seq + 1 - count, last: seq });
-            }
+            Ok(Stored { error: None, seq, .. }) => return Outcome::Stored(plan.stored(seq)),
             Ok(Stored { error: Some(error), .. }) => Some(error),
         };
         let there = error.as_ref().is_none_or(|error| error.err_code == BATCH_DUPLICATE);

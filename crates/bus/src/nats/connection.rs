@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind};
 use crate::nats::config::NatsConfig;
 use crate::nats::inbox::{Inbox, Place};
 use crate::nats::line::{Line, Link};
-use crate::nats::member::{Making, Member, Trouble, outbound};
+use crate::nats::member::{Making, Member, Trouble, outbound, sent_by};
 use crate::nats::pool::Routes;
 use crate::nats::security::Secured;
 use crate::nats::soon::Soon;
@@ -228,20 +228,27 @@ impl Connection {
         self.tasks.spawn_on(task, &self.runtime);
     }
 
-    /// One question, one answer.
-    pub(crate) async fn ask(
+    /// One question, one answer. It is sent when this is called: what waits for the answer is small, since every commit
+    /// and every request does.
+    pub(crate) fn ask(
         &self,
         subject: Subject,
         headers: Option<HeaderMap>,
         payload: Bytes,
         limit: Limit,
-    ) -> Result<Message, Error> {
-        let member = self.any(&subject)?;
-        let (place, answered) = member.place_of(&subject);
-        let reply = Some(limit.left.map_or_else(|| place.reply(), |left| place.reply_within(left)));
-        let message = OutboundMessage { subject: subject.clone(), reply, payload, headers };
-        member.send_by(limit.until, message).await?;
-        member.answer(&subject, answered, limit).await
+    ) -> impl Future<Output = Result<Message, Error>> {
+        let asked = self.any(&subject).map(|member| {
+            let (place, answered) = member.place_of(&subject);
+            let reply = Some(limit.left.map_or_else(|| place.reply(), |left| place.reply_within(left)));
+            let message = OutboundMessage { subject: subject.clone(), reply, payload, headers };
+            (member, place, answered, member.send(message))
+        });
+        async move {
+            let (member, _place, answered, sent) = asked?;
+            sent_by(limit.until, sent).await?;
+            let waited = tokio::time::timeout_at(limit.until, answered).await;
+            member.told(&subject, waited, limit)
+        }
     }
 
     /// One question, many answers.

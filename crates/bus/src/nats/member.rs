@@ -64,6 +64,9 @@ pub(crate) struct Member {
     troubles: Mutex<Vec<(String, String)>>,
 }
 
+/// What came of waiting.
+pub(crate) type Waited = Result<Result<Message, oneshot::error::RecvError>, tokio::time::error::Elapsed>;
+
 /// What a client is made of: the same for every member.
 pub(crate) struct Making {
     pub(crate) config: NatsConfig,
@@ -249,14 +252,7 @@ impl Member {
 
     /// As `send`, until then at most: what found no room in time was not sent.
     pub(crate) async fn send_by(&self, until: Instant, message: OutboundMessage) -> Result<(), Error> {
-        let later = match self.send(message) {
-            Outcome::Ready(sent) => return sent,
-            Outcome::Later(later) => later,
-        };
-        tokio::time::timeout_at(until, later).await.unwrap_or_else(|_| {
-            let what = "the connection to NATS took nothing more until the deadline";
-            Err(Error::new(ErrorKind::Connection, what).after(RECONNECT_SOON))
-        })
+        sent_by(until, self.send(message)).await
     }
 
     /// A place for an answer.
@@ -287,6 +283,11 @@ impl Member {
         limit: Limit,
     ) -> Result<Message, Error> {
         let waited = tokio::time::timeout_at(limit.until, answered).await;
+        self.told(subject, waited, limit)
+    }
+
+    /// What came of waiting for an answer.
+    pub(crate) fn told(&self, subject: &str, waited: Waited, limit: Limit) -> Result<Message, Error> {
         if !matches!(waited, Ok(Ok(_)))
             && let Some(refused) = self.line.refusals.why(subject, limit.begun)
         {
@@ -329,6 +330,18 @@ impl Member {
             Error::new(ErrorKind::Subscribe, format!("no subscription of '{subject}'")).because(error)
         })
     }
+}
+
+/// What is being sent, until then at most.
+pub(crate) async fn sent_by(until: Instant, sent: Outcome<'static, ()>) -> Result<(), Error> {
+    let later = match sent {
+        Outcome::Ready(sent) => return sent,
+        Outcome::Later(later) => later,
+    };
+    tokio::time::timeout_at(until, later).await.unwrap_or_else(|_| {
+        let what = "the connection to NATS took nothing more until the deadline";
+        Err(Error::new(ErrorKind::Connection, what).after(RECONNECT_SOON))
+    })
 }
 
 /// A message that asks for no answer.
