@@ -27,6 +27,7 @@ use crate::log::{Append, Committed, Fence};
 use crate::nats::api::{ApiError, BATCH_DUPLICATE, BATCH_INCOMPLETE, Stored, parse};
 use crate::nats::config::NatsConfig;
 use crate::nats::connection::{Connection, RECONNECT_SOON, random_name};
+use crate::nats::digits::{push_decimal, push_letters};
 use crate::nats::headers;
 use crate::nats::hub::Hub;
 use crate::nats::names::Names;
@@ -67,9 +68,17 @@ impl Ids {
 
     pub(crate) fn next(&self) -> String {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        format!("{}{number:x}.{:016x}", self.own, self.secret.hash_one(number))
+        let mut id = String::with_capacity(self.own.len() + ID_MORE);
+        id.push_str(&self.own);
+        push_letters(&mut id, number);
+        id.push('.');
+        push_letters(&mut id, self.secret.hash_one(number));
+        id
     }
 }
+
+/// What an id has behind the process's own name: two numbers of eleven letters at most, and a dot.
+const ID_MORE: usize = 23;
 
 /// One message of a commit.
 #[derive(Debug)]
@@ -88,7 +97,7 @@ impl Entry {
     fn headers(&self) -> HeaderMap {
         let mut map = HeaderMap::new();
         if let Some(seconds) = self.ttl {
-            headers::put(&mut map, headers::TTL, format_args!("{seconds}s"));
+            headers::put(&mut map, headers::TTL, seconds_text(seconds));
         }
         if self.rollup {
             headers::put(&mut map, headers::ROLLUP, "sub");
@@ -435,6 +444,13 @@ impl Committer {
         }
         Ok(None)
     }
+}
+
+fn seconds_text(seconds: u64) -> String {
+    let mut text = String::new();
+    push_decimal(&mut text, seconds);
+    text.push('s');
+    text
 }
 
 /// A time limit as the server takes it: whole seconds, one at least.

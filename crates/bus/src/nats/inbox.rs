@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::nats::digits::{push_decimal, take_decimal};
 use crate::subject::KeyMap;
 
 /// Who waits for an answer.
@@ -33,6 +34,9 @@ pub(crate) fn time_left(reply: &str) -> Option<Duration> {
     left.parse::<u32>().ok().map(|left| Duration::from_millis(left.into()))
 }
 
+/// Bytes made ready for a place in a subject, with what is left of a deadline: a dot, two numbers, and what is between.
+const PLACE_BYTES: usize = 32;
+
 /// The mark of who waits for what no refusal ends.
 const UNMARKED: u64 = 0;
 
@@ -53,14 +57,26 @@ pub(crate) struct Place {
 impl Place {
     /// The subject to answer to.
     pub(crate) fn reply(&self) -> async_nats::Subject {
-        format!("{}.{}", self.inbox.prefix, self.id).into()
+        self.subject().into()
     }
 
     /// The same, saying how long the asker waits: clocks need not agree, and a header would cost both sides more than all
     /// the rest of a request.
     pub(crate) fn reply_within(&self, left: Duration) -> async_nats::Subject {
         let left = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
-        format!("{}.{}{LEFT}{left}", self.inbox.prefix, self.id).into()
+        let mut subject = self.subject();
+        subject.push(LEFT);
+        push_decimal(&mut subject, left.into());
+        subject.into()
+    }
+
+    fn subject(&self) -> String {
+        let prefix = &self.inbox.prefix;
+        let mut subject = String::with_capacity(prefix.len() + PLACE_BYTES);
+        subject.push_str(prefix);
+        subject.push('.');
+        push_decimal(&mut subject, self.id);
+        subject
     }
 }
 
@@ -129,8 +145,8 @@ impl Inbox {
     }
 
     fn hand_on(&self, answer: async_nats::Message) {
-        let place = answer.subject.rsplit('.').next().and_then(|place| place.split(LEFT).next());
-        let Some(id) = place.and_then(|id| id.parse().ok()) else { return };
+        let place = answer.subject.strip_prefix(&*self.prefix).and_then(|rest| rest.strip_prefix('.'));
+        let Some((id, _)) = place.and_then(take_decimal) else { return };
         let mut waiting = self.waiting.lock();
         match waiting.get(&id) {
             Some((_, Waiting::One(_))) => {

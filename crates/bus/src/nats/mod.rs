@@ -11,6 +11,7 @@ mod catch_up;
 mod commit;
 mod config;
 mod connection;
+mod digits;
 mod ear;
 mod epoch;
 mod follow;
