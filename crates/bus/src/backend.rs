@@ -12,7 +12,6 @@ use crate::error::Error;
 use crate::kv::KvBackend;
 use crate::log::{Append, Committed, Fence, FollowSetBackend, LogMessage};
 use crate::message::{Asked, Headers, Subscription};
-use crate::registry::Registry;
 use crate::resilience::States;
 use crate::subject::{Pattern, Subject};
 use crate::work::{WorkBackend, WorkConfig};
@@ -81,6 +80,17 @@ pub trait Backend: Send + Sync + 'static {
     }
     /// All or nothing, in order, while every fence holds.
     fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Committed, Error>>;
+    /// As `commit`, of messages that were checked by the registry of this number (0: by none): a backend in the process
+    /// may spare their readers to check them again.
+    fn commit_checked(
+        &self,
+        batch: Vec<Append>,
+        fences: Vec<Fence>,
+        by: u64,
+    ) -> BoxFuture<'_, Result<Committed, Error>> {
+        let _ = by;
+        self.commit(batch, fences)
+    }
     /// As `commit` of each by itself; answers their sequences. A backend that knows no cheaper way commits all.
     fn commit_each(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Vec<u64>, Error>> {
         let committing = self.commit(batch, fences);
@@ -142,11 +152,6 @@ pub trait Backend: Send + Sync + 'static {
     /// How a bus over this backend behaves unless it is told otherwise.
     fn config(&self) -> BusConfig {
         BusConfig::default()
-    }
-    /// A bus over this backend was made. While all of them check what they send, by one registry, nothing that has not left
-    /// the process is checked again where it is received.
-    fn handle_made(&self, config: &BusConfig, registry: &Arc<Registry>) {
-        let _ = (config, registry);
     }
     /// A work queue whose dead letters go to the log `dead`.
     fn work(

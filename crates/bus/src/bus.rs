@@ -49,7 +49,8 @@ impl Counters {
 }
 
 impl Bus {
-    /// A bus over a backend, as the backend was configured; unless that says otherwise everything is checked both ways.
+    /// A bus over a backend, as the backend was configured; unless that says otherwise everything is checked both
+    /// ways, but for what this process commits or asks and hears itself, which is checked on its way out.
     pub fn new(backend: Arc<dyn Backend>, registry: Arc<Registry>) -> Self {
         let config = backend.config();
         Self::with_config(backend, registry, config)
@@ -57,7 +58,6 @@ impl Bus {
 
     /// A bus over a backend, checking what `config` says.
     pub fn with_config(backend: Arc<dyn Backend>, registry: Arc<Registry>, config: BusConfig) -> Self {
-        backend.handle_made(&config, &registry);
         let checks = Arc::new(Checks::new(registry, config));
         Self { backend, checks, counters: Arc::new(Counters::new()) }
     }
@@ -160,7 +160,7 @@ impl Bus {
         number: u64,
     ) {
         self.counters.requests.increment(1);
-        let asked = Asked::new(asker, number);
+        let asked = Asked::new(asker, number, self.checks.mark());
         let checked = Checks::class(subject.class(), &[Class::Request], subject.as_str())
             .and_then(|()| self.checks.outbound(subject, &payload));
         match checked {
@@ -175,7 +175,7 @@ impl Bus {
         self.counters.commits.increment(1);
         let checked = self.check_batch(&batch, &fences);
         let result = match checked {
-            Ok(()) => self.backend.commit(batch, fences).await,
+            Ok(()) => self.backend.commit_checked(batch, fences, self.checks.mark()).await,
             Err(error) => Err(error),
         };
         self.counted(result)

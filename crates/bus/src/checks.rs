@@ -81,9 +81,19 @@ impl Checks {
         self.why_invalid(subject, payload).is_none()
     }
 
-    /// Whether a message of a log has its form: not looked at again where this process has sent it.
+    /// What a message is marked with that `outbound` has let pass.
+    pub(crate) fn mark(&self) -> u64 {
+        if self.config.check_outbound { self.registry.number() } else { 0 }
+    }
+
+    /// Whether a payload has its form: not looked at again where this process sent it, checked by this registry.
+    pub(crate) fn is_well(&self, checked: u64, subject: &Subject, payload: &[u8]) -> bool {
+        checked == self.registry.number() || self.inbound(subject, payload)
+    }
+
+    /// The same of a message of a log.
     pub(crate) fn is_logged_well(&self, message: &LogMessage) -> bool {
-        message.checked || self.inbound(&message.subject, &message.payload)
+        self.is_well(message.checked, &message.subject, &message.payload)
     }
 
     /// Why a payload has not its message's form; counts it.

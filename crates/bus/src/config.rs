@@ -26,7 +26,8 @@ pub struct BusConfig {
     /// Whether an outbound payload must have its message's form.
     pub check_outbound: bool,
     /// Whether an inbound payload must have its message's form: one that has not is counted and skipped, or
-    /// dead-lettered where it is work.
+    /// dead-lettered where it is work. What this process has committed or asked itself, checked by the same registry, is
+    /// not looked at again.
     pub check_inbound: bool,
     /// How long a connection to one address may take.
     pub connect_wait: Duration,

@@ -13,6 +13,9 @@ pub struct DrainReport {
     pub work: usize,
     /// KiB of answers and acknowledgements that found no room on the way to the servers by the deadline.
     pub unsent: usize,
+    /// Connections whose servers have not said by the deadline that what was sent by them has arrived: what was published
+    /// last may be lost.
+    pub unsure: usize,
 }
 
 impl DrainReport {

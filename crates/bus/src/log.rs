@@ -56,14 +56,14 @@ pub struct LogMessage {
     pub time_ms: i64,
     /// The message.
     pub payload: Bytes,
-    /// Whether its form was checked in this process, by whoever sent it.
-    pub(crate) checked: bool,
+    /// The registry by which its form was checked when this process sent it; 0: by none.
+    pub(crate) checked: u64,
 }
 
 impl LogMessage {
     /// A message as it was read: its form is not known.
     pub fn new(subject: Subject, seq: u64, prev: u64, time_ms: i64, payload: Bytes) -> Self {
-        Self { subject, seq, prev, time_ms, payload, checked: false }
+        Self { subject, seq, prev, time_ms, payload, checked: 0 }
     }
 }
 

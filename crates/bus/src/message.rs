@@ -34,8 +34,8 @@ pub struct Message {
     pub headers: Headers,
     pub(crate) reply: Option<Reply>,
     pub(crate) deadline: Option<Instant>,
-    /// Whether its form was checked in this process, by whoever sent it.
-    pub(crate) checked: bool,
+    /// The registry by which its form was checked when this process sent it; 0: by none.
+    pub(crate) checked: u64,
 }
 
 /// Who is told of the answers to what it asked ([`Bus::ask`](crate::Bus::ask)), by the numbers it asked with. Called
@@ -49,12 +49,14 @@ pub trait Asker: Send + Sync + 'static {
 pub struct Asked {
     asker: Option<Arc<dyn Asker>>,
     number: u64,
+    /// The registry by which the request was checked; 0: by none.
+    pub(crate) checked: u64,
     under_way: Option<UnderWay<Arc<AtomicUsize>>>,
 }
 
 impl Asked {
-    pub(crate) fn new(asker: Arc<dyn Asker>, number: u64) -> Self {
-        Self { asker: Some(asker), number, under_way: None }
+    pub(crate) fn new(asker: Arc<dyn Asker>, number: u64, checked: u64) -> Self {
+        Self { asker: Some(asker), number, checked, under_way: None }
     }
 
     /// Counted as under way until it is told.
@@ -210,7 +212,7 @@ impl Subscription {
         while let Some(message) = self.taken.pop_front() {
             self.queue.taken_one();
             match &self.checks {
-                Some(checks) if !message.checked && !checks.inbound(&message.subject, &message.payload) => {}
+                Some(checks) if !checks.is_well(message.checked, &message.subject, &message.payload) => {}
                 _ => return Some(message),
             }
         }

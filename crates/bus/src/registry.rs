@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, ErrorKind};
 use crate::subject::{Pattern, SUBJECT_BYTES_MAX, Subject};
@@ -132,9 +133,13 @@ fn overlap(left: &[Part], right: &[Part]) -> bool {
         })
 }
 
+/// The number of the next registry.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
 /// Every subject of a system.
 #[derive(Debug)]
 pub struct Registry {
+    number: u64,
     prefix: Option<String>,
     templates: Vec<TemplateDef>,
     parts: Vec<Vec<Part>>,
@@ -172,10 +177,17 @@ impl Registry {
             parts.push(mine);
         }
         if mistakes.is_empty() {
-            Ok(Self { prefix: prefix.map(|text| format!("{text}.")), templates, parts, by_name })
+            let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+            let prefix = prefix.map(|text| format!("{text}."));
+            Ok(Self { number, prefix, templates, parts, by_name })
         } else {
             Err(subject_error(mistakes.join("\n")))
         }
+    }
+
+    /// Tells it from every other one of the process; never 0.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     fn find(&self, name: &str) -> Result<(u16, &TemplateDef, &[Part]), Error> {
@@ -292,7 +304,7 @@ impl Registry {
     }
 
     /// What goes before every subject, with its dot; empty where nothing does.
-    pub(crate) fn prefix(&self) -> &str {
+    pub fn prefix(&self) -> &str {
         self.prefix.as_deref().unwrap_or("")
     }
 

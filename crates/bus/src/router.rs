@@ -4,8 +4,8 @@
 //! one look-up whatever the number of patterns.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,11 +13,10 @@ use metrics::Counter;
 use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
-use crate::config::BusConfig;
 use crate::error::{Error, ErrorKind};
 use crate::message::{Answer, Asked, Headers, Message, Reply, Subscription, Unsubscribe, no_responders};
 use crate::queue::{Losses, Pushed, Queue};
-use crate::registry::{Registry, SlowReader};
+use crate::registry::SlowReader;
 use crate::subject::{KeyMap, Pattern, Subject};
 use crate::under_way::UnderWay;
 
@@ -28,10 +27,6 @@ pub(crate) struct Router {
     table: RwLock<Table>,
     routes: RwLock<KeyMap<Subject, Route>>,
     closed: AtomicBool,
-    /// What the first handle checks by.
-    registry: OnceLock<Arc<Registry>>,
-    /// Some handle sends without checking, or checks by another one.
-    unchecked: AtomicBool,
     asking: Arc<AtomicUsize>,
     losses: Losses,
     unheard: Counter,
@@ -76,8 +71,6 @@ impl Router {
             table: RwLock::default(),
             routes: RwLock::default(),
             closed: AtomicBool::new(false),
-            registry: OnceLock::new(),
-            unchecked: AtomicBool::new(false),
             asking: Arc::default(),
             losses: Losses::new(),
             unheard: metrics::counter!("tidings_bus_unheard_total"),
@@ -133,19 +126,6 @@ impl Router {
         self.routes.write().clear();
     }
 
-    /// A handle was made that sends here.
-    pub(crate) fn handle_made(&self, config: &BusConfig, registry: &Arc<Registry>) {
-        let first = self.registry.get_or_init(|| Arc::clone(registry));
-        if !config.check_outbound || !Arc::ptr_eq(first, registry) {
-            self.unchecked.store(true, Ordering::Release);
-        }
-    }
-
-    /// Whether everybody who sends here checks what they send, by one registry.
-    pub(crate) fn is_checked(&self) -> bool {
-        self.registry.get().is_some() && !self.unchecked.load(Ordering::Acquire)
-    }
-
     /// Runs `deliver` over the subject's receivers.
     fn with_route<T>(&self, subject: &Subject, deliver: impl FnOnce(&Route) -> T) -> T {
         if let Some(route) = self.routes.read().get(subject) {
@@ -166,9 +146,8 @@ impl Router {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::closed());
         }
-        let checked = self.is_checked();
-        let message =
-            Message { subject: subject.clone(), payload, headers, reply: None, deadline: None, checked };
+        let (reply, deadline, checked) = (None, None, 0);
+        let message = Message { subject: subject.clone(), payload, headers, reply, deadline, checked };
         let outcome = self.with_route(subject, |route| self.deliver(route, message));
         if outcome.full > 0 && subject.slow() == SlowReader::Refuse {
             return Err(overloaded(subject));
@@ -187,7 +166,7 @@ impl Router {
             return Err(Error::closed());
         }
         let (answer, answered) = oneshot::channel();
-        self.send(subject, payload, headers, deadline, Reply::new(Answer::Here(answer)))?;
+        self.send(subject, payload, headers, deadline, Reply::new(Answer::Here(answer)), 0)?;
         let _asking = UnderWay::count(self.asking.as_ref());
         answer_within(subject, answered, deadline).await
     }
@@ -224,8 +203,9 @@ impl Router {
         if self.closed.load(Ordering::Acquire) {
             return asked.tell(Err(Error::closed()));
         }
+        let checked = asked.checked;
         let reply = Reply::new(Answer::Told(asked.counted(&self.asking)));
-        if let Err(error) = self.send(subject, payload, headers, deadline, reply.clone()) {
+        if let Err(error) = self.send(subject, payload, headers, deadline, reply.clone(), checked) {
             reply.send(Err(error));
         }
     }
@@ -238,9 +218,10 @@ impl Router {
         headers: Headers,
         deadline: Duration,
         reply: Reply,
+        checked: u64,
     ) -> Result<(), Error> {
         let deadline = Some(Instant::now() + deadline);
-        let (reply, checked) = (Some(reply), self.is_checked());
+        let reply = Some(reply);
         let message = Message { subject: subject.clone(), payload, headers, reply, deadline, checked };
         let outcome = self.with_route(subject, |route| self.deliver(route, message));
         match outcome {

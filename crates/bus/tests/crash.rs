@@ -482,7 +482,7 @@ async fn the_disk_is_bounded() {
 #[tokio::test]
 async fn one_compaction_begins_after_the_other() {
     let disk = Disk::new();
-    let (_backend, bus) = open(&disk).unwrap();
+    let (backend, bus) = open(&disk).unwrap();
     let zone = bus.registry().subject("zone", &["z"]).unwrap();
     let kv = bus.kv("kept").unwrap();
     kv.put("old", Bytes::from("stays"), None).await.unwrap();
@@ -492,7 +492,12 @@ async fn one_compaction_begins_after_the_other() {
         let last = bus.append(&zone, Bytes::from(vec![b'x'; 1_500])).await.unwrap();
         bus.trim(&zone, last).await.unwrap();
     }
+    assert!(disk.compactions() > 5, "{}", disk.compactions());
     assert_eq!(disk.overlaps(), 0);
+    drop((kv, bus, backend));
+    let (_backend, bus) = open(&disk.after(Loss::All, 3)).unwrap();
+    let kept = bus.kv("kept").unwrap().get("old").await.unwrap();
+    assert_eq!(kept.map(|kept| kept.value), Some(Bytes::from("stays")));
 }
 
 /// Work, its attempts and its dead letters outlive the process.

@@ -92,7 +92,8 @@ async fn watch(backend: Arc<Nats>, servers: String, bus: Dependency, begun_anew:
     loop {
         beat.tick().await;
         match states.now() {
-            State::Connected => bus.ready(),
+            // A pool that lacks a connection works with the others, and one lost ping is no loss.
+            State::Connected | State::Degraded => bus.ready(),
             state => bus.failed(format!("NATS at {servers}: {state}")),
         }
         if backend.epoch() != epoch && !begun_anew.is_cancelled() {

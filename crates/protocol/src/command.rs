@@ -7,7 +7,7 @@ use crate::form::{Value, field, varint};
 
 /// `tidings.world.v1.ZoneReply`: a command was done, and its outcome is in the log at a sequence.
 pub fn in_log(seq: u64) -> Bytes {
-    let mut reply = Vec::with_capacity(IN_LOG_BYTES_MAX);
+    let mut reply = Vec::with_capacity(IN_LOG_BYTES);
     let bytes = DONE.len() + encoded_len_varint(seq) + LOGGED.len();
     reply.extend_from_slice(&[COMMAND, bytes as u8]);
     reply.extend_from_slice(DONE);
@@ -30,8 +30,8 @@ const COMMAND: u8 = 1 << 3 | 2;
 const DONE: &[u8] = &[1 << 3, 1, 3 << 3];
 /// `CommandDone.in_log` is true.
 const LOGGED: &[u8] = &[4 << 3, 1];
-/// A sequence has ten bytes at most.
-const IN_LOG_BYTES_MAX: usize = 2 + DONE.len() + 10 + LOGGED.len();
+/// Bytes made ready for such a reply: a sequence has ten at most.
+const IN_LOG_BYTES: usize = 2 + DONE.len() + 10 + LOGGED.len();
 
 /// `tidings.world.v1.Command`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

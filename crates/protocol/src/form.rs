@@ -1,6 +1,6 @@
 //! Whether bytes have the form of a protobuf message: what decoding would find, without making anything of it.
 //!
-//! What crosses the bus is checked on both ends, and an event has a dozen readers: a check that allocates would cost
+//! What crosses the bus is checked on its way out, and in where it comes from another process, and an event has a dozen readers: a check that allocates would cost
 //! more than what it guards. The tables of the messages are made by the build from `proto/`.
 
 use std::fmt;

@@ -35,6 +35,7 @@ pub mod dead_letters;
 pub mod error;
 pub mod health;
 pub mod lease;
+pub mod listing;
 pub mod rights;
 pub mod server;
 pub mod subjects;

@@ -27,7 +27,6 @@ pub use self::config::EmbeddedConfig;
 pub use self::disk::files;
 pub use self::disk::recover::{Damage, RecoveryReport};
 use crate::backend::{Backend, Outcome};
-use crate::config::BusConfig;
 use crate::drain::DrainReport;
 use crate::embedded::disk::files::{FileLayer, Folder, MemoryFiles};
 use crate::embedded::disk::inbox::{Condition, NewRecord, Target};
@@ -41,7 +40,6 @@ use crate::error::{Error, ErrorKind};
 use crate::kv::KvBackend;
 use crate::log::{Append, Committed, Fence, FollowSetBackend, LogMessage};
 use crate::message::{Asked, Headers, Subscription};
-use crate::registry::Registry;
 use crate::router::Router;
 use crate::subject::{Pattern, Subject, matches_text};
 use crate::work::{WorkBackend, WorkConfig};
@@ -147,7 +145,7 @@ impl Embedded {
         let look = || {
             let (requests, messages) = self.router.under_way();
             let work = queues.iter().map(|queue| queue.out_count()).sum();
-            DrainReport { requests, messages, commits: self.log.under_way(), work, unsent: 0 }
+            DrainReport { requests, messages, commits: self.log.under_way(), work, ..DrainReport::default() }
         };
         let mut report = look();
         while !report.is_clean() && Instant::now() < until {
@@ -218,14 +216,22 @@ impl Backend for Embedded {
     }
 
     fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> BoxFuture<'_, Result<Committed, Error>> {
-        let checked = self.router.is_checked();
+        self.commit_checked(batch, fences, 0)
+    }
+
+    fn commit_checked(
+        &self,
+        batch: Vec<Append>,
+        fences: Vec<Fence>,
+        by: u64,
+    ) -> BoxFuture<'_, Result<Committed, Error>> {
         let records = batch
             .into_iter()
             .map(|append| NewRecord {
                 subject: append.subject,
                 aux: 0,
                 payload: append.payload,
-                target: Target::Log { checked },
+                target: Target::Log { checked: by },
             })
             .collect();
         let conditions = fences.into_iter().map(|fence| Condition::Fence(fence.subject, fence.seq)).collect();
@@ -292,10 +298,6 @@ impl Backend for Embedded {
 
     fn epoch(&self) -> String {
         self.epoch.clone()
-    }
-
-    fn handle_made(&self, config: &BusConfig, registry: &Arc<Registry>) {
-        self.router.handle_made(config, registry);
     }
 
     fn kv(&self, bucket: &str) -> Result<Arc<dyn KvBackend>, Error> {

@@ -59,7 +59,7 @@ impl EmbeddedWork {
     pub(crate) async fn replay(&self, envelope: Bytes, note: Append, fence: Fence) -> Result<u64, Error> {
         self.queue.check_bounds(&self.config, envelope.len())?;
         let work = self.record(0, envelope, Target::Work(self.queue.clone()));
-        let target = Target::Log { checked: false };
+        let target = Target::Log { checked: 0 };
         let note = NewRecord { subject: note.subject, aux: 0, payload: note.payload, target };
         let fence = Condition::Fence(fence.subject, fence.seq);
         Ok(self.log.commit(vec![work, note], vec![fence]).await?.first)
@@ -103,7 +103,7 @@ impl EmbeddedWork {
         let origin =
             Origin { subject: self.queue.subject().as_str(), stream: STREAM, seq, time_ms: remains.time_ms };
         let letter = DeadLetter::of(origin, remains.attempts, reason, &remains.envelope);
-        let (subject, target) = (self.dead.clone(), Target::Log { checked: false });
+        let (subject, target) = (self.dead.clone(), Target::Log { checked: 0 });
         let letter = NewRecord { subject, aux: 0, payload: letter.encode()?, target };
         self.log.finish(vec![letter, self.done(seq)], self.pending(seq)).await?;
         self.counts.dead();

@@ -27,7 +27,7 @@ use crate::log::{Append, Committed, Fence};
 use crate::nats::api::{ApiError, BATCH_DUPLICATE, BATCH_INCOMPLETE, Stored, parse};
 use crate::nats::config::NatsConfig;
 use crate::nats::connection::{Connection, RECONNECT_SOON, random_name};
-use crate::nats::digits::{push_decimal, push_letters};
+use crate::nats::digits::push_letters;
 use crate::nats::headers;
 use crate::nats::hub::Hub;
 use crate::nats::names::Names;
@@ -97,7 +97,7 @@ impl Entry {
     fn headers(&self) -> HeaderMap {
         let mut map = HeaderMap::new();
         if let Some(seconds) = self.ttl {
-            headers::put(&mut map, headers::TTL, seconds_text(seconds));
+            headers::put_ttl(&mut map, seconds);
         }
         if self.rollup {
             headers::put(&mut map, headers::ROLLUP, "sub");
@@ -124,7 +124,7 @@ impl Plan {
 
     /// Stored, the last message at this sequence.
     fn stored(&self, seq: u64) -> Committed {
-        Committed { first: seq + 1 - self.count(), last: seq }
+        Committed { first: (seq + 1).saturating_sub(self.count()), last: seq }
     }
 }
 
@@ -410,7 +410,7 @@ impl Committer {
         let mut map = HeaderMap::new();
         headers::put(&mut map, headers::MESSAGE_ID, &id.text);
         let asked_before = std::mem::replace(&mut id.asked, true);
-        headers::put(&mut map, headers::TTL, format_args!("{FILL_SECONDS}s"));
+        headers::put_ttl(&mut map, FILL_SECONDS);
         let stored =
             self.connection.store(self.names.fill().into(), Some(map), Bytes::new(), tries.wait()).await?;
         match stored.error {
@@ -444,13 +444,6 @@ impl Committer {
         }
         Ok(None)
     }
-}
-
-fn seconds_text(seconds: u64) -> String {
-    let mut text = String::new();
-    push_decimal(&mut text, seconds);
-    text.push('s');
-    text
 }
 
 /// A time limit as the server takes it: whole seconds, one at least.

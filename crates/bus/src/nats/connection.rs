@@ -246,6 +246,7 @@ impl Connection {
         async move {
             let (member, _place, answered, sent) = asked?;
             sent_by(limit.until, sent).await?;
+            // As `Member::answer`, whose arguments would be kept twice.
             let waited = tokio::time::timeout_at(limit.until, answered).await;
             member.told(&subject, waited, limit)
         }
@@ -285,6 +286,19 @@ impl Connection {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Timeout, format!("NATS did not answer in {FLUSH_WAIT:?}")))
+    }
+
+    /// The same for the last time; answers how many connections did not say that they have it.
+    pub(crate) async fn settle(&self) -> usize {
+        let opened = self.members.iter().filter(|member| member.client().is_some());
+        let trips =
+            opened.map(|member| async { member.is_up() && member.round_trip(FLUSH_WAIT).await.is_some() });
+        futures_util::future::join_all(trips).await.into_iter().filter(|arrived| !arrived).count()
+    }
+
+    /// How many connections have a client, which may hold something.
+    pub(crate) fn opened(&self) -> usize {
+        self.members.iter().filter(|member| member.client().is_some()).count()
     }
 
     /// What the server says of itself by which the first member that has one is connected.

@@ -6,6 +6,7 @@ use async_nats::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::error::{Error, ErrorKind};
 use crate::message::Headers;
+use crate::nats::digits::push_decimal;
 
 /// An answer that is none, and why.
 pub(crate) const REFUSED: &str = "Tidings-Refused";
@@ -70,6 +71,14 @@ pub(crate) fn text<'a>(map: Option<&'a HeaderMap>, name: &'static str) -> Option
 /// A header's number.
 pub(crate) fn number(map: Option<&HeaderMap>, name: &'static str) -> Option<u64> {
     text(map, name)?.parse().ok()
+}
+
+/// Puts how long a message is kept.
+pub(crate) fn put_ttl(map: &mut HeaderMap, seconds: u64) {
+    let mut text = String::new();
+    push_decimal(&mut text, seconds);
+    text.push('s');
+    put(map, TTL, text);
 }
 
 /// Puts a header.

@@ -75,7 +75,7 @@ impl Write {
     fn new(value: Bytes, ttl: Option<Duration>) -> Result<Self, Error> {
         let mut write = Self { value, headers: HeaderMap::new(), id: String::new() };
         if let Some(ttl) = ttl {
-            headers::put(&mut write.headers, headers::TTL, format_args!("{}s", whole_seconds(ttl)));
+            headers::put_ttl(&mut write.headers, whole_seconds(ttl));
         }
         write.take_id()?;
         Ok(write)

@@ -75,7 +75,7 @@ pub(crate) struct Making {
     pub(crate) stop: CancellationToken,
 }
 
-fn check_version(version: &str) -> Result<(), Error> {
+pub(crate) fn check_version(version: &str) -> Result<(), Error> {
     let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if found >= SERVER_MIN {
@@ -83,7 +83,7 @@ fn check_version(version: &str) -> Result<(), Error> {
     }
     let (major, minor) = SERVER_MIN;
     Err(Error::new(
-        ErrorKind::Connection,
+        ErrorKind::Config,
         format!("the NATS server is {version}: {major}.{minor} or later is needed, for its atomic batches"),
     ))
 }

@@ -247,6 +247,7 @@ impl Nats {
             commits: self.committer.under_way.load(Ordering::Acquire),
             work,
             unsent: self.connection.soon.waiting(),
+            unsure: 0,
         };
         let done = report.is_clean() && arrived && self.hub.is_whole();
         (report, done)
@@ -263,7 +264,9 @@ impl Nats {
             (report, done) = self.look();
         }
         let left = until.saturating_duration_since(Instant::now()).max(CLOSE_WAIT);
-        let _ = tokio::time::timeout(left, self.connection.flush()).await;
+        report.unsure = tokio::time::timeout(left, self.connection.settle())
+            .await
+            .unwrap_or_else(|_| self.connection.opened());
         self.connection.close(left).await;
         self.hub.wake();
         report
@@ -422,10 +425,6 @@ impl Backend for Nats {
 
     fn config(&self) -> BusConfig {
         self.committer.config.bus.clone()
-    }
-
-    fn handle_made(&self, config: &BusConfig, registry: &Arc<Registry>) {
-        self.subscriptions.near.handle_made(config, registry);
     }
 
     fn kv(&self, bucket: &str) -> Result<Arc<dyn KvBackend>, Error> {

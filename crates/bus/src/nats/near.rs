@@ -71,10 +71,10 @@ impl Nats {
         headers: Headers,
         deadline: Instant,
         answer: Answer,
+        checked: u64,
     ) -> Result<(), Message> {
-        let (reply, deadline, near) = (Some(Reply::new(answer)), Some(deadline), &self.subscriptions.near);
-        let (subject, checked) = (subject.clone(), near.is_checked());
-        near.offer(Message { subject, payload, headers, reply, deadline, checked })
+        let (subject, reply, deadline) = (subject.clone(), Some(Reply::new(answer)), Some(deadline));
+        self.subscriptions.near.offer(Message { subject, payload, headers, reply, deadline, checked })
     }
 
     /// One try here; `None`: nobody here takes it.
@@ -90,7 +90,7 @@ impl Nats {
         }
         let (answer, answered) = oneshot::channel();
         let deadline = (limit.begun + limit.left.unwrap_or_default()).into_std();
-        self.offer(subject, payload.clone(), headers.clone(), deadline, Answer::Here(answer)).ok()?;
+        self.offer(subject, payload.clone(), headers.clone(), deadline, Answer::Here(answer), 0).ok()?;
         let wait = limit.until.saturating_duration_since(limit.begun);
         tokio::select! {
             () = self.connection.stop.cancelled() => Some(Err(Error::closed())),
@@ -110,7 +110,7 @@ impl Nats {
         if let Err(error) = self.connection.check_open() {
             return asked.tell(Err(error));
         }
-        let until = Instant::now() + deadline.min(DEADLINE_MAX);
+        let (until, checked) = (Instant::now() + deadline.min(DEADLINE_MAX), asked.checked);
         let kept = Kept {
             nats: Arc::downgrade(&self),
             runtime: Handle::current(),
@@ -124,7 +124,7 @@ impl Nats {
             return kept.go_far(None);
         }
         let (nobody_has_it, answer) = kept.offered();
-        if self.offer(subject, payload, headers, until, answer).is_err()
+        if self.offer(subject, payload, headers, until, answer, checked).is_err()
             && let Some(kept) = nobody_has_it.lock().take()
         {
             kept.go_far(None);

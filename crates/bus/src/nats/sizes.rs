@@ -11,6 +11,7 @@ use async_nats::ServerInfo;
 
 use crate::error::{Error, ErrorKind};
 use crate::nats::connection::Connection;
+use crate::nats::member::check_version;
 use crate::registry::Registry;
 
 /// Bytes of a message beside its payload, at most: the headers of a commit (an id, a fence with its subject, a time
@@ -56,7 +57,13 @@ fn too_small(registry: &Registry, info: &ServerInfo) -> Option<String> {
     })
 }
 
-/// Tells of each server that takes less, as members connect anew, until the bus ends.
+/// What is to be said of a server that is too old: it was refused at the start, and came into the cluster since.
+fn too_old(info: &ServerInfo) -> Option<String> {
+    let error = check_version(&info.version).err()?;
+    Some(format!("{error} ({} at {}:{})", info.server_name, info.host, info.port))
+}
+
+/// Tells of each server that takes less or is too old, as members connect anew, until the bus ends.
 pub(crate) async fn watch(registry: Arc<Registry>, connection: Arc<Connection>) {
     let watching = async {
         let (mut link, mut told) = (connection.link(), Told::default());
@@ -84,16 +91,16 @@ pub(crate) async fn watch(registry: Arc<Registry>, connection: Arc<Connection>) 
 struct Told(HashSet<String>);
 
 impl Told {
-    /// Tells of a server that takes less, once until it takes enough. Whether it did.
+    /// Tells of a server that takes less, or is too old, once until it takes enough and is not. Whether it did.
     fn look(&mut self, registry: &Registry, info: &ServerInfo) -> bool {
-        let Some(what) = too_small(registry, info) else {
+        let Some(what) = too_small(registry, info).or_else(|| too_old(info)) else {
             self.0.remove(&info.server_name);
             return false;
         };
         if self.0.len() >= TOLD_MAX || !self.0.insert(info.server_name.clone()) {
             return false;
         }
-        metrics::counter!("tidings_bus_small_servers_total").increment(1);
+        metrics::counter!("tidings_bus_unfit_servers_total").increment(1);
         tracing::warn!("{what}");
         true
     }

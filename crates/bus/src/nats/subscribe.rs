@@ -232,7 +232,7 @@ impl Pump {
             deadline: reply.as_ref().map(|to| received + time_left(to).unwrap_or(UNTOLD_WAIT)),
             reply: reply.map(|to| self.reply(to)),
             subject,
-            checked: false,
+            checked: 0,
         })
     }
 

@@ -262,8 +262,8 @@ impl Watcher {
                 Err(error) => tracing::warn!(%error, "a watcher could not begin"),
             }
             metrics::counter!("tidings_bus_watch_restarts_total").increment(1);
-            tokio::time::sleep(jitter(pause)).await;
-            pause = (pause * 2).min(AGAIN_MAX);
+            tokio::time::sleep(AGAIN_FIRST + jitter(pause)).await;
+            pause = (pause * 2).min(AGAIN_MAX - AGAIN_FIRST);
         }
     }
 

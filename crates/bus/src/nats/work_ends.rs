@@ -87,7 +87,7 @@ impl NatsWork {
     /// Notes how an attempt ended, by the server's count of deliveries: all processes have the same.
     pub(crate) async fn note_attempt(&self, seq: u64, count: u32, end: &str) -> Result<(), Error> {
         let mut map = async_nats::HeaderMap::new();
-        headers::put(&mut map, headers::TTL, format_args!("{NOTE_SECONDS}s"));
+        headers::put_ttl(&mut map, NOTE_SECONDS);
         headers::put(&mut map, headers::MESSAGE_ID, format_args!("{}-{seq}-{count}", self.queue));
         let subject = self.names.attempt_note(&self.queue, seq);
         let note = Bytes::from(format!("{count} {} {end}", now_ms()));

@@ -63,7 +63,9 @@ struct State {
     failing_syncs: usize,
     /// How long a sync takes.
     sync_takes: Duration,
-    /// Compactions that were begun before the one before them was in place.
+    /// Compactions that were put in place.
+    compactions: usize,
+    /// Those that were begun before the one before them was.
     overlaps: usize,
 }
 
@@ -119,6 +121,7 @@ impl Disk {
             ahead: AHEAD,
             failing_syncs: 0,
             sync_takes: Duration::ZERO,
+            compactions: 0,
             overlaps: 0,
         })))
     }
@@ -150,6 +153,10 @@ impl Disk {
 
     pub fn set_sync_takes(&self, time: Duration) {
         self.0.lock().sync_takes = time;
+    }
+
+    pub fn compactions(&self) -> usize {
+        self.0.lock().compactions
     }
 
     pub fn overlaps(&self) -> usize {
@@ -303,6 +310,7 @@ impl FileLayer for Disk {
         state.step()?;
         let file = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.names.insert(to.to_owned(), file);
+        state.compactions += usize::from(from.ends_with(".log.tmp"));
         Ok(())
     }
 

@@ -4,7 +4,8 @@
 use std::fmt::Write;
 
 use serde_json::json;
-use tidings_bus::{Class, Registry, Rights, SlowReader, TemplateDef};
+use tidings_bus::{Registry, Rights};
+use tidings_service::listing::{Listed, listed};
 use tidings_service::rights::{OPERATOR, PROCESSES, Role, WORLD, operator_rights, rights, user};
 use tidings_service::subjects::registry;
 
@@ -38,51 +39,20 @@ pub fn run(args: &SubjectsArgs) -> anyhow::Result<Outcome> {
             output::say(permissions(&users).trim_end())
         }
     } else if args.json {
-        let rows: Vec<_> = registry.templates().iter().map(|row| row_json(row, prefix)).collect();
-        output::json(&json!({ "subjects": rows }));
+        output::json(&json!({ "subjects": listed(&registry) }));
     } else {
         output::say(&format!(
             "{:<42} {:<10} {:<28} {:>9}  slow reader",
             "subject", "class", "message", "largest"
         ));
-        registry.templates().iter().for_each(|row| output::say(&line(row, prefix)));
+        listed(&registry).iter().for_each(|row| output::say(&line(row)));
     }
     Ok(Outcome::Done)
 }
 
-fn template(row: &TemplateDef, prefix: Option<&str>) -> String {
-    prefix.map_or_else(String::new, |prefix| format!("{prefix}.")) + row.template
-}
-
-fn class(class: Class) -> &'static str {
-    match class {
-        Class::Ephemeral => "ephemeral",
-        Class::Request => "request",
-        Class::Durable => "durable",
-        Class::Work => "work",
-    }
-}
-
-fn slow(row: &TemplateDef) -> &'static str {
-    match (row.class, row.slow) {
-        // A follower holds a place in the log, and a worker asks for the next: neither can be too slow.
-        (Class::Durable | Class::Work, _) => "keeps its place",
-        (_, SlowReader::DropNewest) => "loses the newest",
-        (_, SlowReader::DropOldest) => "loses the oldest",
-        (_, SlowReader::Refuse) => "the sender is refused",
-    }
-}
-
-fn line(row: &TemplateDef, prefix: Option<&str>) -> String {
-    let (template, class) = (template(row, prefix), class(row.class));
-    format!("{template:<42} {class:<10} {:<28} {:>9}  {}", row.message, row.max_payload, slow(row))
-}
-
-fn row_json(row: &TemplateDef, prefix: Option<&str>) -> serde_json::Value {
-    json!({
-        "name": row.name, "subject": template(row, prefix), "class": class(row.class), "message": row.message,
-        "max_payload": row.max_payload, "slow_reader": slow(row), "wide": row.wide,
-    })
+fn line(row: &Listed) -> String {
+    let Listed { subject, class, message, max_payload, slow_reader, .. } = row;
+    format!("{subject:<42} {class:<10} {message:<28} {max_payload:>9}  {slow_reader}")
 }
 
 fn users(registry: &Registry, prefix: Option<&str>) -> anyhow::Result<Vec<User>> {

@@ -22,6 +22,7 @@ mod response;
 mod routes;
 mod serve;
 mod standalone;
+mod subjects;
 mod websocket;
 
 use std::net::IpAddr;

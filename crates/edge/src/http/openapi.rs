@@ -114,6 +114,14 @@ const OPERATIONS: &[Operation] = &[
         200,
         Some("Any"),
     ),
+    Operation(
+        "listSubjects",
+        "For moderators: every subject that this server's messages go by.",
+        Access::SignedIn,
+        None,
+        200,
+        Some("Any"),
+    ),
     Operation("getOpenApi", "This document.", Access::Anyone, None, 200, Some("Any")),
     Operation(
         "openWebSocket",

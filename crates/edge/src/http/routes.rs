@@ -18,7 +18,7 @@ use super::client_address::Client;
 use super::connection::UpgradeSlot;
 use super::problem::Problem;
 use super::response::{self, Answer};
-use super::{ConnInfo, Http, accounts, body, dead_letters, openapi, operation, websocket};
+use super::{ConnInfo, Http, accounts, body, dead_letters, openapi, operation, subjects, websocket};
 
 type Handler = for<'a> fn(&'a mut Call) -> LocalBoxFuture<'a, Result<Answer, Problem>>;
 
@@ -66,6 +66,7 @@ routes! {
     GET "/api/v1/dead-letters/{id}" "listDeadLetters" => dead_letters::list;
     POST "/api/v1/dead-letters/{id}/replay" "replayDeadLetters" => dead_letters::replay;
     POST "/api/v1/dead-letters/{id}/purge" "purgeDeadLetters" => dead_letters::purge;
+    GET "/api/v1/subjects" "listSubjects" => subjects::list;
     GET "/api/v1/openapi.json" "getOpenApi" => openapi::answer;
     GET "/ws" "openWebSocket" => websocket::upgrade;
     GET "/health" "getHealth" => operation::health;

@@ -51,8 +51,11 @@ impl Frames {
         self.put(FIN | TEXT, write)
     }
 
-    /// All of them.
-    pub fn into_bytes(self) -> Bytes {
+    /// All of them; not much more memory than they take.
+    pub fn into_bytes(mut self) -> Bytes {
+        if self.0.capacity() > 2 * self.0.len() {
+            self.0.shrink_to_fit();
+        }
         self.0.into()
     }
 

@@ -7,4 +7,5 @@ mod guards;
 mod harness;
 mod operation;
 mod page;
+mod subjects;
 mod websocket;

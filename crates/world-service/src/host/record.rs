@@ -63,6 +63,7 @@ struct Tail<'a> {
 const BEFORE: &[u8] = b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0{\"effects\":[";
 /// Bytes of that room: two keys and two numbers need 22.
 const ROOM: usize = 24;
+const _: () = assert!(BEFORE[ROOM] == b'{' && BEFORE[ROOM - 1] == 0);
 /// The field of a zone's record that the body is.
 const EFFECTS: u32 = 2;
 /// What is between the effects and the rest.
@@ -119,6 +120,10 @@ impl RecordWriter {
         encode_varint((body.len() - ROOM) as u64, &mut head);
         let start = ROOM - head.len();
         body[start..ROOM].copy_from_slice(&head);
+        if body.capacity() > 2 * body.len() {
+            // Room made for a larger batch: the log keeps the record for a while.
+            body.shrink_to_fit();
+        }
         Bytes::from(body).slice(start..)
     }
 

@@ -17,9 +17,9 @@ use crate::subject::Subject;
 
 /// What a record does once it is stored.
 pub(crate) enum Target {
-    /// A message of a log, whose form was checked or was not.
+    /// A message of a log, and the registry by which its form was checked; 0: by none.
     Log {
-        checked: bool,
+        checked: u64,
     },
     Trim,
     Put(Arc<Bucket>, Box<str>),
