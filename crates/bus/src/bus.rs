@@ -329,10 +329,11 @@ impl Bus {
     }
 
     /// A work queue: a subject of class `Work`, its dead letters in a log of class `Durable`. The first handle of a
-    /// queue in a process fixes its configuration.
+    /// queue in a process fixes its configuration; `Config` where that cannot be.
     pub fn work(&self, queue: &Subject, dead: &Subject, config: WorkConfig) -> Result<Work, Error> {
         Checks::class(queue.class(), &[Class::Work], queue.as_str())?;
         Checks::class(dead.class(), &[Class::Durable], dead.as_str())?;
+        config.check()?;
         let backend = self.backend.work(queue, dead, config)?;
         Ok(Work { backend, checks: self.checks.clone(), subject: queue.clone() })
     }

@@ -10,7 +10,7 @@ use crate::backend::Outcome;
 use crate::checks::Checks;
 use crate::dead_letter::{bounded, chain};
 use crate::envelope;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::message::Headers;
 use crate::subject::Subject;
 
@@ -38,6 +38,36 @@ impl Default for WorkConfig {
             messages_max: 100_000,
             bytes_max: 64 * 1024 * 1024,
         }
+    }
+}
+
+/// Longest `ack_wait`: a NATS server knows a dead letter that is stored again for two minutes, and a worker that died
+/// between the letter and the end of its message must have been missed by then. Who needs longer says that it is in
+/// progress.
+pub const ACK_WAIT_MAX: Duration = Duration::from_secs(90);
+
+impl WorkConfig {
+    /// `Config` where it cannot be, with every setting that is wrong.
+    pub fn check(&self) -> Result<(), Error> {
+        let mut wrong = Vec::new();
+        let Self { ack_wait, in_progress_max, .. } = self;
+        if ack_wait.is_zero() || *ack_wait > ACK_WAIT_MAX {
+            wrong.push(format!("ack_wait is {ack_wait:?}: some time, at most {ACK_WAIT_MAX:?}"));
+        }
+        if in_progress_max < ack_wait {
+            wrong.push(format!("in_progress_max is {in_progress_max:?}: at least ack_wait, {ack_wait:?}"));
+        }
+        let counts = [
+            ("deliveries_max", self.deliveries_max as usize),
+            ("messages_max", self.messages_max),
+            ("bytes_max", self.bytes_max),
+        ];
+        let nothing = counts.iter().filter(|(_, count)| *count == 0);
+        wrong.extend(nothing.map(|(name, _)| format!("{name} is 0: 1 or more")));
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Config, format!("settings of a work queue: {}", wrong.join("; "))))
     }
 }
 
@@ -222,6 +252,33 @@ impl Drop for Job {
     fn drop(&mut self) {
         if let Some(backend) = self.backend.take() {
             backend.let_go(self.seq, self.delivery);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_of_a_queue_is_named() {
+        type Change = fn(&mut WorkConfig);
+        let cases: [(&str, Change); 6] = [
+            ("ack_wait", |config| config.ack_wait = Duration::ZERO),
+            ("ack_wait", |config| config.ack_wait = ACK_WAIT_MAX + Duration::from_secs(1)),
+            ("in_progress_max", |config| config.in_progress_max = config.ack_wait / 2),
+            ("deliveries_max", |config| config.deliveries_max = 0),
+            ("messages_max", |config| config.messages_max = 0),
+            ("bytes_max", |config| config.bytes_max = 0),
+        ];
+        assert!(WorkConfig::default().check().is_ok());
+        for (name, change) in cases {
+            let mut config = WorkConfig::default();
+            change(&mut config);
+            let error = config.check().expect_err(name);
+            assert_eq!(error.kind(), ErrorKind::Config);
+            let told = error.to_string();
+            assert!(told.contains(&format!("{name} is ")) && !told.contains(';'), "{name}: {told}");
         }
     }
 }

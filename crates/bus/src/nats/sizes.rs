@@ -152,6 +152,7 @@ mod tests {
         let registry = Registry::new(None, vec![row]).expect("a registry");
         let server = |name: &str, max_payload| ServerInfo {
             server_name: name.to_owned(),
+            version: "2.12.8".to_owned(),
             max_payload,
             ..ServerInfo::default()
         };
@@ -168,6 +169,9 @@ mod tests {
         ] {
             assert_eq!(told.look(&registry, &server(name, takes)), expected, "{name} takes {takes}");
         }
+        let old = ServerInfo { version: "2.11.4".to_owned(), ..server("c", enough) };
+        assert!(told.look(&registry, &old) && !told.look(&registry, &old), "it is too old");
+        assert!(!told.look(&registry, &server("c", enough)));
         for number in 0..2 * TOLD_MAX {
             told.look(&registry, &server(&number.to_string(), 10));
         }

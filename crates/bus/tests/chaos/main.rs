@@ -57,6 +57,11 @@ async fn gone_and_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn away_for_a_minute() {
+    each(newest_nats(), "away for a minute", &[(Fault::AllStopped, 60_000)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn told_to_go() {
     each(newest_nats(), "told to go", &[(Fault::LameDuck, 200)]).await;
 }
