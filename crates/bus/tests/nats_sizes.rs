@@ -52,7 +52,7 @@ impl Recorder for SmallServers {
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
         match key.name() {
-            "tidings_bus_small_servers_total" => Counter::from_arc(self.0.clone()),
+            "tidings_bus_unfit_servers_total" => Counter::from_arc(self.0.clone()),
             _ => Counter::noop(),
         }
     }
