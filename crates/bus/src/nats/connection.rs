@@ -110,7 +110,8 @@ impl Connection {
         let made =
             futures_util::future::join_all(self.members.iter().map(|member| member.connect(&self.making)));
         let made = made.await;
-        if !self.together.is_up() {
+        // A client that is connected may be refused all the same: for its server's version.
+        if made.iter().all(Result::is_err) || !self.together.is_up() {
             let troubles: Vec<Trouble> = made.into_iter().filter_map(Result::err).flatten().collect();
             self.stop.cancel();
             return Err(all_failed(troubles));
