@@ -19,7 +19,8 @@ pub const MESSAGES_A_TURN: usize = 512;
 /// A turn that takes so long may be followed by a rest.
 const LONG_TURN: Duration = Duration::from_millis(1);
 /// A rest is at most so many times as long as the turn before it. Where all threads share a core, what is said in rooms of
-/// ten takes longer to decide, store and encode than to write: of 1, 3 and 6 times, 3 brought the most.
+/// ten takes longer to decide, store and encode than to write. Three times brought a tenth beside once; of six times one
+/// run was within the noise.
 const REST_TURNS: u32 = 3;
 /// Longest rest: what it may add to a line's way when a shard is loaded.
 const REST_MAX: Duration = Duration::from_millis(25);
