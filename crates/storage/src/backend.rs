@@ -10,8 +10,9 @@ use tidings_protocol::{AccountId, Audience, CharacterId, ZoneId};
 use crate::Result;
 use crate::secret::Secret;
 use crate::types::{
-    Account, AuditEntry, Ban, Brought, Character, ChatLine, ChatQuery, Checkpoint, Credentials, Family, Mute,
-    MuteMark, NewAccount, NewCharacter, NewFamily, Record, Role, Rotate, Rotated, SignIn, Stamp,
+    Account, AuditEntry, Ban, Brought, Character, ChatLine, ChatLog, ChatQuery, Checkpoint, Credentials,
+    Family, Mute, MuteMark, NewAccount, NewCharacter, NewFamily, Record, Role, Rotate, Rotated, SignIn,
+    Stamp,
 };
 
 /// Most rows of one answer: a page that fits a message of the bus, whatever the caller asks for.
@@ -134,15 +135,11 @@ pub trait Moderation: Send + Sync + 'static {
 
 /// Chat history.
 pub trait Chat: Send + Sync + 'static {
-    /// Adds lines and moves the places up to which the audiences' logs were read, in one transaction. A line that
-    /// is there already is left alone, a place never moves back within an epoch.
-    fn record_chat<'a>(
-        &'a self,
-        epoch: &'a str,
-        lines: &'a [ChatLine],
-        cursors: &'a [(Audience, u64)],
-    ) -> Answer<'a, ()>;
-    /// The newest lines that match, oldest first.
+    /// Adds the lines of logs and moves the places up to which these were read, in one transaction. What is at or before
+    /// a log's place is there already, and left alone; a place never moves back within an epoch.
+    fn record_chat<'a>(&'a self, epoch: &'a str, logs: &'a [ChatLog]) -> Answer<'a, ()>;
+    /// The newest lines that match, oldest first; of those who hardly match any, as many as are found among some
+    /// thousands.
     fn chat_lines<'a>(&'a self, query: &'a ChatQuery) -> Answer<'a, Vec<ChatLine>>;
     /// Up to where an audience's log was read; 0: never, or in another epoch.
     fn chat_cursor<'a>(&'a self, epoch: &'a str, audience: &'a Audience) -> Answer<'a, u64>;
@@ -153,9 +150,9 @@ pub trait Chat: Send + Sync + 'static {
         after: Option<&'a Audience>,
         limit: usize,
     ) -> Answer<'a, Vec<(Audience, u64)>>;
-    /// Forgets lines said before then, and the oldest above `most`; how many. Also the places in the logs of
-    /// characters that are no more.
-    fn prune_chat(&self, before_ms: i64, most: u64) -> Answer<'_, u64>;
+    /// Forgets lines said before then, and the oldest above `most`; those that were written with a younger one stay as long
+    /// as that. Also the places in the logs of characters that are no more.
+    fn prune_chat(&self, before_ms: i64, most: u64) -> Answer<'_, ()>;
     /// Forgets the places in the logs of those of these audiences that no line is kept of; which they were.
     fn forget_chat<'a>(&'a self, audiences: &'a [Audience]) -> Answer<'a, Vec<Audience>>;
 }

@@ -307,27 +307,44 @@ pub struct AuditEntry {
     pub detail: String,
 }
 
-/// A line of chat.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A line of chat. This is the form in which it is kept: a field's number never changes.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct ChatLine {
     /// Its sequence in the stream.
+    #[prost(fixed64, tag = 1)]
     pub seq: u64,
-    /// In whose log it is.
-    pub audience: Audience,
-    /// The channel's name.
-    pub channel: String,
     /// When it was said.
+    #[prost(sfixed64, tag = 2)]
     pub time_ms: i64,
+    /// The channel's name.
+    #[prost(string, tag = 3)]
+    pub channel: String,
     /// Whose character said it; empty where none did.
+    #[prost(string, tag = 4)]
     pub from_id: String,
     /// By its name.
+    #[prost(string, tag = 5)]
     pub from_name: String,
     /// The account, for mutes; empty for what has none.
+    #[prost(string, tag = 6)]
     pub from_account: String,
     /// Heard even by those who muted its author.
+    #[prost(bool, tag = 7)]
     pub always: bool,
     /// The line, in the caller's own form.
+    #[prost(bytes = "vec", tag = 8)]
     pub body: Vec<u8>,
+}
+
+/// What was read of one log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatLog {
+    /// Whose log it is.
+    pub audience: Audience,
+    /// Up to where it was read.
+    pub through: u64,
+    /// Its lines since it was read last, in their order.
+    pub lines: Vec<ChatLine>,
 }
 
 /// Which lines of a channel.

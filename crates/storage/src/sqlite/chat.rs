@@ -1,107 +1,200 @@
 //! Chat history in SQLite.
+//!
+//! Lines of one log and channel that come together are one row, a *piece*: a row costs a few microseconds whatever is
+//! in it, and a loaded world says some ten thousand lines a second.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use prost::Message as _;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row as _};
+use sqlx::{QueryBuilder, Row as _, SqliteConnection};
 use tidings_protocol::Audience;
 
-use super::{Sqlite, list, number, page, parsed, sequence};
-use crate::Result;
+use super::{Sqlite, list, number, page, parsed, sequence, unreadable};
 use crate::backend::{Answer, Chat};
-use crate::types::{ChatLine, ChatQuery};
+use crate::types::{ChatLine, ChatLog, ChatQuery};
+use crate::{PAGE_MAX, Result};
 
-/// Lines of one statement: each statement is a way to the connection's thread and back, which costs more than a row.
-const LINES_A_STATEMENT: usize = 64;
+/// Lines of a piece at most: what is read and thrown away where a few lines are asked for.
+const PIECE_LINES_MAX: usize = 64;
+/// Pieces of one statement: each statement is a way to the connection's thread and back, which costs more than a row.
+const PIECES_A_STATEMENT: usize = 32;
+/// Pieces read at once.
+const PIECES_A_PAGE: usize = 64;
+/// Pages of pieces that are looked through for an answer.
+const PAGES_MAX: usize = 64;
 
-fn insert_lines<'a>(epoch: &'a str, lines: &'a [ChatLine]) -> QueryBuilder<sqlx::Sqlite> {
-    let mut sql = QueryBuilder::new(
-        "INSERT INTO chat (epoch, seq, audience, channel, time_ms, from_id, from_name, from_account, always, body) ",
-    );
-    sql.push_values(lines, |mut row, line| {
-        row.push_bind(epoch)
-            .push_bind(number(line.seq))
-            .push_bind(line.audience.to_string())
-            .push_bind(&line.channel)
-            .push_bind(line.time_ms)
-            .push_bind(&line.from_id)
-            .push_bind(&line.from_name)
-            .push_bind(&line.from_account)
-            .push_bind(line.always)
-            .push_bind(&line.body);
-    });
-    sql.push(" ON CONFLICT (epoch, seq) DO NOTHING");
-    sql
+/// A row of `chat_pieces`.
+struct Piece<'a> {
+    id: i64,
+    audience: String,
+    channel: &'a str,
+    last_ms: i64,
+    lines: Vec<u8>,
 }
 
-fn read(row: &SqliteRow) -> Result<ChatLine> {
-    Ok(ChatLine {
-        seq: sequence(row.try_get("seq")?),
-        audience: parsed(row, "audience")?,
-        channel: row.try_get("channel")?,
-        time_ms: row.try_get("time_ms")?,
-        from_id: row.try_get("from_id")?,
-        from_name: row.try_get("from_name")?,
-        from_account: row.try_get("from_account")?,
-        always: row.try_get("always")?,
-        body: row.try_get("body")?,
-    })
+/// The pieces of what is new in these logs, numbered from the one after `written`.
+fn pieces<'a>(logs: &'a [ChatLog], places: &HashMap<String, u64>, written: i64) -> Vec<Piece<'a>> {
+    let (mut pieces, mut id) = (Vec::new(), written);
+    for log in logs.iter().filter(|log| !log.lines.is_empty()) {
+        let audience = log.audience.to_string();
+        let place = places.get(&audience).copied().unwrap_or(0);
+        let mut channels: BTreeMap<&str, Vec<&ChatLine>> = BTreeMap::new();
+        for line in log.lines.iter().filter(|line| line.seq > place) {
+            channels.entry(&line.channel).or_default().push(line);
+        }
+        for (channel, lines) in channels {
+            for lines in lines.chunks(PIECE_LINES_MAX) {
+                id += i64::try_from(lines.len()).expect("a piece is small");
+                let last_ms = lines.last().map_or(0, |line| line.time_ms);
+                pieces.push(Piece { id, audience: audience.clone(), channel, last_ms, lines: packed(lines) });
+            }
+        }
+    }
+    pieces
+}
+
+fn packed(lines: &[&ChatLine]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(lines.iter().map(|line| line.encoded_len() + 3).sum());
+    for line in lines {
+        line.encode_length_delimited(&mut packed).expect("a vector grows");
+    }
+    packed
+}
+
+fn unpacked(row: &SqliteRow) -> Result<Vec<ChatLine>> {
+    let (mut packed, mut lines): (&[u8], _) = (row.try_get("lines")?, Vec::new());
+    while !packed.is_empty() {
+        lines.push(ChatLine::decode_length_delimited(&mut packed).map_err(|_| unreadable("lines"))?);
+    }
+    Ok(lines)
+}
+
+/// Up to where these logs were read.
+async fn places(db: &mut SqliteConnection, epoch: &str, logs: &[ChatLog]) -> Result<HashMap<String, u64>> {
+    let rows = sqlx::query(
+        "SELECT audience, seq FROM chat_cursors WHERE epoch = ? AND audience IN (SELECT value FROM json_each(?))",
+    )
+    .bind(epoch)
+    .bind(list(logs.iter().map(|log| log.audience.to_string())))
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get("audience")?, sequence(row.try_get("seq")?)))).collect()
+}
+
+async fn insert(db: &mut SqliteConnection, epoch: &str, written: i64, pieces: &[Piece<'_>]) -> Result<()> {
+    for pieces in pieces.chunks(PIECES_A_STATEMENT) {
+        let mut sql = QueryBuilder::<sqlx::Sqlite>::new(
+            "INSERT INTO chat_pieces (id, written, epoch, audience, channel, last_ms, lines) ",
+        );
+        sql.push_values(pieces, |mut row, piece| {
+            row.push_bind(piece.id)
+                .push_bind(written)
+                .push_bind(epoch)
+                .push_bind(&piece.audience)
+                .push_bind(piece.channel)
+                .push_bind(piece.last_ms)
+                .push_bind(&piece.lines[..]);
+        });
+        sql.build().persistent(pieces.len() == PIECES_A_STATEMENT).execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// Looks through pieces from the newest to the oldest.
+struct Search<'a> {
+    query: &'a ChatQuery,
+    without: HashSet<String>,
+    limit: usize,
+    /// By what was written together, then by sequence: pieces of one writing hold lines of several channels.
+    found: Vec<((i64, u64), ChatLine)>,
+    oldest: Option<i64>,
+}
+
+impl<'a> Search<'a> {
+    fn new(query: &'a ChatQuery) -> Self {
+        let without = query.without.iter().map(ToString::to_string).collect();
+        let limit = query.limit.min(PAGE_MAX);
+        Self { query, without, limit, found: Vec::new(), oldest: None }
+    }
+
+    /// Whether older pieces may still hold something.
+    fn take(&mut self, row: &SqliteRow) -> Result<bool> {
+        let written: i64 = row.try_get("written")?;
+        if self.found.len() >= self.limit && self.oldest != Some(written) {
+            return Ok(false);
+        }
+        self.oldest = Some(written);
+        let epoch: &str = row.try_get("epoch")?;
+        let through = self.query.through.as_ref().filter(|stamp| stamp.epoch == epoch);
+        for line in unpacked(row)? {
+            let asked = through.is_none_or(|stamp| line.seq <= stamp.seq);
+            if asked && (line.always || !self.without.contains(&line.from_account)) {
+                self.found.push(((written, line.seq), line));
+            }
+        }
+        Ok(true)
+    }
+
+    fn newest(mut self) -> Vec<ChatLine> {
+        self.found.sort_unstable_by_key(|(place, _)| *place);
+        let over = self.found.len().saturating_sub(self.limit);
+        self.found.into_iter().skip(over).map(|(_, line)| line).collect()
+    }
+}
+
+impl Sqlite {
+    async fn page_of_pieces(&self, query: &ChatQuery, before: i64) -> Result<Vec<SqliteRow>> {
+        let mut sql = QueryBuilder::<sqlx::Sqlite>::new(
+            "SELECT id, written, epoch, lines FROM chat_pieces WHERE audience = ",
+        );
+        sql.push_bind(query.audience.to_string());
+        if !query.channel.is_empty() {
+            sql.push(" AND channel = ").push_bind(&query.channel);
+        }
+        sql.push(" AND id < ").push_bind(before);
+        sql.push(" ORDER BY id DESC LIMIT ").push_bind(page(query.limit.clamp(1, PIECES_A_PAGE)));
+        Ok(sql.build().fetch_all(&self.reader).await?)
+    }
 }
 
 impl Chat for Sqlite {
-    fn record_chat<'a>(
-        &'a self,
-        epoch: &'a str,
-        lines: &'a [ChatLine],
-        cursors: &'a [(Audience, u64)],
-    ) -> Answer<'a, ()> {
+    fn record_chat<'a>(&'a self, epoch: &'a str, logs: &'a [ChatLog]) -> Answer<'a, ()> {
         Box::pin(async move {
             let mut tx = self.begin().await?;
-            for lines in lines.chunks(LINES_A_STATEMENT) {
-                let mut insert = insert_lines(epoch, lines);
-                insert.build().persistent(lines.len() == LINES_A_STATEMENT).execute(&mut *tx).await?;
-            }
-            if !cursors.is_empty() {
-                let cursors = cursors.iter().map(|(audience, seq)| (audience.to_string(), number(*seq)));
-                sqlx::query(
-                    "INSERT INTO chat_cursors (audience, epoch, seq) \
-                     SELECT value ->> 0, ?, value ->> 1 FROM json_each(?) WHERE true \
-                     ON CONFLICT (audience) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq \
-                     WHERE chat_cursors.epoch <> excluded.epoch OR chat_cursors.seq < excluded.seq",
-                )
-                .bind(epoch)
-                .bind(list(cursors))
-                .execute(&mut *tx)
+            let written: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM chat_pieces")
+                .fetch_one(&mut *tx)
                 .await?;
-            }
+            let places = places(&mut tx, epoch, logs).await?;
+            insert(&mut tx, epoch, written, &pieces(logs, &places, written)).await?;
+            sqlx::query(
+                "INSERT INTO chat_cursors (audience, epoch, seq) \
+                 SELECT value ->> 0, ?, value ->> 1 FROM json_each(?) WHERE true \
+                 ON CONFLICT (audience) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq \
+                 WHERE chat_cursors.epoch <> excluded.epoch OR chat_cursors.seq < excluded.seq",
+            )
+            .bind(epoch)
+            .bind(list(logs.iter().map(|log| (log.audience.to_string(), number(log.through)))))
+            .execute(&mut *tx)
+            .await?;
             Ok(tx.commit().await?)
         })
     }
 
     fn chat_lines<'a>(&'a self, query: &'a ChatQuery) -> Answer<'a, Vec<ChatLine>> {
         Box::pin(async move {
-            let mut sql = QueryBuilder::<sqlx::Sqlite>::new(
-                "SELECT seq, audience, channel, time_ms, from_id, from_name, from_account, always, body \
-                 FROM chat WHERE audience = ",
-            );
-            sql.push_bind(query.audience.to_string());
-            if !query.channel.is_empty() {
-                sql.push(" AND channel = ").push_bind(&query.channel);
-            }
-            if let Some(through) = &query.through {
-                sql.push(" AND (epoch <> ").push_bind(&through.epoch);
-                sql.push(" OR seq <= ").push_bind(through.number()).push(")");
-            }
-            // An account mutes at most a page of others.
-            if !query.without.is_empty() {
-                sql.push(" AND (always = 1 OR from_account NOT IN (");
-                let mut list = sql.separated(", ");
-                for account in query.without.iter().take(crate::PAGE_MAX) {
-                    list.push_bind(account.to_string());
+            let (mut search, mut before) = (Search::new(query), i64::MAX);
+            'pages: for _ in 0..PAGES_MAX {
+                let rows = self.page_of_pieces(query, before).await?;
+                let Some(last) = rows.last() else { break };
+                before = last.try_get("id")?;
+                for row in &rows {
+                    if !search.take(row)? {
+                        break 'pages;
+                    }
                 }
-                sql.push("))");
             }
-            sql.push(" ORDER BY id DESC LIMIT ").push_bind(page(query.limit));
-            let rows = sql.build().persistent(query.without.is_empty()).fetch_all(&self.reader).await?;
-            rows.iter().rev().map(read).collect()
+            Ok(search.newest())
         })
     }
 
@@ -136,17 +229,21 @@ impl Chat for Sqlite {
         })
     }
 
-    fn prune_chat(&self, before_ms: i64, most: u64) -> Answer<'_, u64> {
+    fn prune_chat(&self, before_ms: i64, most: u64) -> Answer<'_, ()> {
         Box::pin(async move {
             let mut tx = self.begin().await?;
-            let old =
-                sqlx::query("DELETE FROM chat WHERE time_ms < ?").bind(before_ms).execute(&mut *tx).await?;
-            let above = sqlx::query(
-                "DELETE FROM chat WHERE id <= (SELECT id FROM chat ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            // Pieces are numbered about as they are said: those before the first young one are looked at, no others.
+            sqlx::query(
+                "DELETE FROM chat_pieces WHERE id < coalesce( \
+                 (SELECT id FROM chat_pieces WHERE last_ms >= ? ORDER BY id LIMIT 1), 9223372036854775807)",
             )
-            .bind(number(most))
+            .bind(before_ms)
             .execute(&mut *tx)
             .await?;
+            sqlx::query("DELETE FROM chat_pieces WHERE id <= (SELECT max(id) FROM chat_pieces) - ?")
+                .bind(number(most))
+                .execute(&mut *tx)
+                .await?;
             // Places in the logs of characters that are no more.
             sqlx::query(
                 "DELETE FROM chat_cursors WHERE audience LIKE 'player.%' \
@@ -154,8 +251,7 @@ impl Chat for Sqlite {
             )
             .execute(&mut *tx)
             .await?;
-            tx.commit().await?;
-            Ok(old.rows_affected() + above.rows_affected())
+            Ok(tx.commit().await?)
         })
     }
 
@@ -164,7 +260,7 @@ impl Chat for Sqlite {
             let mut tx = self.begin().await?;
             let forgotten = sqlx::query(
                 "DELETE FROM chat_cursors WHERE audience IN (SELECT value FROM json_each(?)) \
-                 AND NOT EXISTS (SELECT 1 FROM chat WHERE chat.audience = chat_cursors.audience) \
+                 AND NOT EXISTS (SELECT 1 FROM chat_pieces WHERE chat_pieces.audience = chat_cursors.audience) \
                  RETURNING audience",
             )
             .bind(list(audiences.iter().map(ToString::to_string)))

@@ -36,8 +36,10 @@ const READERS: u32 = 3;
 const WAIT: Duration = Duration::from_secs(4);
 
 /// In order; one that was released is never changed.
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "start", include_str!("../../migrations/sqlite/0001_start.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "start", include_str!("../../migrations/sqlite/0001_start.sql")),
+    (2, "chat pieces", include_str!("../../migrations/sqlite/0002_chat_pieces.sql")),
+];
 
 /// The backend.
 pub struct Sqlite {
@@ -57,7 +59,7 @@ impl Sqlite {
         let options = options(SqliteConnectOptions::new().filename(path).create_if_missing(true))
             .journal_mode(SqliteJournalMode::Wal);
         let writer = pool(1).connect_with(options.clone()).await.map_err(|error| opening(path, error))?;
-        migrate(&writer).await?;
+        migrate(&writer, MIGRATIONS).await?;
         let options = options.create_if_missing(false);
         let relaxed = pool(1).connect_with(options.clone().synchronous(SqliteSynchronous::Normal)).await?;
         let options = options.read_only(true);
@@ -72,7 +74,7 @@ impl Sqlite {
         let options = options(SqliteConnectOptions::new().in_memory(true));
         let writer =
             pool(1).min_connections(1).idle_timeout(None).max_lifetime(None).connect_with(options).await?;
-        migrate(&writer).await?;
+        migrate(&writer, MIGRATIONS).await?;
         let (guests, reads) = Default::default();
         let (reader, relaxed) = (writer.clone(), writer.clone());
         Ok(Self { reader, relaxed, writer, guests, reads, crowds: None })
@@ -116,8 +118,8 @@ fn opening(path: &Path, error: sqlx::Error) -> Error {
         .because(error)
 }
 
-async fn migrate(pool: &SqlitePool) -> Result<()> {
-    let migrations = MIGRATIONS.iter().map(|(version, name, sql)| {
+async fn migrate(pool: &SqlitePool, migrations: &[(i64, &'static str, &'static str)]) -> Result<()> {
+    let migrations = migrations.iter().map(|(version, name, sql)| {
         Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
     Migrator::with_migrations(migrations.collect()).run(pool).await.map_err(|error| {
@@ -168,5 +170,59 @@ fn until(ms: i64) -> Option<i64> {
 impl Stamp {
     fn number(&self) -> i64 {
         number(self.seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_protocol::Audience;
+
+    use super::*;
+    use crate::backend::Chat as _;
+    use crate::types::{ChatLine, ChatQuery};
+
+    /// Each line was a row once, which the second migration packs by itself.
+    #[tokio::test]
+    async fn lines_of_before_are_still_there() {
+        let (folder, audience) = (tempfile::tempdir().expect("a folder"), "room.a_b");
+        let path = folder.path().join("tidings.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let old = pool(1).connect_with(options).await.expect("a database");
+        migrate(&old, &MIGRATIONS[..1]).await.expect("its first form");
+        let names = ["", "Ann", "Zoë ☃"];
+        let line = |n: u8| ChatLine {
+            seq: u64::from(n) * 0x1_2345_6789,
+            time_ms: i64::from(n) * 1_763_700_000_000 - 5,
+            channel: if n.is_multiple_of(2) { "say" } else { "" }.to_owned(),
+            from_id: "0a".repeat(usize::from(n)),
+            from_name: names[usize::from(n % 3)].to_owned(),
+            from_account: "f".repeat(130),
+            always: n == 3,
+            body: vec![n; usize::from(n) * 99],
+        };
+        for line in (1..=200).map(line) {
+            sqlx::query(
+                "INSERT INTO chat (epoch, seq, audience, channel, time_ms, from_id, from_name, from_account, always, \
+                 body) VALUES ('e', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )
+            .bind(number(line.seq))
+            .bind(audience)
+            .bind(line.channel)
+            .bind(line.time_ms)
+            .bind(line.from_id)
+            .bind(line.from_name)
+            .bind(line.from_account)
+            .bind(line.always)
+            .bind(line.body)
+            .execute(&old)
+            .await
+            .expect("kept");
+        }
+        old.close().await;
+        let now = Sqlite::open(&path).await.expect("its present form");
+        let audience: Audience = audience.parse().expect("an audience");
+        let query =
+            ChatQuery { audience, channel: String::new(), without: vec![], through: None, limit: 500 };
+        assert_eq!(now.chat_lines(&query).await.expect("lines"), (1..=200).map(line).collect::<Vec<_>>());
     }
 }

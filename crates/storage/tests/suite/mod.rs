@@ -64,7 +64,7 @@ macro_rules! backend_suite {
                 moderation: mutes_are_made_and_end, a_crowd_is_told_of_its_mutes, what_is_known_of_the_mutes_of_many_accounts_is_told_at_once, an_account_brings_its_mutes_and_its_silence,
                     a_replay_does_not_bring_a_mute_back, sanctions_hold_and_end,
                     the_same_entry_is_audited_once, the_audit_log_has_an_end, records_of_what_is_gone_are_left_out;
-                chat: a_line_is_kept_once, the_newest_lines_come_oldest_first, muted_authors_are_left_out,
+                chat: a_line_is_kept_once, the_newest_lines_come_oldest_first, many_lines_are_all_there, muted_authors_are_left_out,
                     a_place_never_moves_back, history_is_pruned, places_without_lines_are_forgotten;
                 system: the_newest_checkpoint_is_kept, a_secret_is_made_once, settings_change,
                     writers_at_once_all_succeed;

@@ -4,21 +4,23 @@
 //! knows from storage at the start, and from the bucket of sessions since: a session is there before its character
 //! enters the world. A log that is new to it is read from its first retained record.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
-use tidings_bus::{ErrorKind, FollowSet, Followed, From, KvEvent, LogMessage};
+use tidings_bus::{ErrorKind, FollowSet, Followed, From, KvEvent, LogMessage, Subject};
 use tidings_protocol::{Audience, CharacterId, EventRef};
 use tidings_service::{CallError, Subjects};
-use tidings_storage::{ChatLine, PAGE_MAX};
-use tokio::time::{Instant, sleep_until};
+use tidings_storage::{ChatLine, ChatLog, PAGE_MAX};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{ChatService, line};
 use crate::failure::stored;
 
-/// Lines of one transaction.
-const LINES_A_WRITE: usize = 1024;
+/// Lines of one transaction: what a loaded world says in a twentieth of a second.
+const LINES_A_WRITE: usize = 4096;
+/// Bytes of their texts: some hundred lines of the longest kind.
+const BYTES_A_WRITE: usize = 4 * 1024 * 1024;
 /// How long lines wait for others to be read and written with: history reads what waits from the log.
 const LINES_WAIT: Duration = Duration::from_millis(250);
 /// How long mere progress waits: what a restart would read again.
@@ -31,8 +33,10 @@ const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 /// What was read and is not stored yet.
 #[derive(Default)]
 struct Pending {
-    lines: Vec<ChatLine>,
-    places: HashMap<Audience, u64>,
+    logs: Vec<ChatLog>,
+    places: HashMap<Subject, usize>,
+    lines: usize,
+    bytes: usize,
     due: Option<Instant>,
 }
 
@@ -43,7 +47,34 @@ impl Pending {
     }
 
     fn is_full(&self) -> bool {
-        self.lines.len() >= LINES_A_WRITE
+        self.lines >= LINES_A_WRITE || self.bytes >= BYTES_A_WRITE
+    }
+
+    /// A log was read up to there.
+    fn read(&mut self, subject: &Subject, audience: &Audience, through: u64, line: Option<ChatLine>) {
+        let at_most = if line.is_some() { LINES_WAIT } else { PLACES_WAIT };
+        let log = match self.places.get(subject) {
+            Some(place) => &mut self.logs[*place],
+            None => {
+                self.places.insert(subject.clone(), self.logs.len());
+                self.logs.push(ChatLog { audience: audience.clone(), through, lines: Vec::new() });
+                self.logs.last_mut().expect("pushed just now")
+            }
+        };
+        log.through = through;
+        if let Some(line) = line {
+            self.lines += 1;
+            self.bytes += line.body.len();
+            log.lines.push(line);
+        }
+        self.wait(at_most);
+    }
+
+    fn forget(&mut self, subject: &Subject) {
+        let Some(place) = self.places.remove(subject) else { return };
+        self.logs.swap_remove(place);
+        let moved = self.logs.len();
+        self.places.values_mut().filter(|other| **other == moved).for_each(|other| *other = place);
     }
 }
 
@@ -51,7 +82,7 @@ struct Reader<'a> {
     service: &'a ChatService,
     epoch: String,
     set: FollowSet,
-    followed: HashSet<Audience>,
+    followed: HashMap<Subject, Audience>,
     pending: Pending,
 }
 
@@ -63,7 +94,7 @@ impl ChatService {
             service: &self,
             epoch: bus.epoch(),
             set: bus.follow_set(),
-            followed: HashSet::new(),
+            followed: HashMap::new(),
             pending: Pending::default(),
         };
         // Watched before storage is read: who is made in between is seen by the one or the other.
@@ -75,11 +106,10 @@ impl ChatService {
             let due = reader.pending.due.unwrap_or_else(|| Instant::now() + PLACES_WAIT);
             // After the first line the log is left alone until the others are due: what is said there costs one
             // wake in a while, not one a commit.
-            let idle = reader.pending.lines.is_empty();
+            let idle = reader.pending.lines == 0;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return reader.write().await,
-                () = sleep_until(due), if reader.pending.due.is_some() => reader.write_ready().await?,
                 event = sessions.next() => match event {
                     Ok(KvEvent::Put(entry)) => reader.player(&entry.key)?,
                     Ok(_) => {}
@@ -87,6 +117,7 @@ impl ChatService {
                     Err(error) => return Err(error.into()),
                 },
                 _ = prune.tick() => reader.prune().await,
+                () = sleep_until(due), if reader.pending.due.is_some() => reader.write_ready().await?,
                 next = reader.set.next(), if idle => match next {
                     Ok(followed) => reader.record(followed)?,
                     Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
@@ -143,21 +174,22 @@ impl Reader<'_> {
         }
     }
 
-    fn follow(&mut self, audience: Audience, after: u64) -> Result<bool, CallError> {
-        if self.followed.contains(&audience) {
-            return Ok(false);
-        }
+    /// The log's subject where it was not followed yet.
+    fn follow(&mut self, audience: Audience, after: u64) -> Result<Option<Subject>, CallError> {
         let subject = Subjects(self.service.inner.bus.registry()).log(&audience)?;
-        self.set.add(subject, From::After(after));
-        self.followed.insert(audience);
-        Ok(true)
+        if self.followed.contains_key(&subject) {
+            return Ok(None);
+        }
+        self.set.add(subject.clone(), From::After(after));
+        self.followed.insert(subject.clone(), audience);
+        Ok(Some(subject))
     }
 
     /// An audience that may be new: what storage has a place of is followed since the start, so this one is read from its
     /// first record. It is noted with what is read, so that a restart knows of it.
     fn discover(&mut self, audience: Audience) -> Result<(), CallError> {
-        if self.follow(audience.clone(), 0)? {
-            self.pending.places.entry(audience).or_insert(0);
+        if let Some(subject) = self.follow(audience.clone(), 0)? {
+            self.pending.read(&subject, &audience, 0, None);
             self.pending.wait(LINES_WAIT);
         }
         Ok(())
@@ -170,16 +202,31 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads what is there and writes it, a transaction at a time.
+    /// Reads what is there and writes it, a transaction at a time: where that is not all, it goes on at once.
     async fn write_ready(&mut self) -> Result<(), CallError> {
         while !self.pending.is_full() {
-            match self.set.try_next() {
+            match self.ready().await {
                 Some(next) => self.record(next?)?,
                 None => break,
             }
         }
-        self.try_write().await;
+        let more = self.pending.is_full();
+        if self.try_write().await && more {
+            self.pending.wait(Duration::ZERO);
+        }
         Ok(())
+    }
+
+    /// The next record that was said already: also one that has to be fetched first, since it is no longer among the
+    /// newest, which are in memory.
+    async fn ready(&mut self) -> Option<Result<Followed, tidings_bus::Error>> {
+        if let Some(next) = self.set.try_next() {
+            return Some(next);
+        }
+        if self.set.position().1.is_empty() {
+            return None;
+        }
+        timeout(LINES_WAIT, self.set.next()).await.ok()
     }
 
     fn record(&mut self, followed: Followed) -> Result<(), CallError> {
@@ -197,43 +244,44 @@ impl Reader<'_> {
     }
 
     fn message(&mut self, message: &LogMessage) -> Result<(), CallError> {
-        let Some(audience) = audience_of(message) else { return Ok(()) };
-        match EventRef::read(&message.payload) {
+        let line = match EventRef::read(&message.payload) {
             Ok(event) => {
                 for name in event.audiences.iter().flat_map(|audiences| &audiences.after) {
                     if let Ok(joined) = name.parse() {
                         self.discover(joined)?;
                     }
                 }
-                if let Some(line) = line::of(&audience, message, &event) {
-                    self.pending.lines.push(line);
-                    self.pending.wait(LINES_WAIT);
-                }
+                self.followed.get(&message.subject).and_then(|audience| line::of(audience, message, &event))
             }
-            Err(_) => metrics::counter!("tidings_chat_unreadable_total").increment(1),
+            Err(_) => {
+                metrics::counter!("tidings_chat_unreadable_total").increment(1);
+                None
+            }
+        };
+        if let Some(audience) = self.followed.get(&message.subject) {
+            self.pending.read(&message.subject, audience, message.seq, line);
         }
-        self.pending.places.insert(audience, message.seq);
-        self.pending.wait(PLACES_WAIT);
         Ok(())
     }
 
     async fn write(&mut self) -> Result<(), CallError> {
-        let Pending { lines, places, .. } = &self.pending;
-        if !lines.is_empty() || !places.is_empty() {
-            let places: Vec<(Audience, u64)> = places.iter().map(|(one, seq)| (one.clone(), *seq)).collect();
-            self.service.inner.store.record_chat(&self.epoch, lines, &places).await.map_err(stored)?;
-            metrics::counter!("tidings_chat_lines_total").increment(lines.len() as u64);
+        let Pending { logs, lines, .. } = &self.pending;
+        if !logs.is_empty() {
+            self.service.inner.store.record_chat(&self.epoch, logs).await.map_err(stored)?;
+            metrics::counter!("tidings_chat_lines_total").increment(*lines as u64);
         }
         self.pending = Pending::default();
         Ok(())
     }
 
     /// Keeps what could not be stored, and reads no more than fits beside it.
-    async fn try_write(&mut self) {
-        if self.write().await.is_err() {
+    async fn try_write(&mut self) -> bool {
+        let written = self.write().await.is_ok();
+        if !written {
             metrics::counter!("tidings_chat_writes_failed_total").increment(1);
             self.pending.due = Some(Instant::now() + AGAIN);
         }
+        written
     }
 
     /// Forgets old lines, and logs of characters and of parties that are no more.
@@ -243,7 +291,7 @@ impl Reader<'_> {
         if let Err(error) = store.prune_chat(clock() - keep, config.lines_max).await {
             tracing::warn!(%error, "old lines could not be forgotten");
         }
-        let players = self.followed.iter().filter_map(|audience| match audience {
+        let players = self.followed.values().filter_map(|audience| match audience {
             Audience::Player(id) => Some(*id),
             _ => None,
         });
@@ -252,7 +300,7 @@ impl Reader<'_> {
                 self.unfollow(&Audience::Player(id));
             }
         }
-        let parties = self.followed.iter().filter(|audience| matches!(audience, Audience::Party(_)));
+        let parties = self.followed.values().filter(|audience| matches!(audience, Audience::Party(_)));
         let parties = parties.cloned().collect();
         match self.service.ended_parties(parties).await {
             Ok(ended) => ended.iter().for_each(|party| self.unfollow(party)),
@@ -263,16 +311,8 @@ impl Reader<'_> {
     fn unfollow(&mut self, audience: &Audience) {
         if let Ok(subject) = Subjects(self.service.inner.bus.registry()).log(audience) {
             self.set.remove(&subject);
-            self.followed.remove(audience);
-            self.pending.places.remove(audience);
+            self.followed.remove(&subject);
+            self.pending.forget(&subject);
         }
     }
-}
-
-/// The audience of a log's record: the subject without the prefix of the house and the ending.
-fn audience_of(message: &LogMessage) -> Option<Audience> {
-    let subject = message.subject.as_str().strip_suffix(".log")?;
-    let id = subject.rfind('.')?;
-    let scope = subject[..id].rfind('.').map_or(0, |dot| dot + 1);
-    subject[scope..].parse().ok()
 }

@@ -19,9 +19,8 @@ pub(super) fn of(audience: &Audience, message: &LogMessage, event: &EventRef<'_>
     let from = event.from.unwrap_or_default();
     Some(ChatLine {
         seq: message.seq,
-        audience: audience.clone(),
-        channel: event.channel.to_owned(),
         time_ms: event.time_ms,
+        channel: event.channel.to_owned(),
         from_id: from.id.to_owned(),
         from_name: from.name.to_owned(),
         from_account: from.account.to_owned(),
