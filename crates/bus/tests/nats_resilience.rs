@@ -125,6 +125,44 @@ async fn stopped_and_found(loaded: bool) {
     load.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
+/// With the defaults three pings would take fifteen seconds and more: a call that had no answer is enough to look at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_left_for_another_after_a_call_without_an_answer() {
+    let servers = NatsServer::cluster(newest_nats(), 3).unwrap();
+    let (backend, bus) = connect(&servers, |_| {}).await;
+    let log = subject(&bus, "room", "a_b");
+    bus.append(&log, Bytes::from("before")).await.unwrap();
+    let mut watching = backend.states().watch();
+    until(&mut watching, State::Connected).await;
+    let here = backend.members()[0].server.clone().unwrap();
+    let place = servers.iter().position(|server| server.url().ends_with(&here)).unwrap();
+    servers[place].freeze().unwrap();
+    let frozen = Instant::now();
+    // The server stays frozen: what stores this is another.
+    let stored = bus.append(&log, Bytes::from("after")).await;
+    println!("stored after {:?}: {stored:?}", frozen.elapsed());
+    stored.unwrap();
+    let moves = backend.states().history();
+    assert!(moves.iter().any(|(_, made)| made.to == State::Reconnecting), "{moves:?}");
+    servers[place].thaw().unwrap();
+}
+
+/// Whoever serves takes long, and the connection brings other things: it is not the connection that is dead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_is_kept_while_a_service_is_slow() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let (backend, bus) = connect(&servers, |_| {}).await;
+    serve(&bus, "slow", usize::MAX).await;
+    for _ in 0..4 {
+        let error = ask(&bus, "slow", Duration::from_millis(300)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    }
+    let health = backend.health();
+    assert!(health.healthy && health.misses == 0, "{health:?}");
+    let moves: Vec<State> = backend.states().history().iter().map(|(_, made)| made.to).collect();
+    assert_eq!(moves, [State::Connecting, State::Connected]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_stop_is_a_degraded_connection_that_recovers() {
     let every = Duration::from_secs(2);

@@ -61,8 +61,14 @@ pub enum Verb {
     /// Look at what work queues could not do, put it back, take it out
     #[command(subcommand, after_help = bus::DLQ)]
     Dlq(bus::DlqVerb),
-    /// Show the streams, buckets and consumers that are declared beside what stands; nothing is changed
-    Streams(bus::BusArgs),
+    /// Show the streams, buckets and consumers that are declared beside what stands, or bring them to that form
+    #[command(args_conflicts_with_subcommands = true)]
+    Streams {
+        #[command(flatten)]
+        bus: bus::BusArgs,
+        #[command(subcommand)]
+        verb: Option<bus::StreamsVerb>,
+    },
     /// Check whether this configuration can run here: what is wrong, and what to do
     #[command(after_help = SETTINGS)]
     Check(bus::CheckArgs),

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::args::bus::StreamsVerb;
 use crate::args::{Cli, Verb};
 use crate::config::{Config, Mistake, Sources};
 
@@ -64,7 +65,10 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::World(verb) => commands::world::run(&verb),
         Verb::Config(args) => commands::config::run(&args),
         Verb::Dlq(verb) => commands::dlq::run(verb),
-        Verb::Streams(args) => commands::streams::run(&args),
+        Verb::Streams { bus, verb: None } => commands::streams::run(&bus),
+        Verb::Streams { verb: Some(StreamsVerb::Apply { dry_run, bus }), .. } => {
+            commands::streams_apply::run(&bus, dry_run)
+        }
         Verb::Check(args) => commands::check::run(&args),
         Verb::Cluster(verb) => commands::cluster::run(&verb),
         Verb::Violations(folder) => commands::violations::run(&folder),

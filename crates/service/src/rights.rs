@@ -134,11 +134,12 @@ pub fn operator_inbox(prefix: Option<&str>) -> String {
     format!("_INBOX.{world}{OPERATOR}")
 }
 
-/// What `tidings check`, `streams` and `dlq` need on NATS: to look at everything, and to put back and take out dead
-/// letters. Nothing is made, trimmed or decided by it.
+/// What `tidings check`, `streams` and `dlq` need on NATS: to look at everything, to put back and take out dead letters,
+/// and to bring streams and buckets to their form (`streams apply`). Nothing of the world is trimmed or decided by it.
 pub fn operator_rights(registry: &Registry, prefix: Option<&str>) -> Result<Rights, Error> {
-    let part = Part { commits: vec!["dlq"], refills: vec!["work"], inspects: true, ..Part::default() };
-    Rights::of(registry, &[], &operator_inbox(prefix), &part)
+    let mut part = Part { commits: vec!["dlq"], refills: vec!["work"], ..Part::default() };
+    (part.inspects, part.changes) = (true, true);
+    Rights::of(registry, &buckets(), &operator_inbox(prefix), &part)
 }
 
 /// What a process of these roles may send and hear on NATS.
@@ -211,8 +212,11 @@ mod tests {
         {
             assert!(may(subject), "{subject}");
         }
+        for call in ["CREATE", "UPDATE"] {
+            assert!(may(&format!("$JS.API.STREAM.{call}.KV_tidings_leases")), "{call}");
+            assert!(!may(&format!("$JS.API.STREAM.{call}.somebody_elses")), "{call}");
+        }
         for subject in [
-            "$JS.API.STREAM.CREATE.tidings_EVENTS",
             "$JS.API.STREAM.PURGE.tidings_EVENTS",
             "$JS.API.STREAM.DELETE.tidings_EVENTS",
             "$JS.API.CONSUMER.CREATE.tidings_EVENTS.x",

@@ -69,7 +69,7 @@ pub(crate) struct Peers {
 impl NatsServer {
     /// Starts one with JetStream.
     pub fn start(version: &str) -> Result<Self> {
-        Self::start_in(version, None)
+        Self::start_in(version, None, "")
     }
 
     /// Starts one with JetStream and this configuration (TLS, users) beside what every test's server has; `environment`
@@ -113,25 +113,31 @@ impl NatsServer {
 
     /// Starts `count` of them as one cluster, and waits until it has a leader.
     pub fn cluster(version: &str, count: usize) -> Result<Vec<Self>> {
+        Self::cluster_with(version, count, "")
+    }
+
+    /// The same, each with this configuration.
+    pub fn cluster_with(version: &str, count: usize, configuration: &str) -> Result<Vec<Self>> {
         // The ports are chosen before they are taken: somebody else may have come between.
-        let mut started = Self::cluster_once(version, count);
+        let mut started = Self::cluster_once(version, count, configuration);
         for _ in 1..START_TRIES {
             if started.is_ok() {
                 break;
             }
-            started = Self::cluster_once(version, count);
+            started = Self::cluster_once(version, count, configuration);
         }
         started
     }
 
-    fn cluster_once(version: &str, count: usize) -> Result<Vec<Self>> {
+    fn cluster_once(version: &str, count: usize, configuration: &str) -> Result<Vec<Self>> {
         let ports = free_ports(count)?;
         let routes: Vec<SocketAddr> =
             ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect();
         let servers: Vec<Self> = (0..count)
             .map(|place| {
                 let (name, listen) = (format!("n{place}"), ports[place]);
-                Self::start_in(version, Some(Peers { name, listen, routes: routes.clone(), advertise: None }))
+                let peers = Peers { name, listen, routes: routes.clone(), advertise: None };
+                Self::start_in(version, Some(peers), configuration)
             })
             .collect::<Result<_>>()?;
         Ok(servers)
@@ -152,8 +158,11 @@ impl NatsServer {
         Ok(Self { version: version.to_owned(), child, address, folder, cluster, environment, disk: None })
     }
 
-    fn start_in(version: &str, cluster: Option<Peers>) -> Result<Self> {
+    fn start_in(version: &str, cluster: Option<Peers>, configuration: &str) -> Result<Self> {
         let folder = tempfile::tempdir().context("a folder for the NATS server")?;
+        if !configuration.is_empty() {
+            std::fs::write(folder.path().join(CONFIGURATION), configuration)?;
+        }
         let (child, address) = spawn(version, folder.path(), "127.0.0.1:-1", cluster.as_ref(), &[], None)?;
         let environment = Vec::new();
         Ok(Self { version: version.to_owned(), child, address, folder, cluster, environment, disk: None })

@@ -89,9 +89,39 @@ pub struct StreamFound {
     /// Its consumers.
     pub consumers: Vec<ConsumerView>,
     #[serde(skip)]
-    config: Value,
+    peers: usize,
+    #[serde(skip)]
+    pub(super) config: Value,
     #[serde(skip)]
     clock_ahead_ms: Option<i64>,
+}
+
+impl StreamFound {
+    /// Whether every copy is there and has everything.
+    pub fn is_whole(&self) -> bool {
+        let led = self.replicas == 1 || self.leader.is_some();
+        led && self.behind.is_empty() && self.peers as u64 + 1 == self.replicas.max(1)
+    }
+}
+
+#[cfg(test)]
+impl StreamFound {
+    /// One that holds so much.
+    pub(super) fn holding(messages: u64, bytes: u64, config: Value) -> Self {
+        Self {
+            messages,
+            bytes,
+            config,
+            first_seq: 1,
+            last_seq: messages,
+            replicas: 1,
+            leader: None,
+            behind: Vec::new(),
+            peers: 0,
+            consumers: Vec::new(),
+            clock_ahead_ms: None,
+        }
+    }
 }
 
 /// A consumer.
@@ -112,14 +142,15 @@ impl Nats {
     pub async fn inspect(config: NatsConfig, registry: Arc<Registry>) -> Result<Inspection, Error> {
         let names = Names::new(&registry)?;
         let connection = Connection::open(&config).await?;
-        let look = Look { connection: &connection, names: &names, refused: Mutex::default() };
+        let look = Look::new(&connection, &names);
         let inspected = look.all(&config, &registry).await;
         connection.close(CLOSE_WAIT).await;
         inspected
     }
 }
 
-struct Look<'a> {
+/// Questions to what stands.
+pub(super) struct Look<'a> {
     connection: &'a Connection,
     names: &'a Names,
     refused: Mutex<Vec<String>>,
@@ -133,7 +164,11 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
+    pub(super) fn new(connection: &'a Connection, names: &'a Names) -> Self {
+        Self { connection, names, refused: Mutex::default() }
+    }
+
     async fn all(&self, config: &NatsConfig, registry: &Registry) -> Result<Inspection, Error> {
         let begun = Instant::now();
         self.connection.flush().await?;
@@ -158,13 +193,19 @@ impl Look<'_> {
         for (what, declared) in self.declared(config, registry) {
             streams.push(self.one(what, &declared).await);
         }
-        for name in self.others(&streams).await? {
+        let known: Vec<_> = streams.iter().map(|one| one.name.clone()).collect();
+        for name in self.others(&known).await? {
             let what = if self.names.is_work(&name) { "work queue" } else { "not declared" };
             streams.push(self.one(what, &json!({ "name": name })).await);
         }
         let ahead = |one: &StreamView| one.found.as_ref()?.clock_ahead_ms;
         server.clock_ahead_ms = streams.iter().find_map(ahead);
-        Ok(Inspection { server, streams, refused: self.refused.lock().clone() })
+        Ok(Inspection { server, streams, refused: self.refused() })
+    }
+
+    /// What this user may not ask.
+    pub(super) fn refused(&self) -> Vec<String> {
+        self.refused.lock().clone()
     }
 
     /// An answer; none where this user may not ask, which is noted.
@@ -181,7 +222,8 @@ impl Look<'_> {
         }
     }
 
-    fn declared(&self, config: &NatsConfig, registry: &Registry) -> Vec<(&'static str, Value)> {
+    /// What each stream is for, and its form.
+    pub(super) fn declared(&self, config: &NatsConfig, registry: &Registry) -> Vec<(&'static str, Value)> {
         let (names, replicas) = (self.names, config.replicas);
         let mut declared = vec![
             ("logs", stream::events(names, registry, replicas, config.follow)),
@@ -192,7 +234,7 @@ impl Look<'_> {
         declared
     }
 
-    async fn ask(&self, subject: &str, question: &Value) -> Result<Value, Error> {
+    pub(super) async fn ask(&self, subject: &str, question: &Value) -> Result<Value, Error> {
         let answer = self.connection.call_once(subject, Bytes::from(question.to_string()), LOOK_WAIT).await?;
         answer.map_err(|error| error.to_error(subject))
     }
@@ -211,7 +253,7 @@ impl Look<'_> {
         view
     }
 
-    async fn found(&self, name: &str) -> Result<Option<StreamFound>, Error> {
+    pub(super) async fn found(&self, name: &str) -> Result<Option<StreamFound>, Error> {
         let (asked_ms, begun) = (now_ms(), Instant::now());
         let subject = format!("STREAM.INFO.{name}");
         let info = match self.connection.call_once(&subject, Bytes::from_static(b"{}"), LOOK_WAIT).await? {
@@ -223,7 +265,7 @@ impl Look<'_> {
         let clock = info["ts"].as_str().and_then(parse_time);
         let (state, cluster) = (&info["state"], &info["cluster"]);
         let away = |peer: &&Value| peer["current"] == false || peer["offline"] == true;
-        let peers = cluster["replicas"].as_array().into_iter().flatten();
+        let peers = cluster["replicas"].as_array().map_or(&[][..], Vec::as_slice);
         Ok(Some(StreamFound {
             messages: count(&state["messages"]),
             bytes: count(&state["bytes"]),
@@ -231,7 +273,8 @@ impl Look<'_> {
             last_seq: count(&state["last_seq"]),
             replicas: count(&info["config"]["num_replicas"]),
             leader: text(&cluster["leader"]),
-            behind: peers.filter(away).filter_map(|peer| text(&peer["name"])).collect(),
+            behind: peers.iter().filter(away).filter_map(|peer| text(&peer["name"])).collect(),
+            peers: peers.len(),
             consumers: self.consumers(name).await?,
             config: info["config"].clone(),
             clock_ahead_ms: clock.map(|clock| clock - asked_ms - half_ms),
@@ -251,7 +294,7 @@ impl Look<'_> {
     }
 
     /// Streams whose names are this system's, beside those that were looked at.
-    async fn others(&self, known: &[StreamView]) -> Result<Vec<String>, Error> {
+    pub(super) async fn others(&self, known: &[String]) -> Result<Vec<String>, Error> {
         let mut others = Vec::new();
         let mut offset = 0;
         loop {
@@ -259,7 +302,7 @@ impl Look<'_> {
             let Some(answer) = self.allowed(answer)? else { return Ok(others) };
             let page = answer["streams"].as_array().map_or(&[][..], Vec::as_slice);
             let ours = page.iter().filter_map(Value::as_str).filter(|name| self.names.is_ours(name));
-            others.extend(ours.filter(|name| !known.iter().any(|one| one.name == **name)).map(str::to_owned));
+            others.extend(ours.filter(|name| !known.iter().any(|one| one == *name)).map(str::to_owned));
             offset += page.len() as u64;
             if page.is_empty() || offset >= count(&answer["total"]) {
                 return Ok(others);

@@ -4,7 +4,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::future::lazy;
 use futures_util::{FutureExt, SinkExt};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::unconstrained;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +62,35 @@ pub(crate) struct Member {
     sent_before: AtomicU64,
     /// What the last attempt to connect met.
     troubles: Mutex<Vec<(String, String)>>,
+    /// A call was left without an answer: for whoever pings.
+    pub(crate) doubt: Doubt,
+}
+
+/// Whether a call was left without an answer since the last look.
+#[derive(Debug, Default)]
+pub(crate) struct Doubt {
+    raised: AtomicBool,
+    woken: Notify,
+}
+
+impl Doubt {
+    fn raise(&self) {
+        if !self.raised.swap(true, Ordering::AcqRel) {
+            self.woken.notify_one();
+        }
+    }
+
+    /// Whether there is any; there is none after this.
+    pub(crate) fn take(&self) -> bool {
+        self.raised.swap(false, Ordering::AcqRel)
+    }
+
+    /// Waits for some.
+    pub(crate) async fn rises(&self) {
+        while !self.take() {
+            self.woken.notified().await;
+        }
+    }
 }
 
 /// What came of waiting.
@@ -100,6 +129,7 @@ impl Member {
             inbox,
             sent_before: AtomicU64::new(0),
             troubles: Mutex::default(),
+            doubt: Doubt::default(),
         })
     }
 
@@ -201,6 +231,11 @@ impl Member {
         self.sent_before.load(Ordering::Relaxed) + self.client().map_or(0, |client| sent(&client))
     }
 
+    /// Bytes that its client has read: what stands still while a ping is awaited is a connection that brings nothing.
+    pub(crate) fn heard(&self) -> Option<u64> {
+        Some(self.client()?.statistics().in_bytes.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         self.line.is_up()
     }
@@ -300,6 +335,7 @@ impl Member {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(Error::closed()),
             Err(_) => {
+                self.doubt.raise();
                 let wait = limit.until - limit.begun;
                 Err(Error::new(ErrorKind::Timeout, format!("no answer from '{subject}' within {wait:?}")))
             }

@@ -7,6 +7,7 @@
 
 mod ack;
 mod api;
+pub mod apply;
 mod catch_up;
 mod commit;
 mod config;

@@ -62,17 +62,39 @@ impl Pings {
             let answered = self.ping().await;
             self.show();
             if answered {
-                tokio::select! {
-                    () = tokio::time::sleep(self.config.every) => {}
-                    _ = link.wait_for(|link| !link.up) => {}
+                let doubted = tokio::select! {
+                    () = tokio::time::sleep(self.config.every) => false,
+                    () = self.member.doubt.rises() => true,
+                    _ = link.wait_for(|link| !link.up) => false,
+                };
+                if doubted {
+                    self.probe().await;
                 }
             }
+        }
+    }
+
+    /// A call was left without an answer: whoever serves it may be slow, or the connection dead.
+    async fn probe(&self) {
+        let heard = self.member.heard();
+        if self.member.round_trip(self.config.silence).await.is_none()
+            && self.member.heard() == heard
+            && self.member.line.is_up()
+        {
+            self.missed.increment(1);
+            self.member.health.lock().missed(&self.config);
+            self.member.line.make(Move::Falter);
+            self.make_anew("a connection leaves calls without an answer and brings nothing: it is made anew")
+                .await;
         }
     }
 
     /// One ping, and what follows from it; whether it came back in time.
     async fn ping(&self) -> bool {
         let (begun, line) = (Instant::now(), &self.member.line);
+        let heard = self.member.heard();
+        // Of before: an answer to this ping refutes it.
+        self.member.doubt.take();
         if let Some(took) = self.member.round_trip(self.config.pong_wait).await {
             self.took.record(took);
             self.member.health.lock().pong(took);
@@ -87,16 +109,16 @@ impl Pings {
         self.missed.increment(1);
         let missed = self.member.health.lock().missed(&self.config);
         line.make(Move::Falter);
-        if missed == Missed::Stale {
-            self.make_anew().await;
+        let silent = self.member.doubt.take() && self.member.heard() == heard;
+        if missed == Missed::Stale || silent {
+            self.make_anew("a connection does not answer: it is made anew").await;
         }
         false
     }
 
-    async fn make_anew(&self) {
+    async fn make_anew(&self, why: &'static str) {
         self.stale.increment(1);
-        let member = self.member.number;
-        tracing::warn!(member, misses = self.config.misses, "a connection does not answer: it is made anew");
+        tracing::warn!(member = self.member.number, "{why}");
         self.show();
         let mut link = self.member.line.link();
         let lost = async {

@@ -25,6 +25,9 @@ pub struct Part {
     pub declares: bool,
     /// Whether it looks at all that stands: JetStream's account, and every stream with its consumers.
     pub inspects: bool,
+    /// Whether it brings streams and buckets to another form than they have. Queues are no part of it: no pattern of NATS
+    /// holds those of one world alone.
+    pub changes: bool,
     /// Buckets it reads and watches.
     pub reads: Vec<&'static str>,
     /// Buckets it reads keys of and writes.
@@ -59,7 +62,7 @@ impl Rights {
         for template in &part.subscribes {
             rights.subscribe.push(registry.widest_of(template)?);
         }
-        rights.streams(&names, buckets, part.declares);
+        rights.streams(&names, buckets, part);
         if part.declares {
             rights.publish.push(names.epoch_note());
         }
@@ -103,13 +106,16 @@ impl Rights {
     }
 
     /// Looking at the streams, making those that are missing, and reading what all read.
-    fn streams(&mut self, names: &Names, buckets: &[BucketConfig], declares: bool) {
+    fn streams(&mut self, names: &Names, buckets: &[BucketConfig], part: &Part) {
         let logs = [names.events(), names.notes()];
         let kept = buckets.iter().map(|bucket| names.bucket_stream(&bucket.name));
         for stream in logs.iter().cloned().chain(kept) {
             self.publish.push(api("STREAM.INFO", &stream));
-            if declares {
+            if part.declares || part.changes {
                 self.publish.push(api("STREAM.CREATE", &stream));
+            }
+            if part.changes {
+                self.publish.push(api("STREAM.UPDATE", &stream));
             }
         }
         for stream in &logs {

@@ -1,7 +1,8 @@
 //! How well a connection does, by round trips: one at each beat, the next at once after one that was missed.
 //!
 //! With a ping each 10 s that is given 5 s, three misses take 25 s at most: a connection that does not answer is found
-//! within three intervals, though its socket looks open.
+//! within three intervals, though its socket looks open. Where a call was left without an answer it is looked at once: one
+//! that brings nothing at all for 3 s then is left, so that a server that is frozen is a pause as an election is.
 
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ pub struct HealthConfig {
     pub pong_wait: Duration,
     /// After so many misses in a row it is stale, and made anew.
     pub misses: u32,
+    /// A connection that left a call without an answer and then brings nothing at all for so long, not even what it is
+    /// pinged with, is stale as well: at most `pong_wait`. A server that is merely slow brings something.
+    pub silence: Duration,
     /// A round trip that long costs as many points as one can.
     pub slow: Duration,
 }
@@ -25,6 +29,7 @@ impl Default for HealthConfig {
             every: Duration::from_secs(10),
             pong_wait: Duration::from_secs(5),
             misses: 3,
+            silence: Duration::from_secs(3),
             slow: Duration::from_secs(1),
         }
     }
@@ -33,7 +38,9 @@ impl Default for HealthConfig {
 impl HealthConfig {
     /// The same beat for everything: each `every`, given half of it.
     pub fn each(every: Duration) -> Self {
-        Self { every, pong_wait: every / 2, ..Self::default() }
+        let pong_wait = every / 2;
+        let default = Self::default();
+        Self { every, pong_wait, silence: default.silence.min(pong_wait), ..default }
     }
 
     pub(crate) fn check(&self, wrong: &mut Vec<String>) {
@@ -44,6 +51,12 @@ impl HealthConfig {
             let Self { every, pong_wait, .. } = self;
             wrong.push(format!(
                 "health.pong_wait is {pong_wait:?}: more than nothing, at most half of health.every, {every:?}"
+            ));
+        }
+        if self.silence.is_zero() || self.silence > self.pong_wait {
+            let Self { pong_wait, silence, .. } = self;
+            wrong.push(format!(
+                "health.silence is {silence:?}: more than nothing, at most health.pong_wait, {pong_wait:?}"
             ));
         }
         if self.slow.is_zero() {

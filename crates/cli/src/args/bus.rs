@@ -152,6 +152,33 @@ pub enum DlqVerb {
     },
 }
 
+/// What `tidings streams apply` is for.
+const APPLY: &str = "\
+A server that starts makes the streams and buckets that are missing, and refuses to run where one has another form than its
+settings declare: it changes nothing. This command does, after 'nats.replicas' was set to another number or a newer version
+declares another form. Servers that run go on meanwhile; those that start from then on need the new settings.
+
+Examples:
+  tidings streams apply --dry-run --set nats.replicas=3     what would be done
+  tidings streams apply --set nats.replicas=3               three copies of everything, then waits until they are whole
+
+What would make a stream forget messages is refused, and so is what NATS cannot change; the rest is done. Ends with 1 then.
+On a cluster with permissions it needs the user 'operator'; for work queues a user that may change any stream.";
+
+/// What can be done with streams.
+#[derive(Subcommand)]
+pub enum StreamsVerb {
+    /// Make the streams and buckets that are missing, and change those that have another form than declared
+    #[command(after_help = APPLY)]
+    Apply {
+        /// Tell what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        bus: BusArgs,
+    },
+}
+
 /// What is checked.
 #[derive(Args)]
 pub struct CheckArgs {

@@ -218,7 +218,8 @@ fn configuration(plan: &Plan<'_>, place: usize) -> String {
         let routes: Vec<String> =
             plan.mark.nodes.iter().map(|node| format!("nats://127.0.0.1:{}", node.route)).collect();
         format!(
-            "cluster {{\n  name: tidings\n  listen: \"127.0.0.1:{route}\"\n  routes: [{}]\n  {tls}}}\n",
+            "cluster {{\n  name: tidings\n  listen: \"127.0.0.1:{route}\"\n  routes: [{}]\n  \
+             ping_interval: \"5s\"\n  {tls}}}\n",
             routes.join(", ")
         )
     };

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod config;
 pub mod dlq;
 pub mod streams;
+pub mod streams_apply;
 pub mod subjects;
 pub mod user;
 pub mod violations;

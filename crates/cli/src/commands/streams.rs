@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde_json::{Value, json};
 use tidings_bus::nats::inspect::{Inspection, StreamView};
-use tidings_bus::{Bus, Class, Nats};
+use tidings_bus::{Bus, Class, Nats, NatsConfig, Registry};
 use tidings_service::subjects::{BUCKETS, registry};
 
 use super::bus_way::Way;
@@ -50,13 +50,19 @@ pub fn run(args: &BusArgs) -> Result<Outcome> {
 
 /// What stands at the cluster that is configured, or at one server of it.
 pub async fn inspect(config: &Config, server: Option<&str>) -> Result<Inspection> {
-    let registry = Arc::new(registry(config.subject_prefix())?);
-    let name = process::name(config.instance())?;
-    let Some(mut nats) = config.nats(&name) else { anyhow::bail!("'nats.servers' names no server") };
+    let (mut nats, registry) = declared(config)?;
     if let Some(server) = server {
         nats.servers = vec![server.to_owned()];
     }
     Ok(Nats::inspect(nats, registry).await?)
+}
+
+/// What is configured and declared.
+pub fn declared(config: &Config) -> Result<(NatsConfig, Arc<Registry>)> {
+    let registry = Arc::new(registry(config.subject_prefix())?);
+    let name = process::name(config.instance())?;
+    let Some(nats) = config.nats(&name) else { anyhow::bail!("'nats.servers' names no server") };
+    Ok((nats, registry))
 }
 
 /// The logs of messaging in the process, by what they are declared as.

@@ -43,9 +43,14 @@ pub fn elsewhere(cluster: &Cluster, address: SocketAddr) -> SocketAddr {
 
 /// A process on this server, with the tests' world.
 pub fn process(nats: &NatsServer, roles: &str) -> ServerBuilder {
+    process_at(&nats.url(), roles)
+}
+
+/// The same on these servers.
+pub fn process_at(servers: &str, roles: &str) -> ServerBuilder {
     let world = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/world");
     let builder = ServerBuilder::new(env!("CARGO_BIN_EXE_tidings")).set("world", world.display());
-    builder.set("nats.servers", nats.url()).set("roles", roles).set("log.level", "warn")
+    builder.set("nats.servers", servers).set("roles", roles).set("log.level", "warn")
 }
 
 impl Setup {

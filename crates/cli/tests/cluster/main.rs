@@ -16,6 +16,7 @@ mod ends;
 mod keeper;
 mod operation;
 mod permissions;
+mod replicas;
 mod starts;
 
 use harness::{Cluster as World, elsewhere, server, server_with_limits};

@@ -185,7 +185,11 @@ fn a_user_can_do_nothing_else() -> Result<()> {
             (EDGE, "SUB _INBOX.> 1", false),
             (EDGE, "SUB > 1", false),
             (OPERATOR, "PUB $JS.API.INFO 0\r\n", true),
-            (OPERATOR, "PUB $JS.API.STREAM.CREATE.tidings_EVENTS 0\r\n", false),
+            (OPERATOR, "PUB $JS.API.STREAM.CREATE.somebody_elses 0\r\n", false),
+            (OPERATOR, "PUB $JS.API.STREAM.UPDATE.tidings_EVENTS 0\r\n", true),
+            (OPERATOR, "PUB $JS.API.STREAM.UPDATE.somebody_elses 0\r\n", false),
+            (OPERATOR, "PUB $JS.API.STREAM.DELETE.tidings_EVENTS 0\r\n", false),
+            (WORLD, "PUB $JS.API.STREAM.UPDATE.tidings_EVENTS 0\r\n", false),
             (OPERATOR, "PUB $JS.API.STREAM.PURGE.tidings_EVENTS 0\r\n", false),
             (OPERATOR, "PUB room.harbour_quay.log 1\r\nx", false),
             (OPERATOR, "PUB bus.note.epoch 1\r\nx", false),
@@ -296,6 +300,8 @@ async fn the_command_line_has_a_user_and_says_what_others_may_not() -> Result<()
     let (done, said) = ran(&nats, folder, "tidings-operator", &["streams", "--json"])?;
     let seen: Value = serde_json::from_str(&said)?;
     ensure!(done && seen["streams"][0]["found"].is_null() && seen["refused"] == json!([]), "{said}");
+    let (done, said) = ran(&nats, folder, "tidings-operator", &["streams", "apply"])?;
+    ensure!(done && said.contains("made"), "{said}");
 
     give_up(&nats).await?;
     let (done, said) = ran(&nats, folder, "tidings-operator", &["streams"])?;
@@ -326,6 +332,8 @@ async fn the_command_line_has_a_user_and_says_what_others_may_not() -> Result<()
         ensure!(!done && said.contains(&format!("this user may not publish to {right}")), "{right}: {said}");
     }
     ensure!(said.contains("tidings_NOTES") && !said.contains("does not answer"), "{said}");
+    let (done, said) = ran(&nats, folder, "tidings-edge", &["streams", "apply", "--set", "roles=edge"])?;
+    ensure!(!done && said.contains("this user may not publish to '$JS.API.STREAM.NAMES'"), "{said}");
     let (done, said) =
         ran(&nats, folder, "tidings-edge", &["dlq", "purge", "mail", "--all", "--set", "roles=edge"])?;
     ensure!(done, "there is nothing to take out: {said}");

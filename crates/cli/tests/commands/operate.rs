@@ -3,11 +3,14 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
-use tidings_bus::{Nats, NatsConfig};
+use serde_json::{Value, json};
+use tidings_bus::{Append, Bus, Nats, NatsConfig};
 use tidings_service::declare_on_nats;
 use tidings_service::subjects::registry;
 use tidings_test_support::{NatsServer, nats_program, newest_nats};
@@ -47,6 +50,119 @@ async fn streams_are_shown_and_never_changed() -> Result<()> {
     assert!(differences.contains("num_replicas is 1, declared is 3"), "{differences}");
     let again = place.run(&[&["streams"][..], &at].concat()).ends(0).json();
     assert_eq!(named(&again, "tidings_EVENTS")["found"]["replicas"], 1, "it is as it was");
+    Ok(())
+}
+
+async fn ask(client: &async_nats::Client, subject: &str, question: &Value) -> Result<Value> {
+    let answer = client.request(format!("$JS.API.{subject}"), question.to_string().into()).await?;
+    let answer: Value = serde_json::from_slice(&answer.payload)?;
+    anyhow::ensure!(answer["error"].is_null(), "{subject}: {answer}");
+    Ok(answer)
+}
+
+fn change<'a>(applied: &'a Value, name: &str) -> &'a Value {
+    &named(applied, name)["change"]
+}
+
+/// What is missing is made, what differs is changed, what would forget messages or cannot be changed is left alone and
+/// told; beforehand on paper.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_brought_to_their_form() -> Result<()> {
+    let server = NatsServer::start(newest_nats())?;
+    let place = Place::new();
+    let url = server.url();
+    let apply = |more: &[&str]| place.run(&[&["streams", "apply", "--nats", &url, "--json"], more].concat());
+    let paper = apply(&["--dry-run"]).ends(0).json();
+    assert_eq!(change(&paper, "tidings_EVENTS"), "make");
+    let shown = place.run(&["streams", "--nats", &url, "--json"]).ends(0).json();
+    assert_eq!(named(&shown, "tidings_EVENTS")["found"], Value::Null, "on paper alone");
+    let made = apply(&[]).ends(0).json();
+    assert_eq!(
+        (change(&made, "tidings_EVENTS"), change(&made, "KV_tidings_leases")),
+        (&"make".into(), &"make".into())
+    );
+    assert_eq!(change(&apply(&[]).ends(0).json(), "tidings_EVENTS"), "none");
+    // A server starts on what was made, and finds nothing to complain of.
+    let config = declare_on_nats(NatsConfig::default().server(&url));
+    let registry = Arc::new(registry(None)?);
+    let bus = Bus::new(Nats::connect(config, registry.clone()).await?, registry);
+    let quay = bus.registry().subject("world.log", &["lantern"])?;
+    let kept = bus.commit(vec![Append { subject: quay.clone(), payload: Bytes::new() }], Vec::new()).await?;
+    // Somebody has changed what is declared, and added what is not.
+    let client = async_nats::connect(&url).await?;
+    let mut form = ask(&client, "STREAM.INFO.tidings_EVENTS", &json!({})).await?["config"].take();
+    (form["discard"], form["description"]) = ("old".into(), "ours".into());
+    ask(&client, "STREAM.UPDATE.tidings_EVENTS", &form).await?;
+    // A bucket in another form, which could be changed only by forgetting what is there.
+    ask(&client, "STREAM.DELETE.KV_tidings_tickets", &json!({})).await?;
+    let subjects = ["$KV.tidings_tickets.>"];
+    let other = json!({"name": "KV_tidings_tickets", "subjects": subjects, "max_msgs_per_subject": 5, "num_replicas": 1});
+    ask(&client, "STREAM.CREATE.KV_tidings_tickets", &other).await?;
+    client.request("$KV.tidings_tickets.a", "1".into()).await?;
+    let applied = apply(&[]).ends(1).json();
+    assert_eq!(change(&applied, "tidings_EVENTS"), "change");
+    let refused = named(&applied, "KV_tidings_tickets");
+    assert_eq!(refused["change"], "refused");
+    assert!(
+        refused["error"].as_str().is_some_and(|why| why.contains("max_msgs_per_subject would be 1")),
+        "{refused}"
+    );
+    let form = ask(&client, "STREAM.INFO.tidings_EVENTS", &json!({})).await?["config"].take();
+    assert_eq!((&form["discard"], &form["description"]), (&"new".into(), &"ours".into()));
+    assert_eq!(bus.last(&quay).await?.map(|last| last.seq), Some(kept.last), "nothing is lost");
+    let told = place.run(&["streams", "apply", "--nats", &url]).ends(1);
+    assert!(told.out.contains("KV_tidings_tickets") && told.out.contains("left as it is"), "{}", told.out);
+    assert!(told.err.contains("it would forget messages"), "{}", told.err);
+    assert!(place.run(&["streams", "apply", "--data", "data"]).ends(1).err.contains("in the process"));
+    Ok(())
+}
+
+/// One copy of everything becomes three while a process commits, and nothing that was confirmed is lost, whoever of the
+/// three dies then.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_copy_becomes_three_under_load() -> Result<()> {
+    let mut servers = NatsServer::cluster(newest_nats(), 3)?;
+    let urls: Vec<String> = servers.iter().map(NatsServer::url).collect();
+    let place = Place::new();
+    let mut config = declare_on_nats(NatsConfig::default());
+    config.servers = urls.clone();
+    let registry = Arc::new(registry(None)?);
+    let bus = Bus::new(Nats::connect(config, registry.clone()).await?, registry);
+    let log = bus.registry().subject("world.log", &["lantern"])?;
+    let (writer, subject) = (bus.clone(), log.clone());
+    let stop = Arc::new(AtomicBool::new(false));
+    let until = stop.clone();
+    let load = tokio::spawn(async move {
+        let mut confirmed = Vec::new();
+        while !until.load(Ordering::Relaxed) {
+            let batch = vec![Append { subject: subject.clone(), payload: Bytes::new() }];
+            if let Ok(committed) = writer.commit(batch, Vec::new()).await {
+                confirmed.push(committed.last);
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        confirmed
+    });
+    let all = urls.join(",");
+    let three = ["streams", "apply", "--nats", &all, "--set", "nats.replicas=3", "--json"];
+    let applied = place.run(&three).ends(0).json();
+    assert_eq!((change(&applied, "tidings_EVENTS"), &applied["behind"]), (&"change".into(), &json!([])));
+    let shown = place.run(&["streams", "--nats", &all, "--set", "nats.replicas=3", "--json"]).ends(0).json();
+    let leader = named(&shown, "tidings_EVENTS")["found"]["leader"].as_str().context("a leader")?.to_owned();
+    let led = servers.iter().position(|server| server.name() == leader).context("one of the three")?;
+    servers[led].kill()?;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    stop.store(true, Ordering::Relaxed);
+    let confirmed = load.await?;
+    let (mut found, mut after) = (Vec::new(), 0);
+    loop {
+        let page = bus.read(std::slice::from_ref(&log), after, 1_000).await?;
+        let Some(last) = page.last() else { break };
+        after = last.seq;
+        found.extend(page.iter().map(|message| message.seq));
+    }
+    let lost: Vec<_> = confirmed.iter().filter(|seq| !found.contains(seq)).collect();
+    assert!(lost.is_empty() && confirmed.len() > 100, "{} confirmed, lost {lost:?}", confirmed.len());
     Ok(())
 }
 
