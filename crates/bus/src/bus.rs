@@ -1,15 +1,15 @@
 //! The handle that everything uses.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use metrics::Counter;
 
 use crate::backend::{Backend, Outcome};
 use crate::batch::Group;
 use crate::checks::Checks;
 use crate::config::BusConfig;
+use crate::counts::{Counted, Counts, Sent};
 use crate::dead_letters::DeadLetters;
 use crate::drain::DrainReport;
 use crate::error::{Error, ErrorKind};
@@ -26,26 +26,7 @@ use crate::work::{Work, WorkConfig};
 pub struct Bus {
     backend: Arc<dyn Backend>,
     checks: Arc<Checks>,
-    counters: Arc<Counters>,
-}
-
-/// Handles of counters, looked up once: a recorder is installed before the bus is made.
-struct Counters {
-    published: Counter,
-    published_bytes: Counter,
-    requests: Counter,
-    commits: Counter,
-}
-
-impl Counters {
-    fn new() -> Self {
-        Self {
-            published: metrics::counter!("tidings_bus_published_total"),
-            published_bytes: metrics::counter!("tidings_bus_published_bytes_total"),
-            requests: metrics::counter!("tidings_bus_requests_total"),
-            commits: metrics::counter!("tidings_bus_commits_total"),
-        }
-    }
+    counts: Arc<Counts>,
 }
 
 impl Bus {
@@ -59,7 +40,7 @@ impl Bus {
     /// A bus over a backend, checking what `config` says.
     pub fn with_config(backend: Arc<dyn Backend>, registry: Arc<Registry>, config: BusConfig) -> Self {
         let checks = Arc::new(Checks::new(registry, config));
-        Self { backend, checks, counters: Arc::new(Counters::new()) }
+        Self { backend, checks, counts: Arc::new(Counts::new()) }
     }
 
     /// The registry its subjects come from.
@@ -72,24 +53,17 @@ impl Bus {
         self.checks.config()
     }
 
-    fn counted<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = &result {
-            count_error(error);
-        }
-        result
-    }
-
     /// At most once, to everyone subscribed now. A subject of class `Ephemeral`.
     pub async fn publish(&self, subject: &Subject, payload: Bytes, headers: Headers) -> Result<(), Error> {
-        self.counters.published.increment(1);
-        self.counters.published_bytes.increment(payload.len() as u64);
+        self.counts.published.count(payload.len());
         let checked = Checks::class(subject.class(), &[Class::Ephemeral], subject.as_str())
             .and_then(|()| self.checks.outbound(subject, &payload));
-        self.counted(match checked.map(|()| self.backend.publish(subject, payload, headers)) {
+        let published = match checked.map(|()| self.backend.publish(subject, payload, headers)) {
             Ok(Outcome::Ready(published)) => published,
             Ok(Outcome::Later(publishing)) => publishing.await,
             Err(error) => Err(error),
-        })
+        };
+        published.counted()
     }
 
     /// Messages of a pattern, at most `capacity` waiting. Of class `Ephemeral` or `Request`.
@@ -118,7 +92,7 @@ impl Bus {
         capacity: usize,
     ) -> Result<Subscription, Error> {
         Checks::class(pattern.class(), &[Class::Request], pattern.as_str())?;
-        let subscription = self.counted(self.backend.subscribe_near(pattern, group, capacity).await)?;
+        let subscription = self.backend.subscribe_near(pattern, group, capacity).await.counted()?;
         Ok(subscription.checked(self.checks.clone()))
     }
 
@@ -129,7 +103,7 @@ impl Bus {
         capacity: usize,
     ) -> Result<Subscription, Error> {
         Checks::class(pattern.class(), &[Class::Ephemeral, Class::Request], pattern.as_str())?;
-        let subscription = self.counted(self.backend.subscribe(pattern, group, capacity).await)?;
+        let subscription = self.backend.subscribe(pattern, group, capacity).await.counted()?;
         Ok(subscription.checked(self.checks.clone()))
     }
 
@@ -141,10 +115,16 @@ impl Bus {
         headers: Headers,
         deadline: Duration,
     ) -> Result<Bytes, Error> {
-        self.counters.requests.increment(1);
-        Checks::class(subject.class(), &[Class::Request], subject.as_str())?;
-        self.checks.outbound(subject, &payload)?;
-        self.counted(self.backend.request(subject, payload, headers, deadline).await)
+        self.counts.requested.count(payload.len());
+        let begun = Instant::now();
+        let checked = Checks::class(subject.class(), &[Class::Request], subject.as_str())
+            .and_then(|()| self.checks.outbound(subject, &payload));
+        let answer = match checked {
+            Ok(()) => self.backend.request(subject, payload, headers, deadline).await,
+            Err(error) => Err(error),
+        };
+        self.counts.request_seconds.record(begun.elapsed());
+        answer.counted()
     }
 
     /// As `request`, for an asker who has many requests under way and is told of each answer by its number, once: no
@@ -159,7 +139,7 @@ impl Bus {
         asker: Arc<dyn Asker>,
         number: u64,
     ) {
-        self.counters.requests.increment(1);
+        self.counts.requested.count(payload.len());
         let asked = Asked::new(asker, number, self.checks.mark());
         let checked = Checks::class(subject.class(), &[Class::Request], subject.as_str())
             .and_then(|()| self.checks.outbound(subject, &payload));
@@ -172,13 +152,13 @@ impl Bus {
     /// Appends to several logs atomically, in order, or not at all, while every fence holds. Stored when it
     /// returns. `Fenced`: a fence moved, nothing was stored.
     pub async fn commit(&self, batch: Vec<Append>, fences: Vec<Fence>) -> Result<Committed, Error> {
-        self.counters.commits.increment(1);
+        self.counts.committed.count(bytes_of(&batch));
         let checked = self.check_batch(&batch, &fences);
         let result = match checked {
             Ok(()) => self.backend.commit_checked(batch, fences, self.checks.mark()).await,
             Err(error) => Err(error),
         };
-        self.counted(result)
+        result.counted()
     }
 
     /// Appends to logs, each as a commit of its own, while every fence holds; answers their sequences. For what need not be
@@ -186,13 +166,13 @@ impl Bus {
     /// one that has to be sent again, and those that go by another connection of a pool: the sequences are in the order of the
     /// batch, and need not ascend. An error: some of them, or all, may be stored, though none twice.
     pub async fn commit_each(&self, batch: Vec<Append>, fences: Vec<Fence>) -> Result<Vec<u64>, Error> {
-        self.counters.commits.increment(batch.len() as u64);
+        self.counts.committed.count_many(batch.len(), bytes_of(&batch));
         let checked = self.check_batch(&batch, &fences);
         let result = match checked {
             Ok(()) => self.backend.commit_each(batch, fences).await,
             Err(error) => Err(error),
         };
-        self.counted(result)
+        result.counted()
     }
 
     /// Whether so many messages cost less by [`commit_each`](Self::commit_each) than in one commit, with one message more:
@@ -225,17 +205,16 @@ impl Bus {
 
     /// A group's messages, checked before, in one commit and one try.
     pub(crate) async fn commit_batched(&self, group: &Group) -> Result<(), Error> {
-        self.counters.commits.increment(1);
         let append = |payload: &Bytes| Append { subject: group.subject.clone(), payload: payload.clone() };
-        let batch = group.messages.iter().map(append).collect();
-        self.counted(self.backend.commit_once(&group.id, batch).await)
+        let batch: Vec<_> = group.messages.iter().map(append).collect();
+        self.counts.committed.count(bytes_of(&batch));
+        self.backend.commit_once(&group.id, batch).await.counted()
     }
 
     /// A message of a group, checked before.
     pub(crate) async fn publish_batched(&self, subject: &Subject, payload: Bytes) -> Result<(), Error> {
-        self.counters.published.increment(1);
-        self.counters.published_bytes.increment(payload.len() as u64);
-        self.counted(self.backend.publish(subject, payload, Headers::new()).done().await)
+        self.counts.published.count(payload.len());
+        self.backend.publish(subject, payload, Headers::new()).done().await.counted()
     }
 
     /// The state of the backend's connection, where it has one.
@@ -260,7 +239,7 @@ impl Bus {
         for subject in subjects {
             Checks::class(subject.class(), &[Class::Durable], subject.as_str())?;
         }
-        let mut found = self.counted(self.backend.read(subjects, after, limit).await)?;
+        let mut found = self.backend.read(subjects, after, limit).await.counted()?;
         found.retain(|message| self.checks.is_logged_well(message));
         Ok(found)
     }
@@ -268,26 +247,26 @@ impl Bus {
     /// The last message of a log.
     pub async fn last(&self, subject: &Subject) -> Result<Option<LogMessage>, Error> {
         Checks::class(subject.class(), &[Class::Durable], subject.as_str())?;
-        self.counted(self.backend.last(subject).await)
+        self.backend.last(subject).await.counted()
     }
 
     /// Everything of a log after this sequence is retained, or was never there. A reader whose place is before it may
     /// miss something, even where `read` gives nothing; 0 where the backend cannot tell.
     pub async fn retained_after(&self, subject: &Subject) -> Result<u64, Error> {
         Checks::class(subject.class(), &[Class::Durable], subject.as_str())?;
-        self.counted(self.backend.retained_after(subject).await)
+        self.backend.retained_after(subject).await.counted()
     }
 
     /// Forgets a log's messages up to and with a sequence.
     pub async fn trim(&self, subject: &Subject, through: u64) -> Result<(), Error> {
         Checks::class(subject.class(), &[Class::Durable], subject.as_str())?;
-        self.counted(self.backend.trim(subject, through).await)
+        self.backend.trim(subject, through).await.counted()
     }
 
     /// The logs of a pattern that hold messages, in order. Of class `Durable`.
     pub async fn logs(&self, pattern: &Pattern) -> Result<Vec<Subject>, Error> {
         Checks::class(pattern.class(), &[Class::Durable], pattern.as_str())?;
-        let names = self.counted(self.backend.logs(pattern).await)?;
+        let names = self.backend.logs(pattern).await.counted()?;
         Ok(names.iter().filter_map(|name| self.registry().parse_as(pattern.template(), name)).collect())
     }
 
@@ -335,7 +314,8 @@ impl Bus {
         Checks::class(dead.class(), &[Class::Durable], dead.as_str())?;
         config.check()?;
         let backend = self.backend.work(queue, dead, config)?;
-        Ok(Work { backend, checks: self.checks.clone(), subject: queue.clone() })
+        let (checks, enqueued) = (self.checks.clone(), Sent::enqueued());
+        Ok(Work { backend, checks, subject: queue.clone(), enqueued })
     }
 
     /// Takes nothing new, lets what is under way finish, then closes. Every handle of the backend is closed
@@ -345,10 +325,8 @@ impl Bus {
     }
 }
 
-/// Counts what a caller is told failed.
-pub(crate) fn count_error(error: &Error) {
-    metrics::counter!("tidings_bus_errors_total").increment(1);
-    metrics::counter!("tidings_bus_errors_by_kind_total", "kind" => error.kind().as_str()).increment(1);
+fn bytes_of(batch: &[Append]) -> usize {
+    batch.iter().map(|append| append.payload.len()).sum()
 }
 
 /// Most messages of one commit: what a NATS atomic batch takes.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use crate::counts::{Counted, Sent};
 use crate::error::{Error, ErrorKind};
 
 /// Longest key, in bytes: with the bucket's name it stays within a subject.
@@ -102,6 +103,7 @@ pub trait KvWatchBackend: Send {
 #[derive(Clone)]
 pub struct Kv {
     backend: Arc<dyn KvBackend>,
+    written: Sent,
 }
 
 /// Keys are made of letters, digits and `-_=.`, with no dot at an end and no two together: safe as tokens.
@@ -123,26 +125,24 @@ fn check_key(key: &str) -> Result<(), Error> {
 
 impl Kv {
     pub(crate) fn new(backend: Arc<dyn KvBackend>) -> Self {
-        Self { backend }
+        Self { backend, written: Sent::kept() }
     }
 
     /// The value of a key.
     pub async fn get(&self, key: &str) -> Result<Option<KvEntry>, Error> {
-        check_key(key)?;
-        self.backend.get(key).await
+        check_key(key).counted()?;
+        self.backend.get(key).await.counted()
     }
 
     /// Writes a value where there is none; `WrongRevision` where there is one.
     pub async fn create(&self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<u64, Error> {
-        check_key(key)?;
-        self.backend.put(key, value, Expect::Absent, ttl).await
+        self.write(key, value, Expect::Absent, ttl).await
     }
 
     /// Writes a value, whatever was there. Without `ttl` it stays until it is changed. NATS counts time limits in
     /// whole seconds, rounded up.
     pub async fn put(&self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<u64, Error> {
-        check_key(key)?;
-        self.backend.put(key, value, Expect::Any, ttl).await
+        self.write(key, value, Expect::Any, ttl).await
     }
 
     /// Writes a value over the one of `revision`; `WrongRevision` where it is not that any more.
@@ -153,25 +153,36 @@ impl Kv {
         revision: u64,
         ttl: Option<Duration>,
     ) -> Result<u64, Error> {
-        check_key(key)?;
-        self.backend.put(key, value, Expect::Revision(revision), ttl).await
+        self.write(key, value, Expect::Revision(revision), ttl).await
+    }
+
+    async fn write(
+        &self,
+        key: &str,
+        value: Bytes,
+        expect: Expect,
+        ttl: Option<Duration>,
+    ) -> Result<u64, Error> {
+        self.written.count(value.len());
+        check_key(key).counted()?;
+        self.backend.put(key, value, expect, ttl).await.counted()
     }
 
     /// Deletes a key, whatever was there.
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
-        check_key(key)?;
-        self.backend.delete(key, Expect::Any).await
+        check_key(key).counted()?;
+        self.backend.delete(key, Expect::Any).await.counted()
     }
 
     /// Deletes the value of `revision`; `WrongRevision` where it is not that any more.
     pub async fn delete_revision(&self, key: &str, revision: u64) -> Result<(), Error> {
-        check_key(key)?;
-        self.backend.delete(key, Expect::Revision(revision)).await
+        check_key(key).counted()?;
+        self.backend.delete(key, Expect::Revision(revision)).await.counted()
     }
 
     /// Every key, in order.
     pub async fn keys(&self) -> Result<Vec<String>, Error> {
-        self.backend.keys().await
+        self.backend.keys().await.counted()
     }
 
     /// Watches every key: the current values first, then [`KvEvent::Current`], then changes.
@@ -193,6 +204,6 @@ pub struct KvWatch {
 impl KvWatch {
     /// The next event; waits where there is none. Cancel safe. Ends with `Closed`.
     pub async fn next(&mut self) -> Result<KvEvent, Error> {
-        self.backend.next().await
+        self.backend.next().await.counted()
     }
 }

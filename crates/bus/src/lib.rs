@@ -10,6 +10,7 @@ pub mod bus;
 mod checks;
 mod clock;
 mod config;
+mod counts;
 mod dead_letter;
 pub mod dead_letters;
 mod drain;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::checks::Checks;
+use crate::counts::Counted;
 use crate::error::Error;
 use crate::subject::Subject;
 
@@ -140,7 +141,7 @@ impl FollowSet {
                 None => self.inner.next().await,
             };
             if self.is_valid(&next) {
-                return next;
+                return next.counted();
             }
         }
     }
@@ -150,7 +151,7 @@ impl FollowSet {
         loop {
             let next = self.inner.try_next()?;
             if self.is_valid(&next) {
-                return Some(next);
+                return Some(next.counted());
             }
         }
     }

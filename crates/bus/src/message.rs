@@ -9,8 +9,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::bus::count_error;
 use crate::checks::Checks;
+use crate::counts::count_error;
 use crate::error::{Error, ErrorKind};
 use crate::queue::Queue;
 use crate::subject::Subject;

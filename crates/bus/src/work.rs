@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use crate::backend::Outcome;
 use crate::checks::Checks;
+use crate::counts::{Counted, Sent};
 use crate::dead_letter::{bounded, chain};
 use crate::envelope;
 use crate::error::{Error, ErrorKind};
@@ -128,13 +129,19 @@ pub struct Work {
     pub(crate) backend: Arc<dyn WorkBackend>,
     pub(crate) checks: Arc<Checks>,
     pub(crate) subject: Subject,
+    pub(crate) enqueued: Sent,
 }
 
 impl Work {
     /// Stores a message for one of the workers; answers its sequence.
     pub async fn enqueue(&self, payload: Bytes, headers: Headers) -> Result<u64, Error> {
-        self.checks.outbound(&self.subject, &payload)?;
-        self.backend.enqueue(envelope::encode(&headers, &payload)?).await
+        self.enqueued.count(payload.len());
+        let checked = self.checks.outbound(&self.subject, &payload);
+        let stored = match checked.and_then(|()| envelope::encode(&headers, &payload)) {
+            Ok(envelope) => self.backend.enqueue(envelope).await,
+            Err(error) => Err(error),
+        };
+        stored.counted()
     }
 
     /// The next message for this worker; waits where there is none. Cancel safe. A message without its form is
@@ -143,7 +150,7 @@ impl Work {
         loop {
             // Where there always is one, others get their turn too.
             tokio::task::consume_budget().await;
-            let RawJob { seq, delivery, time_ms, envelope } = self.backend.next().done().await?;
+            let RawJob { seq, delivery, time_ms, envelope } = self.backend.next().done().await.counted()?;
             let mut job = Job {
                 subject: self.subject.clone(),
                 seq,
@@ -167,7 +174,7 @@ impl Work {
 
     /// Messages that wait or are being worked on.
     pub async fn depth(&self) -> Result<usize, Error> {
-        self.backend.depth().await
+        self.backend.depth().await.counted()
     }
 }
 
@@ -202,7 +209,7 @@ impl std::fmt::Debug for Job {
 impl Job {
     async fn settle(mut self, settle: Settle) -> Result<(), Error> {
         let backend = self.backend.take().expect("taken only when it is settled");
-        backend.settle(self.seq, self.delivery, settle).done().await
+        backend.settle(self.seq, self.delivery, settle).done().await.counted()
     }
 
     /// Done. Returns before that is stored: after a crash it may come again.
@@ -244,7 +251,7 @@ impl Job {
     /// Still at it: the deadline begins anew, within the queue's bound.
     pub async fn in_progress(&self) -> Result<(), Error> {
         let backend = self.backend.as_ref().expect("there until it is settled");
-        backend.settle(self.seq, self.delivery, Settle::InProgress).done().await
+        backend.settle(self.seq, self.delivery, Settle::InProgress).done().await.counted()
     }
 }
 

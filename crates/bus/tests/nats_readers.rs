@@ -3,17 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 mod checker;
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use parking_lot::Mutex;
 use tidings_bus::{Bus, Followed, From, Nats, NatsConfig, Pattern};
 use tidings_test_support::{NatsServer, memory, newest_nats};
 
+use crate::checker::counters::Counters;
 use crate::checker::registry;
 use crate::checker::servers::config;
 
@@ -25,37 +21,6 @@ const CAPACITY: usize = 64;
 /// What the process may grow by, with a client's and a hundred readers' queues in it: a fifth of what is delivered.
 const GROWTH_MAX: u64 = 40 << 20;
 const SOON: Duration = Duration::from_secs(60);
-
-/// Keeps counters, by name and labels.
-#[derive(Clone, Default)]
-struct Counters(Arc<Mutex<HashMap<String, Arc<AtomicU64>>>>);
-
-impl Counters {
-    fn of(&self, key: &Key) -> Arc<AtomicU64> {
-        let labels: String =
-            key.labels().map(|label| format!(" {}={}", label.key(), label.value())).collect();
-        self.0.lock().entry(format!("{}{labels}", key.name())).or_default().clone()
-    }
-
-    fn told(&self, name: &str) -> u64 {
-        self.0.lock().get(name).map_or(0, |count| count.load(Ordering::Acquire))
-    }
-}
-
-impl Recorder for Counters {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        Counter::from_arc(self.of(key))
-    }
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
-    }
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
-}
 
 fn grown(before: Option<u64>, what: &str) {
     let (Some(before), Some(now)) = (before, memory::own()) else {
@@ -70,8 +35,7 @@ fn grown(before: Option<u64>, what: &str) {
 /// One after the other: they count and weigh one process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_hundred_one_never_reads() {
-    let counters = Counters::default();
-    metrics::set_global_recorder(counters.clone()).ok().unwrap();
+    let counters = Counters::install();
     let servers = [NatsServer::start(newest_nats()).unwrap()];
     // Less than what is written: a follower who is late reads the stream.
     let settings = NatsConfig { tail_bytes: 256 * 1024, ..config(&servers) };

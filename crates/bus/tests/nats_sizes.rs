@@ -2,15 +2,16 @@
 //! ever.
 
 #![allow(clippy::unwrap_used, missing_docs)]
+mod checker;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use tidings_bus::{Bus, Class, ErrorKind, Nats, NatsConfig, Registry, SlowReader, TemplateDef, WorkConfig};
 use tidings_test_support::{NatsServer, Proxy, Wire, newest_nats};
+
+use crate::checker::counters::Counters;
 
 fn row(name: &'static str, template: &'static str, class: Class, max_payload: usize) -> TemplateDef {
     let slow = SlowReader::Refuse;
@@ -42,28 +43,6 @@ async fn a_server_that_takes_less_than_is_declared_is_refused_by_name() {
     connect(registry(1_024, 65_536 - 4_096)).await.expect("it fits");
 }
 
-/// Counts the servers that are told of.
-#[derive(Clone, Default)]
-struct SmallServers(Arc<AtomicU64>);
-
-impl Recorder for SmallServers {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        match key.name() {
-            "tidings_bus_unfit_servers_total" => Counter::from_arc(self.0.clone()),
-            _ => Counter::noop(),
-        }
-    }
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
-    }
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
-}
-
 async fn until(what: &str, so: impl Fn() -> bool) {
     let asked = async {
         while !so() {
@@ -87,8 +66,8 @@ async fn shrink(server: &NatsServer, proxy: &Proxy, nats: &Nats, max_payload: us
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_is_connected_to_later_is_told_of_and_not_refused() {
-    let told = SmallServers::default();
-    metrics::set_global_recorder(told.clone()).ok().unwrap();
+    let counters = Counters::install();
+    let told = || counters.told("tidings_bus_unfit_servers_total");
     let server = NatsServer::start_with(newest_nats(), "max_payload: 65536\n", &[]).unwrap();
     let proxy = Proxy::start(server.url().strip_prefix("nats://").unwrap().parse().unwrap()).await.unwrap();
     let registry = registry(1_024, 60_000);
@@ -96,12 +75,12 @@ async fn one_that_is_connected_to_later_is_told_of_and_not_refused() {
     let nats = Nats::connect(config, registry.clone()).await.unwrap();
     let bus = Bus::new(nats.clone(), registry);
     shrink(&server, &proxy, &nats, 32_768).await;
-    until("it is told of", || told.0.load(Ordering::Acquire) == 1).await;
+    until("it is told of", || told() == 1).await;
     let dead = bus.registry().subject("dead", &["q"]).unwrap();
     bus.append(&dead, Bytes::from("small")).await.expect("it goes on with what fits");
     shrink(&server, &proxy, &nats, 16_384).await;
     tokio::time::sleep(Duration::from_secs(2)).await; // it is looked at again after a second
-    assert_eq!(told.0.load(Ordering::Acquire), 1, "once");
+    assert_eq!(told(), 1, "once");
 }
 
 #[tokio::test]

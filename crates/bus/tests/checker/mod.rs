@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+pub mod counters;
 pub mod servers;
 
 use std::collections::{HashMap, HashSet};
