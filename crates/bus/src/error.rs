@@ -36,7 +36,7 @@ pub enum ErrorKind {
     CircuitOpen,
     /// The durable store cannot be read or written: full, or damaged at a place that is named.
     Storage,
-    /// What is there has another form than was declared: it is not changed.
+    /// What is there has another form than was declared, and is not changed; or it was deleted.
     Mismatch,
     /// The servers do not let this process in.
     Authentication,

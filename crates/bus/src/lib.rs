@@ -45,7 +45,9 @@ pub use handler::{Delivery, Failure, Handled, HandlerConfig};
 pub use kv::{Kv, KvEntry, KvEvent, KvWatch};
 pub use log::{Append, Committed, Fence, FollowSet, Followed, From, LogMessage};
 pub use message::{Asked, Asker, Headers, IDEMPOTENCY_KEY, Message, Subscription};
-pub use nats::{Login, MemberView, Nats, NatsConfig, POOL_MAX, Part, Rights, Secret, Security};
+pub use nats::{
+    CLIENT_QUEUE_MIN, Login, MemberView, Nats, NatsConfig, POOL_MAX, Part, Rights, Secret, Security,
+};
 pub use registry::{Check, Class, Registry, SlowReader, TemplateDef};
 pub use settings::{BucketConfig, Keep, Retention};
 pub use subject::{Pattern, SUBJECT_BYTES_MAX, Subject};

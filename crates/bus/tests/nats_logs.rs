@@ -16,6 +16,33 @@ use tidings_test_support::{NatsServer, newest_nats};
 use crate::checker::registry;
 use crate::checker::servers::{config, connect};
 
+/// Deleted by somebody while a process runs: each call tells which stream, and that it is no election.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_was_deleted_is_told_by_its_name() {
+    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    let mut hasty = config(&servers);
+    hasty.bus.deadline = Duration::from_secs(2);
+    let backend = Nats::connect(hasty, registry()).await.unwrap();
+    let bus = Bus::new(backend, registry());
+    let (room, leases) = (bus.registry().subject("room", &["a_b"]).unwrap(), bus.kv("leases").unwrap());
+    bus.append(&room, Bytes::from("kept")).await.unwrap();
+    leases.put("a", Bytes::from("kept"), None).await.unwrap();
+    let client = async_nats::connect(servers[0].url()).await.unwrap();
+    for stream in ["w_EVENTS", "KV_w_leases"] {
+        client.request(format!("$JS.API.STREAM.DELETE.{stream}"), Bytes::new()).await.unwrap();
+    }
+    let one = Append { subject: room.clone(), payload: Bytes::from("x") };
+    let told = [
+        bus.append(&room, Bytes::from("x")).await.unwrap_err(),
+        bus.commit(vec![one.clone(), one], Vec::new()).await.map(drop).unwrap_err(),
+        leases.put("a", Bytes::from("x"), None).await.unwrap_err(),
+    ];
+    for (error, stream) in told.iter().zip(["w_EVENTS", "w_EVENTS", "KV_w_leases"]) {
+        assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
+        assert!(error.to_string().contains(stream), "{error}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_form_is_reported_and_not_changed() {
     let servers = [NatsServer::start(newest_nats()).unwrap()];

@@ -66,6 +66,8 @@ impl ApiError {
         let kind = match self.code {
             _ if full => ErrorKind::Overloaded,
             _ if self.err_code == NO_ROOM => ErrorKind::Storage,
+            // It was there when this process began.
+            _ if self.err_code == STREAM_NOT_FOUND => ErrorKind::Mismatch,
             503 => ErrorKind::NoResponders,
             500 => ErrorKind::Storage,
             _ => ErrorKind::Publish,

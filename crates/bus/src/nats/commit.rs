@@ -246,7 +246,9 @@ impl Committer {
                 Outcome::Failed(error) => return tries.ended(Err(error)),
                 Outcome::Again(error) => {
                     let again = Box::pin(tries.again(error)).await;
-                    again.map_err(|error| if unsure { not_known(error) } else { error })?
+                    // Of a stream that was deleted nothing is stored, whatever was.
+                    let known = |error: &Error| !unsure || error.kind() == ErrorKind::Mismatch;
+                    again.map_err(|error| if known(&error) { error } else { not_known(error) })?;
                 }
             }
         }

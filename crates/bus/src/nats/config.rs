@@ -13,6 +13,9 @@ use crate::subject::matches_text;
 /// Connections of a process at most: each costs both sides buffers and a task, and a process has no more cores to gain by.
 pub const POOL_MAX: usize = 16;
 
+/// The least that a client keeps for a subscription: what reads that are under way side by side are answered with.
+pub const CLIENT_QUEUE_MIN: usize = 16_384;
+
 /// How the NATS backend is set up.
 #[derive(Clone)]
 pub struct NatsConfig {
@@ -54,6 +57,10 @@ pub struct NatsConfig {
     pub follow: bool,
     /// Bytes of recent messages kept in memory for followers; a follower further behind reads the stream.
     pub tail_bytes: usize,
+    /// Messages that the client keeps for one subscription whose reader is late, beyond which it drops them. Readers move
+    /// them on at once, so that this takes a process that stands still; it is counted, and mended from the stream
+    /// where they are stored. At least [`CLIENT_QUEUE_MIN`](crate::CLIENT_QUEUE_MIN): answers wait there too.
+    pub client_queue: usize,
     /// Atomic batches this process has open at once. A stream takes 50 of all processes together.
     pub open_batches: usize,
 }
@@ -77,6 +84,7 @@ impl Default for NatsConfig {
             maintain_every: Duration::from_secs(60),
             follow: true,
             tail_bytes: 32 * 1024 * 1024,
+            client_queue: 65_536,
             // Four such processes fit into what a stream takes; beyond it a refused batch is repeated.
             open_batches: 12,
         }
@@ -97,11 +105,14 @@ impl fmt::Debug for NatsConfig {
 }
 
 impl NatsConfig {
-    pub(crate) fn check_pool(&self) -> Result<(), Error> {
-        if (1..=POOL_MAX).contains(&self.pool) {
+    pub(crate) fn check_connection(&self) -> Result<(), Error> {
+        let what = if !(1..=POOL_MAX).contains(&self.pool) {
+            format!("'nats.pool' is {}: 1 to {POOL_MAX} connections", self.pool)
+        } else if self.client_queue < CLIENT_QUEUE_MIN {
+            format!("client_queue is {}: at least {CLIENT_QUEUE_MIN}", self.client_queue)
+        } else {
             return Ok(());
-        }
-        let what = format!("'nats.pool' is {}: 1 to {POOL_MAX} connections", self.pool);
+        };
         Err(Error::new(ErrorKind::Config, what))
     }
 

@@ -71,7 +71,7 @@ pub(crate) fn random_name() -> Result<String, Error> {
 impl Connection {
     /// Makes every member that can be made; an error if none can. Those that cannot are reported, and repaired meanwhile.
     pub(crate) async fn open(config: &NatsConfig) -> Result<Arc<Self>, Error> {
-        config.check_pool()?;
+        config.check_connection()?;
         let bus = &config.bus;
         let guard = Arc::new(Guard::new(bus.retry.clone(), bus.breaker.clone()));
         let together = Arc::new(Together::new(config.pool));

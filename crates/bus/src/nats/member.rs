@@ -36,9 +36,6 @@ use crate::under_way::UnderWay;
 
 /// The oldest server with atomic batches.
 const SERVER_MIN: (u32, u32) = (2, 12);
-/// Messages the client keeps for a subscription whose reader is late. Readers here move them on at once; beyond
-/// it they are dropped, and the drop is counted and repaired where the messages are stored.
-const CLIENT_QUEUE: usize = 65_536;
 /// How long the client may take to learn of its other servers.
 const POOL_WAIT: Duration = Duration::from_secs(1);
 
@@ -187,7 +184,7 @@ impl Member {
             .name(&config.name)
             .connection_timeout(bus.connect_wait)
             .ping_interval(client_pings(&bus.health))
-            .subscription_capacity(CLIENT_QUEUE)
+            .subscription_capacity(config.client_queue)
             // The registry has checked every subject.
             .skip_subject_validation(true)
             .max_reconnects(rounds)

@@ -60,7 +60,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-pub use self::config::{NatsConfig, POOL_MAX};
+pub use self::config::{CLIENT_QUEUE_MIN, NatsConfig, POOL_MAX};
 pub(crate) use self::connection::random_name;
 pub use self::pool::MemberView;
 pub use self::rights::{Part, Rights};

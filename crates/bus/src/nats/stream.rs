@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -23,6 +24,8 @@ pub(crate) const KEY_MARK: Duration = Duration::from_secs(60);
 const LOOK_TWICE: Duration = Duration::from_millis(250);
 /// The pause before a stream without a leader is looked at again.
 const LEADER_AGAIN: Duration = Duration::from_millis(200);
+/// How long it is asked whether a stream was deleted, by a call that has had its time.
+const GONE_WAIT: Duration = Duration::from_secs(1);
 /// JetStream's code for a stream that is there in another form.
 const NAME_IN_USE: u32 = 10_058;
 
@@ -127,6 +130,21 @@ pub(crate) async fn demand_there(
         }
     }
     Ok(())
+}
+
+/// Whether the servers say that there is no such stream: not that it has no leader.
+pub(crate) async fn is_gone(connection: &Connection, name: &str) -> bool {
+    let look = format!("STREAM.INFO.{name}");
+    let answer = connection.call_once(&look, Bytes::from_static(b"{}"), GONE_WAIT).await;
+    matches!(answer, Ok(Err(error)) if error.is_missing())
+}
+
+/// Of a stream that was there.
+pub(crate) fn gone(name: &str) -> Error {
+    let what = format!(
+        "the stream '{name}' was deleted: the next process that starts makes it, and what was in it is lost"
+    );
+    Error::new(ErrorKind::Mismatch, what)
 }
 
 /// What is known of a stream now, from its leader. `NoResponders`: it has none.

@@ -13,12 +13,14 @@ use tokio::time::Instant;
 use crate::error::{Error, ErrorKind};
 use crate::nats::api::Stored;
 use crate::nats::connection::Connection;
+use crate::nats::stream;
 use crate::resilience::retry::Trouble;
 use crate::resilience::{Call, Repeats, Target};
 
 /// Tries of one call within its deadline.
 pub(crate) struct Tries<'a> {
     connection: &'a Connection,
+    destination: &'a str,
     call: Call<'a>,
     target: Target,
     /// How many there were before this one.
@@ -54,7 +56,7 @@ impl Connection {
         deadline: Duration,
     ) -> Result<Tries<'a>, Error> {
         let call = self.guard.call(destination, target, repeats, deadline)?;
-        Ok(Tries { connection: self, call, target, done: 0 })
+        Ok(Tries { connection: self, destination, call, target, done: 0 })
     }
 
     /// Stores a message that may arrive twice: it carries an id, or replaces what is there. `what` is told where it is
@@ -138,6 +140,15 @@ impl Tries<'_> {
         self.call.ended(outcome)
     }
 
+    /// A stream that has no leader for long may be none: who sees to it is told its name.
+    async fn why_unheard(&self, error: Error) -> Error {
+        let unheard = self.target == Target::Stream && error.kind() == ErrorKind::NoResponders;
+        if unheard && stream::is_gone(self.connection, self.destination).await {
+            return stream::gone(self.destination).because(error);
+        }
+        error
+    }
+
     /// Waits before the next try, for a connection too; where there is to be none `error` is the outcome.
     pub(crate) async fn again(&mut self, error: Error) -> Result<(), Error> {
         self.done += 1;
@@ -146,7 +157,10 @@ impl Tries<'_> {
             Target::Stream => Trouble::Settling,
             Target::Service => self.call.trouble(error.kind()),
         };
-        let (pause, error) = self.call.failed(trouble, error)?;
+        let (pause, error) = match self.call.failed(trouble, error) {
+            Ok(next) => next,
+            Err(error) => return Err(self.why_unheard(error).await),
+        };
         tokio::select! {
             () = self.connection.stop.cancelled() => return Err(Error::closed()),
             () = tokio::time::sleep(pause) => {}
