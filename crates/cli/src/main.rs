@@ -21,6 +21,7 @@ mod sole;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tidings_bus::nats::apply::ApplyConfig;
 
 use crate::args::bus::StreamsVerb;
 use crate::args::{Cli, Verb};
@@ -66,8 +67,8 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::Config(args) => commands::config::run(&args),
         Verb::Dlq(verb) => commands::dlq::run(verb),
         Verb::Streams { bus, verb: None } => commands::streams::run(&bus),
-        Verb::Streams { verb: Some(StreamsVerb::Apply { dry_run, bus }), .. } => {
-            commands::streams_apply::run(&bus, dry_run)
+        Verb::Streams { verb: Some(StreamsVerb::Apply { dry_run, fewer_copies, bus }), .. } => {
+            commands::streams_apply::run(&bus, ApplyConfig { dry_run, fewer_copies })
         }
         Verb::Check(args) => commands::check::run(&args),
         Verb::Cluster(verb) => commands::cluster::run(&verb),

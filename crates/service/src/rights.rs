@@ -135,7 +135,8 @@ pub fn operator_inbox(prefix: Option<&str>) -> String {
 }
 
 /// What `tidings check`, `streams` and `dlq` need on NATS: to look at everything, to put back and take out dead letters,
-/// and to bring streams and buckets to their form (`streams apply`). Nothing of the world is trimmed or decided by it.
+/// and to bring streams and buckets to their form (`streams apply`). It decides nothing of the world; but who may change a
+/// stream may have it forget, which NATS cannot tell apart.
 pub fn operator_rights(registry: &Registry, prefix: Option<&str>) -> Result<Rights, Error> {
     let mut part = Part { commits: vec!["dlq"], refills: vec!["work"], ..Part::default() };
     (part.inspects, part.changes) = (true, true);

@@ -138,8 +138,8 @@ pub trait Chat: Send + Sync + 'static {
     /// Adds the lines of logs and moves the places up to which these were read, in one transaction. What is at or before
     /// a log's place is there already, and left alone; a place never moves back within an epoch.
     fn record_chat<'a>(&'a self, epoch: &'a str, logs: &'a [ChatLog]) -> Answer<'a, ()>;
-    /// The newest lines that match, oldest first; of those who hardly match any, as many as are found among some
-    /// thousands.
+    /// The newest lines that match, oldest first. Where authors are left out who have said nearly all, as many as are found
+    /// among some thousands of pieces.
     fn chat_lines<'a>(&'a self, query: &'a ChatQuery) -> Answer<'a, Vec<ChatLine>>;
     /// Up to where an audience's log was read; 0: never, or in another epoch.
     fn chat_cursor<'a>(&'a self, epoch: &'a str, audience: &'a Audience) -> Answer<'a, u64>;

@@ -352,7 +352,7 @@ pub struct ChatLog {
 pub struct ChatQuery {
     /// In whose log.
     pub audience: Audience,
-    /// The channel's name; empty: any.
+    /// The channel's name.
     pub channel: String,
     /// Accounts whose lines are left out, unless `always`.
     pub without: Vec<AccountId>,

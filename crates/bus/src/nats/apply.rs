@@ -2,6 +2,7 @@
 //! what is missing and refuses what differs; a change is for somebody who looks at it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -13,6 +14,15 @@ use crate::nats::inspect::{Look, StreamFound};
 use crate::nats::names::Names;
 use crate::nats::{CLOSE_WAIT, Nats, stream};
 use crate::registry::Registry;
+
+/// How streams are brought to their form.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ApplyConfig {
+    /// Nothing is done, and all is told.
+    pub dry_run: bool,
+    /// A stream may have fewer copies afterwards: the next server that is lost may take messages with it.
+    pub fewer_copies: bool,
+}
 
 /// What was done to a stream, or would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -26,6 +36,8 @@ pub enum Change {
     Change,
     /// It is left as it is: see `error`.
     Refused,
+    /// It was to be made or changed, and there was no answer in time: look again.
+    Unknown,
 }
 
 /// What was done.
@@ -48,83 +60,96 @@ pub struct AppliedStream {
     pub change: Change,
     /// Where it was another than declared.
     pub differences: Vec<String>,
-    /// Why nothing was done.
+    /// Why nothing was done, or it is not known whether.
     pub error: Option<String>,
 }
 
 impl Nats {
     /// Makes the streams and buckets that are missing and changes those that differ, each by itself: what one refuses does
-    /// not keep the others. A change that would make a stream forget messages is refused. Of work queues, which whoever
-    /// works on them declares, the number of copies alone is changed. With `dry` nothing is done, and all is told.
+    /// not keep the others. A change that would make a stream forget messages is refused, and so are fewer copies unless
+    /// that is meant. Of work queues, which whoever works on them declares, the number of copies alone is changed.
     ///
     /// A stream that is to have more copies has them some time after this: see [`Nats::inspect`].
-    pub async fn apply(config: NatsConfig, registry: Arc<Registry>, dry: bool) -> Result<Applied, Error> {
+    pub async fn apply(
+        config: NatsConfig,
+        registry: Arc<Registry>,
+        how: ApplyConfig,
+    ) -> Result<Applied, Error> {
         let names = Names::new(&registry)?;
         let connection = Connection::open(&config).await?;
         let look = Look::new(&connection, &names);
-        let applied = all(&look, &config, &registry, &names, dry).await;
+        let apply = Apply { look, how, deadline: config.bus.deadline, connection: &connection };
+        let applied = apply.all(&config, &registry, &names).await;
         connection.close(CLOSE_WAIT).await;
         applied
     }
 }
 
-async fn all(
-    look: &Look<'_>,
-    config: &NatsConfig,
-    registry: &Registry,
-    names: &Names,
-    dry: bool,
-) -> Result<Applied, Error> {
-    let mut declared = look.declared(config, registry);
-    let known: Vec<_> =
-        declared.iter().filter_map(|(_, one)| Some(one["name"].as_str()?.to_owned())).collect();
-    let others = look.others(&known).await?;
-    let queues = others.into_iter().filter(|name| names.is_work(name));
-    declared
-        .extend(queues.map(|name| ("work queue", json!({ "name": name, "num_replicas": config.replicas }))));
-    let mut streams = Vec::with_capacity(declared.len());
-    for (what, declared) in declared {
-        streams.push(one(look, what, &declared, dry).await);
-    }
-    Ok(Applied { streams, refused: look.refused() })
+struct Apply<'a> {
+    look: Look<'a>,
+    connection: &'a Connection,
+    how: ApplyConfig,
+    deadline: Duration,
 }
 
-async fn one(look: &Look<'_>, what: &'static str, declared: &Value, dry: bool) -> AppliedStream {
-    let name = declared["name"].as_str().unwrap_or_default().to_owned();
-    let mut applied =
-        AppliedStream { name, what, change: Change::None, differences: Vec::new(), error: None };
-    if let Err(error) = bring(look, declared, dry, &mut applied).await {
-        applied.change = Change::Refused;
-        applied.error = Some(error.to_string());
+impl Apply<'_> {
+    async fn all(&self, config: &NatsConfig, registry: &Registry, names: &Names) -> Result<Applied, Error> {
+        let mut declared = self.look.declared(config, registry);
+        let known: Vec<_> =
+            declared.iter().filter_map(|(_, one)| Some(one["name"].as_str()?.to_owned())).collect();
+        let others = self.look.others(&known).await?;
+        let queue = |name| ("work queue", json!({ "name": name, "num_replicas": config.replicas }));
+        declared.extend(others.into_iter().filter(|name| names.is_work(name)).map(queue));
+        let mut streams = Vec::with_capacity(declared.len());
+        for (what, declared) in declared {
+            streams.push(self.one(what, &declared).await);
+        }
+        Ok(Applied { streams, refused: self.look.refused() })
     }
-    applied
-}
 
-async fn bring(
-    look: &Look<'_>,
-    declared: &Value,
-    dry: bool,
-    applied: &mut AppliedStream,
-) -> Result<(), Error> {
-    let Some(found) = look.found(&applied.name).await? else {
-        applied.change = Change::Make;
-        return if dry { Ok(()) } else { ask(look, "CREATE", &applied.name, declared).await };
-    };
-    applied.differences = stream::differences(declared, &found.config);
-    if applied.differences.is_empty() {
-        return Ok(());
+    async fn one(&self, what: &'static str, declared: &Value) -> AppliedStream {
+        let name = declared["name"].as_str().unwrap_or_default().to_owned();
+        let mut applied =
+            AppliedStream { name, what, change: Change::None, differences: Vec::new(), error: None };
+        if let Err(error) = self.bring(declared, &mut applied).await {
+            let unknown = error.kind() == ErrorKind::Timeout;
+            applied.change = if unknown { Change::Unknown } else { Change::Refused };
+            applied.error = Some(error.to_string());
+        }
+        applied
     }
-    applied.change = Change::Change;
-    let lost = losses(declared, &found);
-    if !lost.is_empty() {
-        let what = format!("it would forget messages: {}", lost.join("; "));
-        return Err(Error::new(ErrorKind::Mismatch, what));
-    }
-    if dry { Ok(()) } else { ask(look, "UPDATE", &applied.name, &merged(declared, &found.config)).await }
-}
 
-async fn ask(look: &Look<'_>, verb: &str, name: &str, form: &Value) -> Result<(), Error> {
-    look.ask(&format!("STREAM.{verb}.{name}"), form).await.map(drop)
+    async fn bring(&self, declared: &Value, applied: &mut AppliedStream) -> Result<(), Error> {
+        let Some(found) = self.look.found(&applied.name).await? else {
+            applied.change = Change::Make;
+            return self.ask("CREATE", &applied.name, declared).await;
+        };
+        applied.differences = stream::differences(declared, &found.config);
+        if applied.differences.is_empty() {
+            return Ok(());
+        }
+        applied.change = Change::Change;
+        let lost = losses(declared, &found);
+        if !lost.is_empty() {
+            let what = format!("it would forget messages: {}", lost.join("; "));
+            return Err(Error::new(ErrorKind::Mismatch, what));
+        }
+        let copies = declared["num_replicas"].as_u64().unwrap_or(found.replicas);
+        if copies < found.replicas && !self.how.fewer_copies {
+            let what = format!("it would have {copies} copies, and has {}", found.replicas);
+            return Err(Error::new(ErrorKind::Mismatch, what));
+        }
+        self.ask("UPDATE", &applied.name, &merged(declared, &found.config)).await
+    }
+
+    /// Both may be done twice: one that is there as it is asked for is made, and one that has the form is changed.
+    async fn ask(&self, verb: &str, name: &str, form: &Value) -> Result<(), Error> {
+        if self.how.dry_run {
+            return Ok(());
+        }
+        let subject = format!("STREAM.{verb}.{name}");
+        self.connection.demand(&subject, form, self.deadline).await.map(drop)
+    }
 }
 
 /// What is there, with what is declared in its place: what nobody declares stays as somebody set it.

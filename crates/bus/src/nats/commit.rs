@@ -182,7 +182,7 @@ impl Committer {
 
     /// One message is a publish, and several are too where there is one replica; else they are a batch.
     pub(crate) fn is_cheaper_apart(&self, messages: usize) -> bool {
-        messages == 1 || self.config.replicas == 1
+        messages == 1 || self.reader.copies.count() == 1
     }
 
     /// Each by itself, all on their way at once. Servers with replicas refuse a second write under the same fence while
@@ -194,7 +194,7 @@ impl Committer {
         fences: Vec<Fence>,
     ) -> Result<Vec<u64>, Error> {
         let probes = || !self.connection.guard.breakers().is_closed(&self.names.events());
-        if self.config.replicas > 1 || batch.len() == 1 || probes() {
+        if self.reader.copies.count() > 1 || batch.len() == 1 || probes() {
             return Ok(self.commit(batch, fences).await?.seqs().collect());
         }
         self.connection.check_open()?;
@@ -373,7 +373,7 @@ impl Committer {
         };
         let there = error.as_ref().is_none_or(|error| error.err_code == BATCH_DUPLICATE);
         let moved = error.as_ref().is_some_and(ApiError::is_wrong_sequence);
-        if there || (moved && (unsure || self.config.replicas > 1)) {
+        if there || (moved && (unsure || self.reader.may_lag())) {
             match self.find(id, tries).await {
                 Ok(Some(first)) => {
                     return Outcome::Stored(Committed { first, last: first + count - 1 });

@@ -309,6 +309,11 @@ impl Connection {
         client.map(|client| client.server_info()).unwrap_or_default()
     }
 
+    /// Whether the server is one of several.
+    pub(crate) fn is_clustered(&self) -> bool {
+        self.server_info().cluster.is_some_and(|name| !name.is_empty())
+    }
+
     /// Ends every task, then the connections.
     pub(crate) async fn close(&self, wait: Duration) {
         self.end();

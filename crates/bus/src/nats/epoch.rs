@@ -117,6 +117,7 @@ impl Epoch {
             let (found, seq) = self.read().await?;
             let name = self.names.events();
             let stream = stream::info(&self.connection, &name, self.reader.deadline).await?;
+            self.reader.copies.learn(stream.copies);
             let reached =
                 found.as_ref().filter(|note| note.created == stream.created).map(|note| note.reached);
             looks += 1;

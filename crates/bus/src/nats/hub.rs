@@ -271,7 +271,7 @@ impl Hub {
     async fn new_after(&self, info: &StreamInfo, new: New) -> Result<u64, Error> {
         let before = match info.clock {
             Some(clock) => {
-                let time_ms = self.tail.read().wake.time_of(new, clock, self.reader.replicas);
+                let time_ms = self.tail.read().wake.time_of(new, clock, self.reader.copies.count());
                 self.reader.leader_has_since(time_ms).await?.map_or(info.last_seq, |raw| raw.seq - 1)
             }
             None => new.known,

@@ -234,7 +234,7 @@ impl<'a> Look<'a> {
         declared
     }
 
-    pub(super) async fn ask(&self, subject: &str, question: &Value) -> Result<Value, Error> {
+    async fn ask(&self, subject: &str, question: &Value) -> Result<Value, Error> {
         let answer = self.connection.call_once(subject, Bytes::from(question.to_string()), LOOK_WAIT).await?;
         answer.map_err(|error| error.to_error(subject))
     }

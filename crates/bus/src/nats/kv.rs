@@ -190,7 +190,7 @@ impl NatsKv {
 
     /// What a write came to that was refused for what the key holds. One leader that was asked once knows.
     async fn refused(&self, key: &str, write: &mut Write, tries: &Tries<'_>) -> Result<Written, Error> {
-        if tries.done > 0 || self.reader.replicas > 1 {
+        if tries.done > 0 || self.reader.may_lag() {
             let wait = tries.left().max(self.reader.connection.try_wait);
             if let Some(seq) = self.find(write, wait).await.map_err(not_known)? {
                 return Ok(Written::At(seq));

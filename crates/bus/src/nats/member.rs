@@ -71,7 +71,7 @@ pub(crate) struct Doubt {
 }
 
 impl Doubt {
-    fn raise(&self) {
+    pub(crate) fn raise(&self) {
         if !self.raised.swap(true, Ordering::AcqRel) {
             self.woken.notify_one();
         }

@@ -83,6 +83,7 @@ use crate::nats::kv::{NatsKv, Room};
 use crate::nats::names::Names;
 use crate::nats::pings::Pings;
 use crate::nats::read::Reader;
+use crate::nats::stream::Copies;
 use crate::nats::subscribe::Subscriptions;
 use crate::nats::unfollowed::Unfollowed;
 use crate::nats::work::{NatsWork, NatsWorkHandle};
@@ -151,14 +152,14 @@ impl Nats {
     ) -> Result<Arc<Self>, Error> {
         sizes::check(&registry, &connection)?;
         connection.tasks.spawn(sizes::watch(registry.clone(), connection.clone()));
-        let (replicas, deadline) = (config.replicas, config.bus.deadline);
+        let (copies, deadline) = (Copies::new(config.replicas), config.bus.deadline);
         if config.visits {
             stream::demand_there(&connection, &[names.events(), names.notes()], deadline).await?;
         } else {
             Self::declare(&config, &registry, &names, &connection).await?;
         }
         let reader =
-            Arc::new(Reader { connection: connection.clone(), names: names.clone(), replicas, deadline });
+            Arc::new(Reader { connection: connection.clone(), names: names.clone(), copies, deadline });
         let visits = config.visits;
         let epoch = Epoch::establish(connection.clone(), reader.clone(), names.clone(), visits).await?;
         let (hub, ears) =

@@ -62,9 +62,14 @@ impl Pings {
             let answered = self.ping().await;
             self.show();
             if answered {
+                // A service that answers nobody raises a doubt with each call.
+                let doubt = async {
+                    tokio::time::sleep(self.config.silence).await;
+                    self.member.doubt.rises().await;
+                };
                 let doubted = tokio::select! {
                     () = tokio::time::sleep(self.config.every) => false,
-                    () = self.member.doubt.rises() => true,
+                    () = doubt => true,
                     _ = link.wait_for(|link| !link.up) => false,
                 };
                 if doubted {
@@ -76,11 +81,13 @@ impl Pings {
 
     /// A call was left without an answer: whoever serves it may be slow, or the connection dead.
     async fn probe(&self) {
-        let heard = self.member.heard();
-        if self.member.round_trip(self.config.silence).await.is_none()
-            && self.member.heard() == heard
-            && self.member.line.is_up()
-        {
+        let (heard, until) = (self.member.heard(), Instant::now() + self.config.silence);
+        if self.member.round_trip(self.config.silence).await.is_some() {
+            return;
+        }
+        // One that could not be sent is told at once.
+        tokio::time::sleep_until(until).await;
+        if self.member.heard() == heard && self.member.line.is_up() {
             self.missed.increment(1);
             self.member.health.lock().missed(&self.config);
             self.member.line.make(Move::Falter);

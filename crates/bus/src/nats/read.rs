@@ -20,6 +20,7 @@ use crate::log::LogMessage;
 use crate::nats::connection::Connection;
 use crate::nats::headers;
 use crate::nats::names::Names;
+use crate::nats::stream::Copies;
 use crate::nats::tries::is_passing;
 use crate::subject::Subject;
 
@@ -54,7 +55,7 @@ struct Part {
 pub(crate) struct Reader {
     pub(crate) connection: Arc<Connection>,
     pub(crate) names: Names,
-    pub(crate) replicas: usize,
+    pub(crate) copies: Copies,
     pub(crate) deadline: Duration,
 }
 
@@ -111,6 +112,7 @@ impl Reader {
                 answer = tokio::time::timeout(READ_GAP, answers.recv()) => answer,
             };
             let Ok(Some(answer)) = answer else {
+                self.connection.members.iter().for_each(|member| member.doubt.raise());
                 let what = format!("'{stream}' did not answer within {READ_GAP:?}");
                 let silent = || Error::new(ErrorKind::Timeout, what);
                 return Err(self.connection.refused(&subject, begun).unwrap_or_else(silent));
@@ -200,7 +202,7 @@ impl Reader {
         loop {
             let found = self.part(&stream, &question, logs.len()).await?.messages;
             // A replica that has not come that far says that there is nothing at all.
-            if self.replicas <= 1 || !found.is_empty() || !self.has_any(logs, up_to).await? {
+            if !self.may_lag() || !found.is_empty() || !self.has_any(logs, up_to).await? {
                 return Ok(found);
             }
             if Instant::now() + pause >= until {
@@ -210,6 +212,12 @@ impl Reader {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(CATCH_UP_MOST);
         }
+    }
+
+    /// Whether an answer may come from a copy that is behind. A server by itself has none; one of a cluster may be given some
+    /// at any time.
+    pub(crate) fn may_lag(&self) -> bool {
+        self.copies.count() > 1 || self.connection.is_clustered()
     }
 
     /// Whether the leader has anything of these logs up to a sequence.
@@ -245,7 +253,7 @@ impl Reader {
             if part.pending > 0 {
                 continue;
             }
-            if self.replicas <= 1 || at >= up_to || found.len() >= limit {
+            if !self.may_lag() || at >= up_to || found.len() >= limit {
                 break;
             }
             let next = self.leader_has(&stream, &json!({"seq": at + 1, "next_by_subj": pattern})).await?;

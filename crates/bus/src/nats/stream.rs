@@ -1,5 +1,6 @@
 //! Streams as they are declared: made where they are missing, compared where they are there, never changed.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,25 @@ const GONE_WAIT: Duration = Duration::from_secs(1);
 /// JetStream's code for a stream that is there in another form.
 const NAME_IN_USE: u32 = 10_058;
 
+/// How many copies the streams have: as configured, until one that was looked at says otherwise, since somebody may give
+/// them more while processes run.
+#[derive(Debug)]
+pub(crate) struct Copies(AtomicUsize);
+
+impl Copies {
+    pub(crate) fn new(configured: usize) -> Self {
+        Self(AtomicUsize::new(configured))
+    }
+
+    pub(crate) fn learn(&self, copies: usize) {
+        self.0.store(copies, Ordering::Release);
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// What is known of a stream.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamInfo {
@@ -38,6 +58,8 @@ pub(crate) struct StreamInfo {
     pub(crate) last_seq: u64,
     /// Its messages.
     pub(crate) messages: u64,
+    /// Copies it is kept in.
+    pub(crate) copies: usize,
     /// The server that leads it, where there are several.
     pub(crate) leader: Option<String>,
     /// That server's time, where it tells it.
@@ -163,6 +185,7 @@ pub(crate) async fn info(
                 created: info["created"].as_str().unwrap_or_default().to_owned(),
                 last_seq: info["state"]["last_seq"].as_u64().unwrap_or(0),
                 messages: info["state"]["messages"].as_u64().unwrap_or(0),
+                copies: copies(&info),
                 leader: info["cluster"]["leader"].as_str().map(str::to_owned),
                 clock: info["ts"].as_str().and_then(parse_time).map(|time_ms| Clock { time_ms, at }),
             });
@@ -174,10 +197,13 @@ pub(crate) async fn info(
     }
 }
 
+fn copies(info: &Value) -> usize {
+    info["config"]["num_replicas"].as_u64().and_then(|copies| usize::try_from(copies).ok()).unwrap_or(1)
+}
+
 /// Whether an answer comes from a server that knows no leader: one whose store was wiped says then that the stream is empty.
 fn is_leaderless(info: &Value) -> bool {
-    let copies = info["config"]["num_replicas"].as_u64().unwrap_or(1);
-    copies > 1 && info["cluster"]["leader"].as_str().is_none_or(str::is_empty)
+    copies(info) > 1 && info["cluster"]["leader"].as_str().is_none_or(str::is_empty)
 }
 
 /// The subjects of a pattern that a stream holds messages of, in order.

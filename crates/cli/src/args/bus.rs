@@ -156,7 +156,8 @@ pub enum DlqVerb {
 const APPLY: &str = "\
 A server that starts makes the streams and buckets that are missing, and refuses to run where one has another form than its
 settings declare: it changes nothing. This command does, after 'nats.replicas' was set to another number or a newer version
-declares another form. Servers that run go on meanwhile; those that start from then on need the new settings.
+declares another form. Servers that run go on meanwhile; those that start from then on need the new settings. Name the copies
+that the streams are to have (--set nats.replicas=3, or in the file): fewer than there are is refused unless it is meant.
 
 Examples:
   tidings streams apply --dry-run --set nats.replicas=3     what would be done
@@ -174,6 +175,9 @@ pub enum StreamsVerb {
         /// Tell what would be done, and do nothing
         #[arg(long)]
         dry_run: bool,
+        /// Let streams have fewer copies than they have
+        #[arg(long)]
+        fewer_copies: bool,
         #[command(flatten)]
         bus: BusArgs,
     },

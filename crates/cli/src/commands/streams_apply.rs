@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::json;
 use tidings_bus::Nats;
-use tidings_bus::nats::apply::{AppliedStream, Change};
-use tidings_bus::nats::inspect::Inspection;
+use tidings_bus::nats::apply::{Applied, AppliedStream, ApplyConfig, Change};
+use tidings_bus::nats::inspect::{Inspection, StreamFound};
 
 use super::streams::{declared, inspect};
 use crate::args::bus::BusArgs;
@@ -19,7 +19,7 @@ const COPIES_WAIT: Duration = Duration::from_secs(120);
 const COPIES_AGAIN: Duration = Duration::from_secs(1);
 
 /// Ends with 1 where something is not as declared now, or would not be.
-pub fn run(args: &BusArgs, dry_run: bool) -> Result<Outcome> {
+pub fn run(args: &BusArgs, how: ApplyConfig) -> Result<Outcome> {
     let config = match Config::read(&args.sources()) {
         Ok(config) => config,
         Err(mistakes) => return Ok(wrong_use(&mistakes)),
@@ -33,50 +33,63 @@ pub fn run(args: &BusArgs, dry_run: bool) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let (nats, registry) = declared(&config)?;
-        let applied = Nats::apply(nats, registry, dry_run).await?;
+        let applied = Nats::apply(nats, registry, how).await?;
         if !args.json {
-            applied.streams.iter().for_each(|one| print(one, dry_run));
+            applied.streams.iter().for_each(|one| print(one, how.dry_run));
             applied.refused.iter().for_each(|one| output::complain(&format!("not seen: {one}")));
         }
-        let touched = |one: &AppliedStream| matches!(one.change, Change::Make | Change::Change);
-        let waits = !dry_run && applied.streams.iter().any(touched);
-        let behind = if waits { until_whole(&config).await? } else { Vec::new() };
+        let touched = |one: &AppliedStream| !matches!(one.change, Change::None | Change::Refused);
+        let waits = !how.dry_run && applied.streams.iter().any(touched);
+        let left = |one: &&AppliedStream| one.change == Change::Refused;
+        let left: Vec<_> = applied.streams.iter().filter(left).map(|one| one.name.as_str()).collect();
+        let behind = if waits { until_whole(&config, &left).await } else { Vec::new() };
         if args.json {
-            output::json(&json!({ "streams": applied.streams, "refused": applied.refused, "dry_run": dry_run, "behind": behind }));
+            let Applied { streams, refused } = &applied;
+            output::json(
+                &json!({ "streams": streams, "refused": refused, "dry_run": how.dry_run, "behind": behind }),
+            );
         }
-        let refused = applied.streams.iter().any(|one| one.change == Change::Refused);
-        Ok(if refused || !applied.refused.is_empty() || !behind.is_empty() { Outcome::Failed } else { Outcome::Done })
+        let failed = |one: &AppliedStream| matches!(one.change, Change::Refused | Change::Unknown);
+        let partly = applied.streams.iter().any(failed) || !applied.refused.is_empty() || !behind.is_empty();
+        Ok(if partly { Outcome::Failed } else { Outcome::Done })
     })
 }
 
-/// Waits until every copy is there and has everything; those that are not in time.
-async fn until_whole(config: &Config) -> Result<Vec<String>> {
-    let (begun, mut told) = (Instant::now(), 0);
+/// Waits until every copy is there and has everything, but of those streams that were left as they are; what is not known
+/// to be so in time.
+async fn until_whole(config: &Config, left: &[&str]) -> Vec<String> {
+    let (begun, mut told) = (Instant::now(), Vec::new());
     loop {
-        let behind = behind(&inspect(config, None).await?);
+        // While servers make copies they may answer late, or not.
+        let behind = match inspect(config, None).await {
+            Ok(found) => behind(&found, left),
+            Err(error) => vec![error.to_string()],
+        };
         if behind.is_empty() {
-            return Ok(behind);
+            return behind;
         }
         if begun.elapsed() >= COPIES_WAIT {
             let which = behind.join(", ");
             output::complain(&format!(
                 "not whole yet: {which}; the servers go on ('tidings streams' shows how far)"
             ));
-            return Ok(behind);
+            return behind;
         }
-        if told != behind.len() {
-            told = behind.len();
-            output::complain(&format!("waiting for the copies of {told} streams: {}", behind.join(", ")));
+        if told != behind {
+            output::complain(&format!("waiting for the copies of: {}", behind.join(", ")));
+            told = behind;
         }
         tokio::time::sleep(COPIES_AGAIN).await;
     }
 }
 
-/// Declared streams of which a copy is missing or behind.
-fn behind(found: &Inspection) -> Vec<String> {
-    let streams = found.streams.iter().filter(|one| one.what != "not declared");
-    let partly = streams.filter(|one| one.found.as_ref().is_some_and(|found| !found.is_whole()));
-    partly.map(|one| one.name.clone()).collect()
+/// Declared streams of which a copy is missing or behind, or of which it is not known.
+fn behind(found: &Inspection, left: &[&str]) -> Vec<String> {
+    let streams =
+        found.streams.iter().filter(|one| one.what != "not declared" && !left.contains(&one.name.as_str()));
+    let partly = streams.filter(|one| !one.found.as_ref().is_some_and(StreamFound::is_whole));
+    let unseen = found.server.jetstream_error.iter().map(|error| format!("all ({error})"));
+    partly.map(|one| one.name.clone()).chain(unseen).collect()
 }
 
 fn print(one: &AppliedStream, dry_run: bool) {
@@ -87,6 +100,7 @@ fn print(one: &AppliedStream, dry_run: bool) {
         (Change::Change, true) => "would be changed",
         (Change::Change, false) => "changed",
         (Change::Refused, _) => "left as it is",
+        (Change::Unknown, _) => "not known",
     };
     output::say(&format!("{:<32}  {:<12}  {done}", one.name, one.what));
     for difference in &one.differences {

@@ -3,14 +3,14 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tidings_bus::{Append, Bus, Nats, NatsConfig};
+use tidings_bus::{Append, Bus, ErrorKind, Fence, Followed, From, Nats, NatsConfig, Subject};
 use tidings_service::declare_on_nats;
 use tidings_service::subjects::registry;
 use tidings_test_support::{NatsServer, nats_program, newest_nats};
@@ -117,8 +117,34 @@ async fn streams_are_brought_to_their_form() -> Result<()> {
     Ok(())
 }
 
-/// One copy of everything becomes three while a process commits, and nothing that was confirmed is lost, whoever of the
-/// three dies then.
+/// What an owner confirmed: it commits under a fence, by turns one message, several at once each by itself, and several as
+/// one.
+async fn own(bus: Bus, stop: Arc<AtomicBool>, count: Arc<AtomicUsize>) -> Result<Vec<u64>> {
+    let log = bus.registry().subject("world.log", &["lantern"])?;
+    let owner = bus.registry().subject("zone.owner", &["town"])?;
+    let one = |subject: &Subject| Append { subject: subject.clone(), payload: Bytes::new() };
+    let seq = bus.commit(vec![one(&owner)], Vec::new()).await?.last;
+    let fences = || vec![Fence { subject: owner.clone(), seq }];
+    let mut confirmed = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let several = || (0..4).map(|_| one(&log)).collect::<Vec<_>>();
+        let stored = match confirmed.len() % 3 {
+            0 => bus.commit(vec![one(&log)], fences()).await.map(|stored| stored.seqs().collect()),
+            1 => bus.commit(several(), fences()).await.map(|stored| stored.seqs().collect()),
+            _ => bus.commit_each(several(), fences()).await,
+        };
+        match stored {
+            Ok(seqs) => confirmed.extend(seqs),
+            Err(error) => anyhow::ensure!(error.kind() != ErrorKind::Fenced, "nobody took it: {error}"),
+        }
+        count.store(confirmed.len(), Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    Ok(confirmed)
+}
+
+/// One copy of everything becomes three while an owner commits and others follow, and nothing that was confirmed is lost,
+/// though the server that led dies then. Back to one only who says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_copy_becomes_three_under_load() -> Result<()> {
     let mut servers = NatsServer::cluster(newest_nats(), 3)?;
@@ -127,43 +153,78 @@ async fn one_copy_becomes_three_under_load() -> Result<()> {
     let mut config = declare_on_nats(NatsConfig::default());
     config.servers = urls.clone();
     let registry = Arc::new(registry(None)?);
-    let bus = Bus::new(Nats::connect(config, registry.clone()).await?, registry);
+    let connect = async || -> Result<Bus> {
+        Ok(Bus::new(Nats::connect(config.clone(), registry.clone()).await?, registry.clone()))
+    };
+    let (bus, reader) = (connect().await?, connect().await?);
     let log = bus.registry().subject("world.log", &["lantern"])?;
-    let (writer, subject) = (bus.clone(), log.clone());
-    let stop = Arc::new(AtomicBool::new(false));
-    let until = stop.clone();
-    let load = tokio::spawn(async move {
-        let mut confirmed = Vec::new();
-        while !until.load(Ordering::Relaxed) {
-            let batch = vec![Append { subject: subject.clone(), payload: Bytes::new() }];
-            if let Ok(committed) = writer.commit(batch, Vec::new()).await {
-                confirmed.push(committed.last);
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let load = tokio::spawn(own(bus.clone(), stop.clone(), count.clone()));
+    let (told, until, followed) = (reader.clone(), stop.clone(), log.clone());
+    let follow = tokio::spawn(async move {
+        let (mut told, mut heard) = (told.follow(&followed, From::After(0)), Vec::new());
+        loop {
+            match tokio::time::timeout(Duration::from_secs(3), told.next()).await {
+                Ok(Ok(Followed::Message(message))) => heard.push(message.seq),
+                Ok(other) => anyhow::bail!("no message: {other:?}"),
+                Err(_) if until.load(Ordering::Relaxed) => return Ok(heard),
+                Err(_) => {}
             }
-            tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        confirmed
     });
     let all = urls.join(",");
-    let three = ["streams", "apply", "--nats", &all, "--set", "nats.replicas=3", "--json"];
-    let applied = place.run(&three).ends(0).json();
+    let apply = |more: &[&str]| place.run(&[&["streams", "apply", "--nats", &all, "--json"], more].concat());
+    let three = ["--set", "nats.replicas=3"];
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = count.load(Ordering::Relaxed);
+    let paper = apply(&[&three[..], &["--dry-run"]].concat()).ends(0).json();
+    assert_eq!(change(&paper, "tidings_EVENTS"), "change");
+    let applied = apply(&three).ends(0).json();
     assert_eq!((change(&applied, "tidings_EVENTS"), &applied["behind"]), (&"change".into(), &json!([])));
-    let shown = place.run(&["streams", "--nats", &all, "--set", "nats.replicas=3", "--json"]).ends(0).json();
+    let during = count.load(Ordering::Relaxed);
+    let shown = place.run(&[&["streams", "--nats", &all, "--json"], &three[..]].concat()).ends(0).json();
     let leader = named(&shown, "tidings_EVENTS")["found"]["leader"].as_str().context("a leader")?.to_owned();
     let led = servers.iter().position(|server| server.name() == leader).context("one of the three")?;
     servers[led].kill()?;
-    tokio::time::sleep(Duration::from_secs(12)).await;
+    tokio::time::sleep(Duration::from_secs(14)).await;
     stop.store(true, Ordering::Relaxed);
-    let confirmed = load.await?;
-    let (mut found, mut after) = (Vec::new(), 0);
+    let (confirmed, heard) = (load.await??, follow.await??);
+    println!("confirmed {before}, then {during}, then {} in all", confirmed.len());
+    assert!(before > 0 && during > before && confirmed.len() > during, "it goes on all the time");
+    // Read by somebody who knows nothing of before.
+    let (fresh, mut found, mut after) = (connect_three(&urls).await?, Vec::new(), 0);
     loop {
-        let page = bus.read(std::slice::from_ref(&log), after, 1_000).await?;
+        let page = fresh.read(std::slice::from_ref(&log), after, 1_000).await?;
         let Some(last) = page.last() else { break };
         after = last.seq;
         found.extend(page.iter().map(|message| message.seq));
     }
-    let lost: Vec<_> = confirmed.iter().filter(|seq| !found.contains(seq)).collect();
-    assert!(lost.is_empty() && confirmed.len() > 100, "{} confirmed, lost {lost:?}", confirmed.len());
+    for (who, seqs) in [("stored", &found), ("told", &heard)] {
+        assert!(seqs.is_sorted_by(|one, next| one < next), "{who}: each once, in order");
+        let lost: Vec<_> = confirmed.iter().filter(|seq| seqs.binary_search(seq).is_err()).collect();
+        assert!(lost.is_empty(), "{who}: {lost:?} of {}", confirmed.len());
+    }
+    servers[led].restart()?;
+    // For some seconds they are busy with each other.
+    let until = Instant::now() + Duration::from_secs(40);
+    let mut refused = apply(&[]);
+    while !refused.out.contains("it would have 1 copies, and has 3") && Instant::now() < until {
+        refused = apply(&[]);
+    }
+    let refused = refused.ends(1).json();
+    let why = named(&refused, "tidings_EVENTS")["error"].as_str().context("why")?;
+    assert!(why.contains("it would have 1 copies, and has 3"), "{why}");
+    apply(&["--fewer-copies"]).ends(0);
+    let shown = place.run(&["streams", "--nats", &all, "--json"]).ends(0).json();
+    assert_eq!(named(&shown, "tidings_EVENTS")["found"]["replicas"], 1);
     Ok(())
+}
+
+async fn connect_three(urls: &[String]) -> Result<Bus> {
+    let mut config = declare_on_nats(NatsConfig { replicas: 3, ..NatsConfig::default() });
+    config.servers = urls.to_vec();
+    let registry = Arc::new(registry(None)?);
+    Ok(Bus::new(Nats::connect(config, registry.clone()).await?, registry))
 }
 
 #[test]

@@ -2,8 +2,6 @@
 CREATE TABLE chat_pieces (
     -- The number of its last line, counted over all rows.
     id        INTEGER PRIMARY KEY,
-    -- The number of the last line before those that were written with it.
-    written   INTEGER NOT NULL,
     epoch     TEXT NOT NULL,
     audience  TEXT NOT NULL,
     channel   TEXT NOT NULL,
@@ -13,6 +11,7 @@ CREATE TABLE chat_pieces (
     lines     BLOB NOT NULL
 ) STRICT;
 CREATE INDEX chat_pieces_channel ON chat_pieces (audience, channel, id);
+CREATE INDEX chat_pieces_last ON chat_pieces (last_ms);
 
 -- What was kept a line a row: numbers as eight bytes, lowest first; lengths as three groups of seven bits.
 WITH
@@ -38,10 +37,13 @@ fields AS (
         || printf('42%02x%02x%02x%s', ((length(b) / 2) & 127) | 128, ((length(b) / 2 >> 7) & 127) | 128, length(b) / 2 >> 14, b)
         AS line
     FROM hexes
+),
+measured AS (
+    SELECT id, epoch, audience, channel, time_ms, line, length(line) / 2 AS n FROM fields LIMIT -1 OFFSET 0
 )
-INSERT INTO chat_pieces (id, written, epoch, audience, channel, last_ms, lines)
+INSERT INTO chat_pieces (id, epoch, audience, channel, last_ms, lines)
 SELECT
-    id, id - 1, epoch, audience, channel, time_ms,
-    unhex(printf('%02x%02x%02x%s', ((length(line) / 2) & 127) | 128, ((length(line) / 2 >> 7) & 127) | 128, length(line) / 2 >> 14, line))
-FROM fields;
+    id, epoch, audience, channel, time_ms,
+    unhex(printf('%02x%02x%02x%s', (n & 127) | 128, ((n >> 7) & 127) | 128, n >> 14, line))
+FROM measured;
 DROP TABLE chat;

@@ -20,9 +20,9 @@ const PIECE_LINES_MAX: usize = 64;
 /// Pieces of one statement: each statement is a way to the connection's thread and back, which costs more than a row.
 const PIECES_A_STATEMENT: usize = 32;
 /// Pieces read at once.
-const PIECES_A_PAGE: usize = 64;
-/// Pages of pieces that are looked through for an answer.
-const PAGES_MAX: usize = 64;
+const PIECES_A_PAGE: usize = 256;
+/// Pages of pieces that are looked through for an answer, where most of it is by authors that are left out.
+const PAGES_MAX: usize = 16;
 
 /// A row of `chat_pieces`.
 struct Piece<'a> {
@@ -82,14 +82,13 @@ async fn places(db: &mut SqliteConnection, epoch: &str, logs: &[ChatLog]) -> Res
     rows.iter().map(|row| Ok((row.try_get("audience")?, sequence(row.try_get("seq")?)))).collect()
 }
 
-async fn insert(db: &mut SqliteConnection, epoch: &str, written: i64, pieces: &[Piece<'_>]) -> Result<()> {
+async fn insert(db: &mut SqliteConnection, epoch: &str, pieces: &[Piece<'_>]) -> Result<()> {
     for pieces in pieces.chunks(PIECES_A_STATEMENT) {
         let mut sql = QueryBuilder::<sqlx::Sqlite>::new(
-            "INSERT INTO chat_pieces (id, written, epoch, audience, channel, last_ms, lines) ",
+            "INSERT INTO chat_pieces (id, epoch, audience, channel, last_ms, lines) ",
         );
         sql.push_values(pieces, |mut row, piece| {
             row.push_bind(piece.id)
-                .push_bind(written)
                 .push_bind(epoch)
                 .push_bind(&piece.audience)
                 .push_bind(piece.channel)
@@ -106,55 +105,53 @@ struct Search<'a> {
     query: &'a ChatQuery,
     without: HashSet<String>,
     limit: usize,
-    /// By what was written together, then by sequence: pieces of one writing hold lines of several channels.
-    found: Vec<((i64, u64), ChatLine)>,
-    oldest: Option<i64>,
+    /// The newest first.
+    found: Vec<ChatLine>,
 }
 
 impl<'a> Search<'a> {
     fn new(query: &'a ChatQuery) -> Self {
         let without = query.without.iter().map(ToString::to_string).collect();
-        let limit = query.limit.min(PAGE_MAX);
-        Self { query, without, limit, found: Vec::new(), oldest: None }
+        Self { query, without, limit: query.limit.min(PAGE_MAX), found: Vec::new() }
     }
 
-    /// Whether older pieces may still hold something.
-    fn take(&mut self, row: &SqliteRow) -> Result<bool> {
-        let written: i64 = row.try_get("written")?;
-        if self.found.len() >= self.limit && self.oldest != Some(written) {
-            return Ok(false);
-        }
-        self.oldest = Some(written);
+    fn is_full(&self) -> bool {
+        self.found.len() >= self.limit
+    }
+
+    fn take(&mut self, row: &SqliteRow) -> Result<()> {
         let epoch: &str = row.try_get("epoch")?;
         let through = self.query.through.as_ref().filter(|stamp| stamp.epoch == epoch);
-        for line in unpacked(row)? {
+        for line in unpacked(row)?.into_iter().rev() {
             let asked = through.is_none_or(|stamp| line.seq <= stamp.seq);
             if asked && (line.always || !self.without.contains(&line.from_account)) {
-                self.found.push(((written, line.seq), line));
+                self.found.push(line);
             }
         }
-        Ok(true)
+        Ok(())
     }
 
+    /// Oldest first.
     fn newest(mut self) -> Vec<ChatLine> {
-        self.found.sort_unstable_by_key(|(place, _)| *place);
-        let over = self.found.len().saturating_sub(self.limit);
-        self.found.into_iter().skip(over).map(|(_, line)| line).collect()
+        self.found.truncate(self.limit);
+        self.found.reverse();
+        self.found
     }
 }
 
 impl Sqlite {
-    async fn page_of_pieces(&self, query: &ChatQuery, before: i64) -> Result<Vec<SqliteRow>> {
-        let mut sql = QueryBuilder::<sqlx::Sqlite>::new(
-            "SELECT id, written, epoch, lines FROM chat_pieces WHERE audience = ",
-        );
-        sql.push_bind(query.audience.to_string());
-        if !query.channel.is_empty() {
-            sql.push(" AND channel = ").push_bind(&query.channel);
-        }
-        sql.push(" AND id < ").push_bind(before);
-        sql.push(" ORDER BY id DESC LIMIT ").push_bind(page(query.limit.clamp(1, PIECES_A_PAGE)));
-        Ok(sql.build().fetch_all(&self.reader).await?)
+    async fn page_of_pieces(&self, query: &ChatQuery, before: i64, limit: usize) -> Result<Vec<SqliteRow>> {
+        let rows = sqlx::query(
+            "SELECT id, epoch, lines FROM chat_pieces WHERE audience = ? AND channel = ? AND id < ? \
+             ORDER BY id DESC LIMIT ?",
+        )
+        .bind(query.audience.to_string())
+        .bind(&query.channel)
+        .bind(before)
+        .bind(page(limit))
+        .fetch_all(&self.reader)
+        .await?;
+        Ok(rows)
     }
 }
 
@@ -166,7 +163,7 @@ impl Chat for Sqlite {
                 .fetch_one(&mut *tx)
                 .await?;
             let places = places(&mut tx, epoch, logs).await?;
-            insert(&mut tx, epoch, written, &pieces(logs, &places, written)).await?;
+            insert(&mut tx, epoch, &pieces(logs, &places, written)).await?;
             sqlx::query(
                 "INSERT INTO chat_cursors (audience, epoch, seq) \
                  SELECT value ->> 0, ?, value ->> 1 FROM json_each(?) WHERE true \
@@ -184,15 +181,19 @@ impl Chat for Sqlite {
     fn chat_lines<'a>(&'a self, query: &'a ChatQuery) -> Answer<'a, Vec<ChatLine>> {
         Box::pin(async move {
             let (mut search, mut before) = (Search::new(query), i64::MAX);
-            'pages: for _ in 0..PAGES_MAX {
-                let rows = self.page_of_pieces(query, before).await?;
+            // A piece has one line at least: of the few that are mostly asked for no more pieces are needed.
+            let mut limit = query.limit.clamp(1, PIECES_A_PAGE);
+            for _ in 0..PAGES_MAX {
+                if search.is_full() {
+                    break;
+                }
+                let rows = self.page_of_pieces(query, before, limit).await?;
                 let Some(last) = rows.last() else { break };
                 before = last.try_get("id")?;
                 for row in &rows {
-                    if !search.take(row)? {
-                        break 'pages;
-                    }
+                    search.take(row)?;
                 }
+                limit = PIECES_A_PAGE;
             }
             Ok(search.newest())
         })
@@ -232,14 +233,10 @@ impl Chat for Sqlite {
     fn prune_chat(&self, before_ms: i64, most: u64) -> Answer<'_, ()> {
         Box::pin(async move {
             let mut tx = self.begin().await?;
-            // Pieces are numbered about as they are said: those before the first young one are looked at, no others.
-            sqlx::query(
-                "DELETE FROM chat_pieces WHERE id < coalesce( \
-                 (SELECT id FROM chat_pieces WHERE last_ms >= ? ORDER BY id LIMIT 1), 9223372036854775807)",
-            )
-            .bind(before_ms)
-            .execute(&mut *tx)
-            .await?;
+            sqlx::query("DELETE FROM chat_pieces WHERE last_ms < ?")
+                .bind(before_ms)
+                .execute(&mut *tx)
+                .await?;
             sqlx::query("DELETE FROM chat_pieces WHERE id <= (SELECT max(id) FROM chat_pieces) - ?")
                 .bind(number(most))
                 .execute(&mut *tx)

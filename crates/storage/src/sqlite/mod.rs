@@ -221,8 +221,14 @@ mod tests {
         old.close().await;
         let now = Sqlite::open(&path).await.expect("its present form");
         let audience: Audience = audience.parse().expect("an audience");
-        let query =
-            ChatQuery { audience, channel: String::new(), without: vec![], through: None, limit: 500 };
-        assert_eq!(now.chat_lines(&query).await.expect("lines"), (1..=200).map(line).collect::<Vec<_>>());
+        for channel in ["say", ""] {
+            let (audience, channel) = (audience.clone(), channel.to_owned());
+            let query = ChatQuery { audience, channel, without: vec![], through: None, limit: 500 };
+            let kept: Vec<_> = (1..=200).map(line).filter(|line| line.channel == query.channel).collect();
+            let found = now.chat_lines(&query).await.expect("lines");
+            assert_eq!(found.len(), kept.len());
+            let differ = found.iter().zip(&kept).find(|(found, kept)| found != kept);
+            assert!(differ.is_none(), "{differ:?}");
+        }
     }
 }

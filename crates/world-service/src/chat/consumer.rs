@@ -11,7 +11,7 @@ use tidings_bus::{ErrorKind, FollowSet, Followed, From, KvEvent, LogMessage, Sub
 use tidings_protocol::{Audience, CharacterId, EventRef};
 use tidings_service::{CallError, Subjects};
 use tidings_storage::{ChatLine, ChatLog, PAGE_MAX};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{ChatService, line};
@@ -202,15 +202,19 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads what is there and writes it, a transaction at a time: where that is not all, it goes on at once.
+    /// Reads what is there and writes it, a transaction at a time and for as long at most as lines wait: where that is not
+    /// all, it goes on at once.
     async fn write_ready(&mut self) -> Result<(), CallError> {
-        while !self.pending.is_full() {
-            match self.ready().await {
-                Some(next) => self.record(next?)?,
-                None => break,
+        let until = Instant::now() + LINES_WAIT;
+        let more = loop {
+            if self.pending.is_full() || Instant::now() >= until {
+                break true;
             }
-        }
-        let more = self.pending.is_full();
+            match self.ready(until).await {
+                Some(next) => self.record(next?)?,
+                None => break false,
+            }
+        };
         if self.try_write().await && more {
             self.pending.wait(Duration::ZERO);
         }
@@ -219,14 +223,14 @@ impl Reader<'_> {
 
     /// The next record that was said already: also one that has to be fetched first, since it is no longer among the
     /// newest, which are in memory.
-    async fn ready(&mut self) -> Option<Result<Followed, tidings_bus::Error>> {
+    async fn ready(&mut self, until: Instant) -> Option<Result<Followed, tidings_bus::Error>> {
         if let Some(next) = self.set.try_next() {
             return Some(next);
         }
         if self.set.position().1.is_empty() {
             return None;
         }
-        timeout(LINES_WAIT, self.set.next()).await.ok()
+        timeout_at(until, self.set.next()).await.ok()
     }
 
     fn record(&mut self, followed: Followed) -> Result<(), CallError> {

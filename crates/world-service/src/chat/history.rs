@@ -21,7 +21,7 @@ const TAIL_PAGE: usize = 1_000;
 const TAIL_PAGES_MAX: usize = 32;
 
 impl ChatService {
-    /// The newest lines of a channel in an audience, oldest first; without an audience, the asker's whispers.
+    /// The newest lines of a channel in an audience, oldest first; without an audience, in the asker's own log (whispers).
     pub async fn history(self, request: HistoryRequest) -> Result<HistoryReply, CallError> {
         let account: AccountId = id(&request.asker_account, "an account")?;
         let audience = if request.audience.is_empty() {
@@ -33,6 +33,9 @@ impl ChatService {
                 .parse()
                 .map_err(|_| CallError::new(ErrorCode::InvalidArgument, "That is no audience."))?
         };
+        if request.channel.is_empty() {
+            return Err(CallError::new(ErrorCode::InvalidArgument, "That is no channel."));
+        }
         let limit = usize::try_from(request.limit).unwrap_or(LINES_MAX).clamp(1, LINES_MAX);
         let (store, now) = (&self.inner.store, (self.inner.clock)());
         let mutes = all_mutes(store.mutes(account, now).await.map_err(stored)?, &request.mutes);
@@ -51,12 +54,7 @@ impl ChatService {
             };
             store.chat_lines(&query).await.map_err(stored)?
         };
-        let heard = |one: &ChatLine| {
-            let asked = request.channel.is_empty() || one.channel == request.channel;
-            asked && (one.always || !is_muted(&mutes, one))
-        };
-        // One channel's mute may be known only by the line, where any channel was asked for.
-        lines.retain(heard);
+        let heard = |one: &ChatLine| one.channel == request.channel && (one.always || !is_muted(&mutes, one));
         lines.extend(self.tail(&audience, place).await?.into_iter().filter(heard));
         Ok(HistoryReply { lines: newest(lines, limit).into_iter().filter_map(line::wire).collect() })
     }
@@ -97,7 +95,7 @@ fn muted<'a>(mutes: &'a [Muted], channel: &'a str) -> impl Iterator<Item = Accou
 }
 
 fn is_muted_channel(mutes: &[Muted], channel: &str) -> bool {
-    !channel.is_empty() && mutes.iter().any(|(target, on)| target.is_none() && on == channel)
+    mutes.iter().any(|(target, on)| target.is_none() && on == channel)
 }
 
 fn is_muted(mutes: &[Muted], line: &ChatLine) -> bool {

@@ -1,7 +1,7 @@
 //! The service `chat`: what was said, for thirty days.
 //!
 //! One reader (`consumer`) follows the logs of all audiences and writes their lines to storage, with the place it
-//! has read each log to in the same transaction; a line's sequence is its key. So after a kill it reads on from where
+//! has read each log to in the same transaction; what is at or before that place is there. So after a kill it reads on from where
 //! storage is, and no line is missed or kept twice. `history` answers from storage up to that place and from the log
 //! after it, so a line is in the history as soon as it was said.
 
@@ -26,7 +26,7 @@ use crate::clock::Clock;
 pub struct Config {
     /// How long lines are kept (30 days).
     pub keep: Duration,
-    /// Most lines kept (2,000,000): about a gigabyte; beyond it the oldest go first.
+    /// Most lines kept (2,000,000): some 300 bytes each; beyond it the oldest go first.
     pub lines_max: u64,
 }
 

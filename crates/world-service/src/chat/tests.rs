@@ -1,7 +1,7 @@
 //! The service over a bus and a store in memory: what is said is in the history, once, whoever dies in between.
 
 use prost::Message as _;
-use tidings_bus::Append;
+use tidings_bus::{Append, EmbeddedConfig};
 use tidings_protocol::proto::services::v1::{HistoryReply, HistoryRequest, SessionRecord};
 use tidings_protocol::proto::world::v1::{Actor, Audiences, Event, MuteChange, Text};
 use tidings_protocol::{AccountId, Audience, CharacterId, ErrorCode};
@@ -92,6 +92,15 @@ async fn ask(service: &ChatService, audience: &str, channel: &str, limit: u32) -
     keys(service.clone().history(request).await.expect("an answer"))
 }
 
+/// What is heard in an audience, channel by channel.
+async fn ask_all(service: &ChatService, audience: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for channel in ["say", "local", "system"] {
+        lines.extend(ask(service, audience, channel, 20).await);
+    }
+    lines
+}
+
 fn keys(reply: HistoryReply) -> Vec<String> {
     reply.lines.into_iter().map(|line| line.text.expect("a text").key).collect()
 }
@@ -115,7 +124,7 @@ async fn a_line_is_in_the_history_from_when_it_was_said() {
     commit(&world, &[(room(), said(1, "say", "b")), (room(), said(1, "local", "elsewhere"))]).await;
     assert_eq!(ask(&service, "room.harbour_quay", "say", 20).await, ["a", "b"], "from both");
     assert_eq!(ask(&service, "room.harbour_quay", "say", 1).await, ["b"]);
-    assert_eq!(ask(&service, "room.harbour_quay", "", 20).await, ["a", "b", "elsewhere"]);
+    assert_eq!(ask_all(&service, "room.harbour_quay").await, ["a", "b", "elsewhere"]);
     assert!(ask(&service, "room.harbour_other", "say", 20).await.is_empty());
 }
 
@@ -129,7 +138,7 @@ async fn what_is_no_speech_is_no_history() {
     let moved = Event { kind: "event.entered".into(), text: text("Ann arrives."), ..Event::default() };
     let records = [refused, aside, silent, moved, said(1, "say", "a")].map(|event| (room(), event));
     commit(&world, &records).await;
-    assert_eq!(ask(&service, "room.harbour_quay", "", 20).await, ["a"]);
+    assert_eq!(ask_all(&service, "room.harbour_quay").await, ["a"]);
 }
 
 #[tokio::test]
@@ -181,14 +190,14 @@ async fn the_askers_mutes_hold_in_storage_and_in_the_log() {
             until(async || place(&world, &room()).await > 0).await;
         }
         let quay = "room.harbour_quay";
-        assert_eq!(ask(&service, quay, "", 20).await, ["ann", "ben", "ben locally", "announced"]);
+        assert_eq!(ask_all(&service, quay).await, ["ann", "ben", "ben locally", "announced"]);
         mute(stored + 1, Some(account(2)), "say", false).await;
-        assert_eq!(ask(&service, quay, "", 20).await, ["ann", "ben locally", "announced"]);
+        assert_eq!(ask_all(&service, quay).await, ["ann", "ben locally", "announced"]);
         assert_eq!(ask(&service, quay, "say", 20).await, ["ann"]);
         mute(stored + 2, Some(account(2)), "", false).await;
-        assert_eq!(ask(&service, quay, "", 20).await, ["ann", "announced"]);
+        assert_eq!(ask_all(&service, quay).await, ["ann", "announced"]);
         mute(stored + 3, None, "say", false).await;
-        assert_eq!(ask(&service, quay, "", 20).await, ["announced"]);
+        assert_eq!(ask_all(&service, quay).await, ["announced"]);
         assert!(ask(&service, quay, "say", 20).await.is_empty());
         for (target, channel) in [(Some(account(2)), "say"), (Some(account(2)), ""), (None, "say")] {
             mute(stored + 4, target, channel, true).await;
@@ -221,15 +230,19 @@ async fn the_mutes_that_the_zone_knows_hold_too() {
             (mute(Some(account(2)), "say"), vec!["ann", "ben locally"]),
             (mute(None, "say"), vec!["ben locally"]),
         ] {
-            let request = HistoryRequest {
-                audience: room().to_string(),
-                limit: 20,
-                asker_account: account(9).to_string(),
-                asker_character: character(9).to_string(),
-                mutes: vec![mute],
-                ..HistoryRequest::default()
-            };
-            assert_eq!(keys(service.clone().history(request).await.expect("an answer")), heard);
+            let mut lines = Vec::new();
+            for channel in ["say", "local"] {
+                let request = HistoryRequest {
+                    audience: room().to_string(),
+                    channel: channel.into(),
+                    limit: 20,
+                    asker_account: account(9).to_string(),
+                    asker_character: character(9).to_string(),
+                    mutes: vec![mute.clone()],
+                };
+                lines.extend(keys(service.clone().history(request).await.expect("an answer")));
+            }
+            assert_eq!(lines, heard);
         }
     }
     stop.cancel();
@@ -281,7 +294,7 @@ async fn killed_at_any_time_it_keeps_every_line_once() {
     let all = |audience: Audience| {
         let query = tidings_storage::ChatQuery {
             audience,
-            channel: String::new(),
+            channel: "say".to_owned(),
             without: vec![],
             through: None,
             limit: 1_000,
@@ -297,6 +310,48 @@ async fn killed_at_any_time_it_keeps_every_line_once() {
             .map(|line| Text::decode(line.body.as_slice()).expect("a text").key)
             .collect();
         assert_eq!(stored, of(&audience), "storage alone");
+    }
+    stop.cancel();
+    task.await.expect("it ended");
+}
+
+/// More than a transaction holds and than is in memory, said before the reader begins and while it reads: it goes on
+/// without a rest, and has each line once, in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_is_far_behind_catches_up() {
+    const LINES: usize = 9_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = Some(folder.path().to_owned());
+    let config = EmbeddedConfig { data, tail_bytes: 64 * 1024, ..EmbeddedConfig::default() };
+    let mut world = World::new().await;
+    world.bus = crate::testing::bus_over(config);
+    let service = service(&world);
+    enter(&world, 1).await;
+    let party: Audience = format!("party.{}", character(77)).parse().expect("an audience");
+    let after = vec![player(1).to_string(), room().to_string(), party.to_string()];
+    let joined = Event { audiences: Some(Audiences { before: vec![], after }), ..Event::default() };
+    commit(&world, &[(player(1), joined)]).await;
+    let say = async |from: usize| {
+        let lines: Vec<_> = (from..from + LINES / 2)
+            .flat_map(|n| [room(), party.clone()].map(|to| (to, said(1, "say", &n.to_string()))))
+            .collect();
+        for some in lines.chunks(1_000) {
+            commit(&world, some).await;
+        }
+    };
+    say(0).await;
+    let (stop, task) = reading(&service);
+    say(LINES / 2).await;
+    let all = async |audience: &Audience| {
+        let (channel, audience) = ("say".to_owned(), audience.clone());
+        let query =
+            tidings_storage::ChatQuery { audience, channel, without: vec![], through: None, limit: 1_000 };
+        let lines = world.store.chat_lines(&query).await.expect("lines");
+        lines.iter().map(|line| Text::decode(line.body.as_slice()).expect("a text").key).collect::<Vec<_>>()
+    };
+    for audience in [room(), party.clone()] {
+        let newest: Vec<_> = (LINES - 1_000..LINES).map(|n| n.to_string()).collect();
+        until(async || all(&audience).await == newest).await;
     }
     stop.cancel();
     task.await.expect("it ended");
@@ -371,6 +426,7 @@ async fn nonsense_is_refused() {
         HistoryRequest { audience: "zone.harbour".into(), ..good.clone() },
         HistoryRequest { asker_account: "x".into(), ..good.clone() },
         HistoryRequest { audience: String::new(), asker_character: ">".into(), ..good.clone() },
+        HistoryRequest { channel: String::new(), ..good.clone() },
     ] {
         let error = service.clone().history(bad).await.expect_err("refused");
         assert_eq!(error.code, ErrorCode::InvalidArgument);
