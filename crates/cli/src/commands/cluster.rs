@@ -1,7 +1,8 @@
 //! `tidings cluster up`: real NATS servers on this machine, as one cluster with JetStream, in a folder of their own.
 //!
 //! The ports are chosen at the first start and kept, so that a cluster is found again where it was. The servers are
-//! this process's children: they are told to end when it is, and killed where they do not.
+//! this process's children: they are told to end when it is, and killed where they do not. Those that it could not end,
+//! since it was killed itself, are ended by the next start.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -19,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::certs;
 use super::streams::inspect;
+use super::{certs, cluster_left};
 use crate::args::bus::ClusterVerb;
 use crate::config::{Config, Sources};
 use crate::{Outcome, output};
@@ -64,6 +65,11 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
+    /// Where a server's configuration is.
+    fn configuration(&self, place: usize) -> PathBuf {
+        self.dir.join(format!("{}.conf", name(place)))
+    }
+
     fn urls(&self) -> Vec<String> {
         let scheme = if self.certs.is_some() { "tls" } else { "nats" };
         self.mark.nodes.iter().map(|node| format!("{scheme}://127.0.0.1:{}", node.client)).collect()
@@ -97,6 +103,8 @@ pub fn run(verb: &ClusterVerb) -> Result<Outcome> {
         certs::for_this_machine(certs, "tidings-cluster")?;
     }
     let plan = Plan { dir, mark, certs, sync_interval };
+    let configurations: Vec<_> = (0..plan.mark.nodes.len()).map(|place| plan.configuration(place)).collect();
+    cluster_left::end(&configurations, STOP_WAIT)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         // Heard from the first moment on: what is started is also ended.
@@ -225,7 +233,8 @@ fn configuration(plan: &Plan<'_>, place: usize) -> String {
     };
     format!(
         "# Made by 'tidings cluster up' at each start.\nserver_name: {name}\nlisten: \"127.0.0.1:{client}\"\n\
-         http: \"127.0.0.1:{monitor}\"\nlog_file: \"{dir}/{name}.log\"\n{tls}\
+         http: \"127.0.0.1:{monitor}\"\nlog_file: \"{dir}/{name}.log\"\n\
+         pid_file: \"{dir}/{name}.pid\"\n{tls}\
          jetstream {{\n  store_dir: \"{dir}/{name}\"\n  sync_interval: {sync_interval}\n}}\n{cluster}"
     )
 }
@@ -241,7 +250,7 @@ impl Servers {
         let (dir, mark) = (plan.dir.as_path(), &plan.mark);
         let mut servers = Self { dir: dir.to_owned(), children: Vec::new() };
         for place in 0..mark.nodes.len() {
-            let path = dir.join(format!("{}.conf", name(place)));
+            let path = plan.configuration(place);
             let mut options = OpenOptions::new();
             let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
             file.write_all(configuration(plan, place).as_bytes())?;

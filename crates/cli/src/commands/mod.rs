@@ -4,6 +4,7 @@ mod bus_way;
 pub mod certs;
 pub mod check;
 pub mod cluster;
+mod cluster_left;
 pub mod config;
 pub mod dlq;
 pub mod streams;

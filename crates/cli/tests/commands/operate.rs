@@ -319,6 +319,41 @@ fn a_cluster_runs_until_it_is_told_to_end() -> Result<()> {
     Ok(())
 }
 
+/// Five servers, and a start that ends those of one that was killed.
+#[test]
+fn what_a_killed_cluster_left_is_ended_by_the_next() -> Result<()> {
+    let place = Place::new();
+    let program = nats_program(newest_nats());
+    let program = program.to_str().context("a path")?;
+    let up = ["cluster", "up", "-n", "5", "--dir", "mine", "--plaintext", "--json", "--nats-server", program];
+    let start = || -> Result<(std::process::Child, Value)> {
+        let mut child = place.command(&up).stdout(Stdio::piped()).spawn()?;
+        let mut told = String::new();
+        let mut out = BufReader::new(child.stdout.take().context("its output")?);
+        while !told.ends_with("\n}\n") && out.read_line(&mut told)? > 0 {}
+        Ok((child, serde_json::from_str(&told)?))
+    };
+    let number = |n: usize| std::fs::read_to_string(place.path().join(format!("mine/n{n}.pid")));
+    let runs = |number: &String| {
+        std::fs::read(format!("/proc/{}/cmdline", number.trim())).is_ok_and(|line| !line.is_empty())
+    };
+    let (mut killed, first) = start()?;
+    let before: Vec<_> = (1..=5).map(number).collect::<Result<_, _>>()?;
+    killed.kill()?;
+    killed.wait()?;
+    assert!(before.iter().all(runs), "its servers run on");
+    let (mut child, second) = start()?;
+    let after: Vec<_> = (1..=5).map(number).collect::<Result<_, _>>()?;
+    assert_eq!(first["servers"], second["servers"], "where they were");
+    assert!(before.iter().all(|number| !after.contains(number)), "{before:?} and {after:?}");
+    kill_process(Pid::from_child(&child), Signal::INT)?;
+    assert!(child.wait()?.success());
+    for number in before.iter().chain(&after) {
+        assert!(!runs(number), "{number} still runs");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_cluster_starts_over_nothing_of_anybody_elses() {
     let place = Place::new();
