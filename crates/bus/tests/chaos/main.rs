@@ -83,6 +83,11 @@ async fn sockets() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full() {
+    each(newest_nats(), "full", &[(Fault::Full, 4_000)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_short_run() {
     let plan = Plan::new(SHORT_SEED, &Fault::SOON_OVER, Duration::from_secs(2));
     assert!(run(newest_nats(), &format!("seed {SHORT_SEED}"), plan, SHORT_SPAN).await);

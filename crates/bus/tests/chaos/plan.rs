@@ -35,11 +35,13 @@ pub enum Fault {
     CutSockets,
     /// All clients' bytes late.
     Late,
+    /// The stream of logs, dead letters among them, takes no more.
+    Full,
 }
 
 impl Fault {
     /// Each of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::KillNode,
         Self::KillLeader,
         Self::FreezeNode,
@@ -53,10 +55,18 @@ impl Fault {
         Self::HalfClosed,
         Self::CutSockets,
         Self::Late,
+        Self::Full,
     ];
     /// Those that are over soon: what a short run is made of.
-    pub const SOON_OVER: [Self; 6] =
-        [Self::KillNode, Self::KillLeader, Self::FreezeNode, Self::HalfClosed, Self::CutSockets, Self::Late];
+    pub const SOON_OVER: [Self; 7] = [
+        Self::KillNode,
+        Self::KillLeader,
+        Self::FreezeNode,
+        Self::HalfClosed,
+        Self::CutSockets,
+        Self::Late,
+        Self::Full,
+    ];
 
     /// Whether it happens to the server that leads the logs, whatever the step says.
     pub fn is_of_leader(self) -> bool {
@@ -72,7 +82,7 @@ impl Fault {
             Self::AllStopped => (1_000, 60_000),
             Self::PartNode | Self::PartLeader => (2_000, 20_000),
             Self::StalledSockets => (2_000, 12_000),
-            Self::Late => (1_000, 6_000),
+            Self::Late | Self::Full => (1_000, 6_000),
         }
     }
 }
@@ -93,6 +103,7 @@ impl fmt::Display for Fault {
             Self::HalfClosed => "a server's sockets half closed",
             Self::CutSockets => "a server's sockets cut",
             Self::Late => "everything late",
+            Self::Full => "the logs full",
         })
     }
 }

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidings_bus::Nats;
 use tidings_test_support::{NatsCluster, Wire};
 
@@ -35,7 +35,7 @@ pub async fn strike(cluster: &mut NatsCluster, nats: &Nats, step: &Step) -> Resu
     };
     begin(cluster, step.fault, node).await?;
     tokio::time::sleep(step.hold).await;
-    end(cluster, step.fault, node)?;
+    end(cluster, step.fault, node).await?;
     Ok(node)
 }
 
@@ -69,10 +69,11 @@ async fn begin(cluster: &mut NatsCluster, fault: Fault, node: usize) -> Result<(
         Fault::HalfClosed => door(cluster, node, Wire::HalfClosed),
         Fault::CutSockets => door(cluster, node, Wire::Cut),
         Fault::Late => (0..SERVERS).try_for_each(|one| door(cluster, one, Wire::Late(LATE))),
+        Fault::Full => set_full(cluster, true).await,
     }
 }
 
-fn end(cluster: &mut NatsCluster, fault: Fault, node: usize) -> Result<()> {
+async fn end(cluster: &mut NatsCluster, fault: Fault, node: usize) -> Result<()> {
     match fault {
         Fault::KillNode | Fault::KillLeader | Fault::LameDuck => cluster.servers[node].restart(),
         Fault::Wiped => {
@@ -87,6 +88,7 @@ fn end(cluster: &mut NatsCluster, fault: Fault, node: usize) -> Result<()> {
         }
         Fault::StalledSockets | Fault::HalfClosed | Fault::CutSockets => door(cluster, node, Wire::Through),
         Fault::Late => (0..SERVERS).try_for_each(|one| door(cluster, one, Wire::Through)),
+        Fault::Full => set_full(cluster, false).await,
     }
 }
 
@@ -104,6 +106,33 @@ async fn ended(cluster: &mut NatsCluster, node: usize) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())
+}
+
+/// Lets the stream of logs have the bytes that it holds, or as many as there is room for.
+async fn set_full(cluster: &NatsCluster, full: bool) -> Result<()> {
+    const STREAM: &str = "w_EVENTS";
+    let options = async_nats::ConnectOptions::new().retry_on_initial_connect();
+    let client = options.connect(cluster.urls()).await.context("changing a stream")?;
+    let ask = async |verb: &str, question: &Value| -> Result<Value> {
+        let asked = client.request(format!("$JS.API.STREAM.{verb}.{STREAM}"), question.to_string().into());
+        let answer: Value = serde_json::from_slice(&asked.await?.payload)?;
+        ensure!(answer["error"].is_null(), "{verb}: {answer}");
+        Ok(answer)
+    };
+    let begun = Instant::now();
+    loop {
+        let changed = async {
+            let mut info = ask("INFO", &json!({})).await?;
+            let held = info["state"]["bytes"].clone();
+            info["config"]["max_bytes"] = if full { held } else { (-1).into() };
+            ask("UPDATE", &info["config"]).await
+        };
+        match changed.await {
+            Ok(_) => return Ok(()),
+            Err(error) if begun.elapsed() > SETTLED_WITHIN => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
 }
 
 /// Waits until every stream has a leader and all its replicas.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidings_bus::{Bus, Pattern};
+use tidings_bus::{Bus, ErrorKind, Pattern, Subscription};
 use tokio::task::JoinHandle;
 
 use super::{PACE, Stage, number, subject, text};
@@ -19,11 +19,19 @@ pub struct Says {
     heard: Arc<AtomicU64>,
     late: Arc<AtomicU64>,
     ears: u64,
+    /// One who never reads: what is dropped for it is nobody else's.
+    _deaf: Option<Subscription>,
 }
+
+/// What the one who never reads may keep waiting.
+const DEAF_CAPACITY: usize = 16;
+/// One message in so many is larger than its subject's may be.
+const TOO_LARGE_EVERY: u64 = 50;
 
 pub async fn start(stage: &Arc<Stage>, buses: &[Bus], tasks: &mut Vec<JoinHandle<()>>) -> Says {
     let mut says = Says::default();
     let say = subject(&buses[0], "say", "all");
+    says._deaf = buses[1].subscribe(&Pattern::from(&say), DEAF_CAPACITY).await.ok();
     for bus in &buses[1..] {
         let mut ear = bus.subscribe(&Pattern::from(&say), 4_096).await.expect("the cluster is well");
         let (stage, heard, late) = (stage.clone(), says.heard.clone(), says.late.clone());
@@ -51,6 +59,12 @@ pub async fn start(stage: &Arc<Stage>, buses: &[Bus], tasks: &mut Vec<JoinHandle
         let mut turn = 0;
         while stage.rest(PACE).await {
             turn += 1;
+            if turn % TOO_LARGE_EVERY == 0 {
+                let taken = bus.publish(&say, Bytes::from(vec![b'x'; 5_000]), Vec::new()).await;
+                let refused = taken.is_err_and(|error| error.kind() == ErrorKind::Schema);
+                stage.verdict.refuse(!refused, "too large, and taken", || turn.to_string());
+                continue;
+            }
             let line = format!("{turn} {}", stage.now_ms());
             match bus.publish(&say, Bytes::from(line), Vec::new()).await {
                 Ok(()) => drop(sent.fetch_add(1, Ordering::AcqRel)),
