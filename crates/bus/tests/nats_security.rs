@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tidings_bus::resilience::State;
 use tidings_bus::{
-    Append, Bus, Class, ErrorKind, Login, Nats, NatsConfig, Pattern, Registry, Secret, Security, SlowReader,
-    TemplateDef,
+    Append, Bus, Class, ErrorKind, Login, Nats, NatsConfig, Part, Pattern, Registry, Rights, Secret,
+    Security, SlowReader, TemplateDef, WorkConfig,
 };
 use tidings_test_support::{NatsServer, newest_nats, oldest_nats};
 
@@ -43,6 +43,8 @@ fn registry() -> Arc<Registry> {
             vec![
                 row("room.log", "room.{room:slug}.log", Class::Durable),
                 row("ask", "ask.{what:slug}", Class::Request),
+                row("work", "work.{queue:slug}", Class::Work),
+                row("dlq", "dlq.{queue:slug}", Class::Durable),
             ],
         )
         .unwrap(),
@@ -282,6 +284,59 @@ async fn an_address_with_a_password_is_refused_and_not_shown() {
     );
     let config = NatsConfig { servers: servers.to_vec(), ..NatsConfig::default() };
     assert!(!format!("{config:?}").contains("hidden"));
+}
+
+/// A worker of another program, with no more rights than its part has: its own queue from the first message to the dead
+/// letter, and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_needs_no_more_than_its_part_may() {
+    let registry = registry();
+    let queue = |name: &str| registry.subject("work", &[name]).unwrap();
+    let part = Part { works: vec![queue("mail")], commits: vec!["dlq"], declares: true, ..Part::default() };
+    let rights = Rights::of(&registry, &[], "_INBOX.worker", &part).unwrap();
+    let list = |subjects: &[String]| format!("{{ allow: {subjects:?} }}");
+    let users = format!(
+        "authorization {{ users: [ {{ user: worker, password: w, permissions: {{ publish: {}, subscribe: {} }} }} ] }}\n",
+        list(&rights.publish),
+        list(&rights.subscribe)
+    );
+    for version in [oldest_nats(), newest_nats()] {
+        let server = NatsServer::start_with(version, &users, &[]).unwrap();
+        let login = Login::User { user: "worker".to_owned(), password: Secret::Text("w".to_owned()) };
+        let config = NatsConfig {
+            servers: vec![server.url()],
+            security: Security { login, ..Security::default() },
+            inbox: "_INBOX.worker".to_owned(),
+            keeps: false,
+            ..NatsConfig::default()
+        };
+        let bus = Bus::new(Nats::connect(config, registry.clone()).await.unwrap(), registry.clone());
+        let dead = |name: &str| registry.subject("dlq", &[name]).unwrap();
+        let twice = WorkConfig { deliveries_max: 2, ..WorkConfig::default() };
+        let work = bus.work(&queue("mail"), &dead("mail"), twice).unwrap();
+        for text in ["done", "bad", "late"] {
+            work.enqueue(Bytes::from(text), Vec::new()).await.unwrap();
+        }
+        for _ in 0..4 {
+            let job = work.next().await.unwrap();
+            match &job.payload[..] {
+                b"done" => job.double_ack().await.unwrap(),
+                b"bad" => job.term("no such place").await.unwrap(),
+                _ => {
+                    job.in_progress().await.unwrap();
+                    job.nak(Duration::ZERO, "not today").await.unwrap();
+                }
+            }
+        }
+        until("both are dead letters", || async {
+            bus.read(&[dead("mail")], 0, 9).await.unwrap().len() == 2
+        })
+        .await;
+        assert!(!server.log().contains("Violation"), "{}", server.log());
+        let other = bus.work(&queue("post"), &dead("post"), WorkConfig::default()).unwrap();
+        let refused = other.enqueue(Bytes::from("x"), Vec::new()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Permission, "{refused}");
+    }
 }
 
 /// Who asks says where the answer goes: not into a log, nor to JetStream, which the one who answers may write to.

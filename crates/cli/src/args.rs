@@ -123,9 +123,23 @@ pub struct SubjectsArgs {
     /// Print a part of nats-server's configuration: a user for each kind of process, with what it may send and hear
     #[arg(long)]
     pub permissions: bool,
+    /// Put these users into an account of their own, with JetStream, apart from all else on the cluster
+    #[arg(long, value_name = "NAME", requires = "permissions", value_parser = account_name)]
+    pub account: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What goes into a configuration is a plain name.
+fn account_name(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let begins = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    if begins && text.len() <= 64 && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("a letter, then letters, digits, - and _, 64 at most".to_owned())
+    }
 }
 
 /// Where the configuration comes from.

@@ -124,6 +124,11 @@ impl Names {
         self.own(&format!("note.attempt.{}.{seq}", self.bare(queue.as_str())))
     }
 
+    /// Those of all its messages.
+    pub(crate) fn attempt_notes(&self, queue: &Subject) -> String {
+        self.own(&format!("note.attempt.{}.*", self.bare(queue.as_str())))
+    }
+
     fn bare<'a>(&self, subject: &'a str) -> &'a str {
         subject.strip_prefix(self.prefix.as_str()).unwrap_or(subject)
     }

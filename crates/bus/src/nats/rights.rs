@@ -3,11 +3,13 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::nats::names::Names;
+use crate::nats::work::CONSUMER;
 use crate::registry::Registry;
 use crate::settings::BucketConfig;
+use crate::subject::Subject;
 
 /// What a process does, by the names of templates and buckets. It reads every log: each process hears all that is
-/// stored. Working a queue off has no place here yet.
+/// stored.
 #[derive(Debug, Clone, Default)]
 pub struct Part {
     /// Templates it publishes to, or asks.
@@ -19,8 +21,11 @@ pub struct Part {
     /// Templates of logs it trims. NATS knows one right to take messages out of the stream of all logs: whoever trims any
     /// is trusted with all.
     pub trims: Vec<&'static str>,
-    /// Templates of work queues it puts dead letters back into, where the queue's stream is.
+    /// Templates of work queues it puts messages into, and dead letters back, where the queue's stream is.
     pub refills: Vec<&'static str>,
+    /// Work queues it makes, fills and works off, each by itself: a queue's stream has its name, which no pattern of NATS
+    /// holds a part of. Their dead letters go to a log: see `commits`.
+    pub works: Vec<Subject>,
     /// Whether it makes what is missing of streams and buckets, and notes the epoch: all but visitors do.
     pub declares: bool,
     /// Whether it looks at all that stands: JetStream's account, and every stream with its consumers.
@@ -87,6 +92,9 @@ impl Rights {
             // A queue's stream is looked at by its name, which no pattern of NATS holds a part of.
             rights.publish.extend([registry.widest_of(template)?, api("STREAM.INFO", "*")]);
         }
+        for queue in &part.works {
+            rights.work(&names, queue);
+        }
         for (bucket, writes) in part
             .reads
             .iter()
@@ -121,6 +129,17 @@ impl Rights {
         for stream in &logs {
             self.publish.extend([api("STREAM.MSG.GET", stream), api("DIRECT.GET", stream)]);
         }
+    }
+
+    /// The queue's stream and its one consumer: making and asking both, pulls, acknowledgements, and how attempts ended.
+    fn work(&mut self, names: &Names, queue: &Subject) {
+        let stream = names.work(queue);
+        let consumer = format!("{stream}.{CONSUMER}");
+        self.publish.extend([queue.as_str().to_owned(), names.attempt_notes(queue)]);
+        self.publish.extend(["STREAM.INFO", "STREAM.CREATE"].map(|call| api(call, &stream)));
+        let calls = ["CONSUMER.INFO", "CONSUMER.CREATE", "CONSUMER.MSG.NEXT"];
+        self.publish.extend(calls.map(|call| api(call, &consumer)));
+        self.publish.push(format!("$JS.ACK.{consumer}.>"));
     }
 
     /// A consumer sends where its maker says, whatever the maker may send: only who is trusted with that watches.

@@ -30,7 +30,7 @@ use crate::work::{RawJob, Settle, WorkBackend, WorkConfig};
 use crate::work_counts::WorkCounts;
 
 /// The consumer of every work queue.
-const CONSUMER: &str = "worker";
+pub(crate) const CONSUMER: &str = "worker";
 /// Messages that may be out with workers of all processes together.
 const OUT_MAX: usize = 10_000;
 

@@ -212,7 +212,8 @@ fn leaves(issuer: &Issuer<'_, KeyPair>, record: &Record, made: &mut Vec<Made>) -
     Ok(())
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
+/// A DER text as PEM.
+pub fn pem(label: &str, der: &[u8]) -> String {
     use base64::Engine;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     let mut lines = format!("-----BEGIN {label}-----\n");

@@ -34,9 +34,9 @@ pub fn run(args: &SubjectsArgs) -> anyhow::Result<Outcome> {
     if args.permissions {
         let users = users(&registry, prefix)?;
         if args.json {
-            output::json(&permissions_json(&users))
+            output::json(&permissions_json(&users, args.account.as_deref()))
         } else {
-            output::say(permissions(&users).trim_end())
+            output::say(permissions(&users, args.account.as_deref()).trim_end())
         }
     } else if args.json {
         output::json(&json!({ "subjects": listed(&registry) }));
@@ -69,7 +69,7 @@ fn users(registry: &Registry, prefix: Option<&str>) -> anyhow::Result<Vec<User>>
     Ok(users)
 }
 
-fn permissions_json(users: &[User]) -> serde_json::Value {
+fn permissions_json(users: &[User], account: Option<&str>) -> serde_json::Value {
     let users: Vec<_> = users
         .iter()
         .map(|user| {
@@ -79,17 +79,23 @@ fn permissions_json(users: &[User]) -> serde_json::Value {
             })
         })
         .collect();
-    json!({ "users": users })
+    json!({ "account": account, "users": users })
 }
 
 /// As nats-server reads it.
-fn permissions(users: &[User]) -> String {
+fn permissions(users: &[User], account: Option<&str>) -> String {
     let mut text = String::from(
-        "# Who may do what on NATS, from 'tidings subjects --permissions': for 'include' in nats-server's configuration.\n\
+        "# Who may do what on NATS, from 'tidings subjects --permissions': for 'include' in nats-server's configuration,\n\
+         # of an account (--account) within its 'accounts { }'.\n\
          # A process has the user of its roles ('nats.user'). Remove the users that no process has; each other one's\n\
-         # password is in the environment of nats-server, or written here in the place of its variable.\n\
-         authorization {\n  users: [\n",
+         # password is in the environment of nats-server, or written here in the place of its variable.\n",
     );
+    match account {
+        Some(name) => {
+            let _ = writeln!(text, "{name}: {{\n  jetstream: enabled\n  users: [");
+        }
+        None => text.push_str("authorization {\n  users: [\n"),
+    }
     for user in users {
         let (name, password) = (&user.name, &user.password);
         let of = match user.roles.as_str() {

@@ -33,7 +33,13 @@ fn tidings(args: &[&str]) -> Result<String> {
 
 /// A server with these users, and more configuration.
 fn server(version: &str, more: &str) -> Result<NatsServer> {
-    let users: Value = serde_json::from_str(&tidings(&["subjects", "--permissions", "--json"])?)?;
+    server_with(version, &[], |users| format!("{users}{more}"))
+}
+
+/// The same, where the command is asked for more, and what it printed goes somewhere else.
+fn server_with(version: &str, asked: &[&str], whole: impl Fn(&str) -> String) -> Result<NatsServer> {
+    let permissions = |form: &[&str]| tidings(&[&["subjects", "--permissions"], asked, form].concat());
+    let users: Value = serde_json::from_str(&permissions(&["--json"])?)?;
     let users = users["users"].as_array().context("there are users")?.iter();
     let environment: Vec<(String, String)> = users
         .map(|user| {
@@ -43,11 +49,11 @@ fn server(version: &str, more: &str) -> Result<NatsServer> {
         .collect();
     let environment: Vec<(&str, &str)> =
         environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let fragment = tidings(&["subjects", "--permissions"])?;
+    let fragment = permissions(&[])?;
     // And one who may do everything: what the tests do themselves.
     let root = format!("users: [\n    {{ user: \"{ROOT}\", password: \"{}\" }}", password(ROOT));
     let fragment = fragment.replacen("users: [", &root, 1);
-    NatsServer::start_with(version, &format!("{fragment}{more}"), &environment)
+    NatsServer::start_with(version, &whole(&fragment), &environment)
 }
 
 #[tokio::test]
@@ -108,6 +114,37 @@ async fn a_world_needs_no_more_than_its_users_may() -> Result<()> {
     let log = nats.log();
     let denied: Vec<&str> = log.lines().filter(|line| line.contains("Violation")).collect();
     ensure!(denied.is_empty(), "{denied:#?}");
+    Ok(())
+}
+
+/// In an account of its own a world works as it does elsewhere, and nobody of another account hears or sees it.
+#[tokio::test]
+async fn a_world_has_an_account_of_its_own() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let others = "OTHERS: { jetstream: enabled, users: [{ user: stranger, password: x }] }";
+    let whole = |users: &str| format!("accounts {{\n{users}\n{others}\n}}\nno_auth_user: stranger\n");
+    let nats = server_with(newest_nats(), &["--account", "NORTH"], whole)?;
+    let secret = folder.path().join("all");
+    write_secret(&secret, &password("tidings-all"))?;
+    let mut world = process(&nats, "edge,zone,services")
+        .without_limits()
+        .set("nats.user", "tidings-all")
+        .set("nats.password_file", secret.display())
+        .start()?;
+    let stranger = async_nats::connect(nats.url()).await?;
+    let mut overheard = stranger.subscribe(">").await?;
+    stranger.flush().await?;
+    let mut ann = entered(&world.api(), "Ann").await?;
+    assert_eq!(ann.does("say hello").await?, "You say: hello");
+    let streams = stranger.request("$JS.API.STREAM.NAMES", "".into()).await?;
+    let streams: Value = serde_json::from_slice(&streams.payload)?;
+    ensure!(streams["total"] == 0, "{streams}");
+    let heard =
+        tokio::time::timeout(Duration::from_millis(500), futures_util::StreamExt::next(&mut overheard));
+    let heard = heard.await.ok().flatten().map(|message| message.subject.to_string());
+    ensure!(heard.as_deref().is_none_or(|subject| !subject.contains("room")), "{heard:?}");
+    world.stop()?;
+    ensure!(!nats.log().contains("Violation"), "{}", nats.log());
     Ok(())
 }
 

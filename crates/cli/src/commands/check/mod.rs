@@ -1,5 +1,6 @@
 //! `tidings check`: whether this configuration can run here, a line each for what is looked at, with what to do.
 
+mod certificates;
 mod cluster;
 mod here;
 
@@ -67,6 +68,7 @@ pub fn run(args: &CheckArgs) -> Result<Outcome> {
     let mut findings = vec![Finding::ok("configuration", "it can be read, and the profile takes it")];
     findings.extend(config.warnings().into_iter().map(|warning| Finding::warn("configuration", warning, "")));
     findings.extend(here::findings(&config)?);
+    findings.extend(certificates::findings(&config));
     if config.uses_nats() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         findings.extend(runtime.block_on(cluster::findings(&config, &args.monitor)));
