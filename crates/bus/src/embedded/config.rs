@@ -20,7 +20,8 @@ pub struct EmbeddedConfig {
     /// What is kept of the logs of a pattern (without the prefix; `*` is any one token): the first that matches
     /// holds. Dead letters are kept 7 days unless a rule says otherwise.
     pub retention_rules: Vec<(String, Retention)>,
-    /// Bytes of recent messages kept in memory for followers; a follower further behind reads the disk.
+    /// Bytes of recent messages kept in memory for followers; a follower further behind reads the disk. What is younger than
+    /// a second may take three times as much.
     pub tail_bytes: usize,
     /// Bytes of a segment of the log.
     pub segment_bytes: u64,

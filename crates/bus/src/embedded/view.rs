@@ -85,16 +85,30 @@ pub(crate) struct Tail {
 
 /// What a message costs in memory beside its payload.
 const MESSAGE_OVERHEAD_BYTES: usize = 128;
+/// How long what is new may go beyond the tail's bytes: readers who look a few times a second find it in memory however
+/// much is said.
+const BURST_MS: i64 = 1_000;
+/// How many times the tail's bytes it may be meanwhile.
+const BURST_TIMES: usize = 3;
 
 impl Tail {
     fn push(&mut self, log: LogId, message: LogMessage) {
+        let now_ms = message.time_ms;
         self.bytes += message.payload.len() + MESSAGE_OVERHEAD_BYTES;
         self.messages.push_back((log, message));
+        self.forget(now_ms);
+    }
+
+    /// Lets go what is beyond its bytes.
+    pub(crate) fn forget(&mut self, now_ms: i64) {
         while self.bytes > self.bytes_max
-            && let Some((_, oldest)) = self.messages.pop_front()
+            && let Some((_, oldest)) = self.messages.front()
+            && (self.bytes > self.bytes_max.saturating_mul(BURST_TIMES)
+                || now_ms - oldest.time_ms >= BURST_MS)
         {
             self.bytes -= oldest.payload.len() + MESSAGE_OVERHEAD_BYTES;
             self.complete_after = oldest.seq;
+            self.messages.pop_front();
         }
     }
 

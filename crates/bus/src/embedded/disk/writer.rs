@@ -263,9 +263,12 @@ impl Writer {
     fn maintain(&mut self) {
         self.maintained = Instant::now();
         self.crowded = false;
+        let mut view = self.shared.view.write();
+        view.tail.forget(now_ms());
         if self.maintained >= self.forget_from {
-            self.shared.view.write().expire(now_ms());
+            view.expire(now_ms());
         }
+        drop(view);
         // What one has made is put in place before the next begins: they write to one name. One that ended by a fault of its
         // own has made nothing.
         let is_under_way = |one: &JoinHandle<()>| !one.is_finished() || self.inbox.has_compacted();
