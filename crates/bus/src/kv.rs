@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use crate::counts::{Counted, Sent};
+use crate::counts::{Counted, Sent, count_error};
 use crate::error::{Error, ErrorKind};
 
 /// Longest key, in bytes: with the bucket's name it stays within a subject.
@@ -123,6 +123,21 @@ fn check_key(key: &str) -> Result<(), Error> {
     ))
 }
 
+/// What a caller is told of a write. That the key holds something else is an answer to who asks for that, and no error.
+trait Told {
+    fn told(self) -> Self;
+}
+
+impl<T> Told for Result<T, Error> {
+    fn told(self) -> Self {
+        self.inspect_err(|error| {
+            if error.kind() != ErrorKind::WrongRevision {
+                count_error(error);
+            }
+        })
+    }
+}
+
 impl Kv {
     pub(crate) fn new(backend: Arc<dyn KvBackend>) -> Self {
         Self { backend, written: Sent::kept() }
@@ -163,21 +178,25 @@ impl Kv {
         expect: Expect,
         ttl: Option<Duration>,
     ) -> Result<u64, Error> {
-        self.written.count(value.len());
         check_key(key).counted()?;
-        self.backend.put(key, value, expect, ttl).await.counted()
+        let bytes = value.len();
+        let written = self.backend.put(key, value, expect, ttl).await.told();
+        if written.is_ok() {
+            self.written.count(bytes);
+        }
+        written
     }
 
     /// Deletes a key, whatever was there.
     pub async fn delete(&self, key: &str) -> Result<(), Error> {
         check_key(key).counted()?;
-        self.backend.delete(key, Expect::Any).await.counted()
+        self.backend.delete(key, Expect::Any).await.told()
     }
 
     /// Deletes the value of `revision`; `WrongRevision` where it is not that any more.
     pub async fn delete_revision(&self, key: &str, revision: u64) -> Result<(), Error> {
         check_key(key).counted()?;
-        self.backend.delete(key, Expect::Revision(revision)).await.counted()
+        self.backend.delete(key, Expect::Revision(revision)).await.told()
     }
 
     /// Every key, in order.

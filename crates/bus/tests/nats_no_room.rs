@@ -25,13 +25,15 @@ async fn copies_that_the_client_drops_are_read_from_the_stream() {
     const MESSAGES: usize = 2 * CLIENT_QUEUE_MIN;
     const AT_ONCE: usize = 256;
     let counters = Counters::install();
-    let servers = [NatsServer::start(newest_nats()).unwrap()];
+    // It waits for who stands still.
+    let patient = "write_deadline: \"60s\"\n";
+    let servers = [NatsServer::start_with(newest_nats(), patient, &[]).unwrap()];
     let (_backend, writer) = connect(&servers).await;
     let room = writer.registry().subject("room", &["a_b"]).unwrap();
     let small = NatsConfig { client_queue: CLIENT_QUEUE_MIN, ..config(&servers) };
     let (ready, follows) = oneshot::channel();
     let mut ready = Some(ready);
-    let (stored, go_on) = mpsc::channel();
+    let (stored, go_on) = mpsc::sync_channel(1);
     let subject = room.clone();
     // On a thread of its own, which can be stopped.
     let reader = std::thread::spawn(move || {

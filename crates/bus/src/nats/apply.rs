@@ -112,7 +112,8 @@ impl Apply<'_> {
         let mut applied =
             AppliedStream { name, what, change: Change::None, differences: Vec::new(), error: None };
         if let Err(error) = self.bring(declared, &mut applied).await {
-            let unknown = error.kind() == ErrorKind::Timeout;
+            let asked = applied.change != Change::None && !self.how.dry_run;
+            let unknown = asked && error.kind() == ErrorKind::Timeout;
             applied.change = if unknown { Change::Unknown } else { Change::Refused };
             applied.error = Some(error.to_string());
         }

@@ -232,7 +232,7 @@ impl Committer {
         let (mut id, mut unsure) = (Id::of(id), false);
         loop {
             let answer = self.try_once(&plan, &id.text, &tries).await;
-            unsure |= answer.as_ref().is_err_and(is_passing);
+            unsure |= answer.as_ref().is_err_and(may_be_stored);
             let outcome = match answer {
                 Ok(Stored { error: None, duplicate: false, seq }) => Outcome::Stored(plan.stored(seq)),
                 answer => Box::pin(self.judge(answer, &plan, &mut id, &fences, unsure, &mut tries)).await,
@@ -246,9 +246,7 @@ impl Committer {
                 Outcome::Failed(error) => return tries.ended(Err(error)),
                 Outcome::Again(error) => {
                     let again = Box::pin(tries.again(error)).await;
-                    // Of a stream that was deleted nothing is stored, whatever was.
-                    let known = |error: &Error| !unsure || error.kind() == ErrorKind::Mismatch;
-                    again.map_err(|error| if known(&error) { error } else { not_known(error) })?;
+                    again.map_err(|error| if unsure { not_known(error) } else { error })?;
                 }
             }
         }
@@ -451,6 +449,11 @@ impl Committer {
 /// A time limit as the server takes it: whole seconds, one at least.
 pub(crate) fn whole_seconds(time: std::time::Duration) -> u64 {
     (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1)
+}
+
+/// Whether what a try met leaves open if it was stored: where nobody hears the subject, nobody stored it.
+fn may_be_stored(error: &Error) -> bool {
+    is_passing(error) && error.kind() != ErrorKind::NoResponders
 }
 
 fn not_known(error: Error) -> Error {

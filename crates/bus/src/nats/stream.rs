@@ -20,7 +20,7 @@ use crate::settings::BucketConfig;
 const DUPLICATES: Duration = Duration::from_secs(120);
 /// How long the mark of a key that is gone stays, for watchers and for the rule that a revision is never reused.
 pub(crate) const KEY_MARK: Duration = Duration::from_secs(60);
-/// How long before a stream that is missing is made: a server that has just started knows its streams one after the
+/// How long before a stream that is missing is made, or called deleted: a server that has just started knows its streams one after the
 /// other.
 const LOOK_TWICE: Duration = Duration::from_millis(250);
 /// The pause before a stream without a leader is looked at again.
@@ -154,11 +154,18 @@ pub(crate) async fn demand_there(
     Ok(())
 }
 
-/// Whether the servers say that there is no such stream: not that it has no leader.
+/// Whether the servers say that there is no such stream, and still do a moment later: not that it has no leader.
 pub(crate) async fn is_gone(connection: &Connection, name: &str) -> bool {
     let look = format!("STREAM.INFO.{name}");
-    let answer = connection.call_once(&look, Bytes::from_static(b"{}"), GONE_WAIT).await;
-    matches!(answer, Ok(Err(error)) if error.is_missing())
+    let is_missing = async || {
+        let answer = connection.call_once(&look, Bytes::from_static(b"{}"), GONE_WAIT).await;
+        matches!(answer, Ok(Err(error)) if error.is_missing())
+    };
+    if !is_missing().await {
+        return false;
+    }
+    tokio::time::sleep(LOOK_TWICE).await;
+    is_missing().await
 }
 
 /// Of a stream that was there.

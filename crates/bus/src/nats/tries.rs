@@ -169,6 +169,9 @@ impl Tries<'_> {
             self.connection.check_open()?;
             return Err(error);
         }
-        self.call.again(error)
+        match self.call.again(error) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.why_unheard(error).await),
+        }
     }
 }

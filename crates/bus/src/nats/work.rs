@@ -100,7 +100,6 @@ pub(crate) struct NatsWork {
     pub(crate) config: WorkConfig,
     pub(crate) counts: WorkCounts,
     pub(crate) stream: String,
-    replicas: usize,
     ready: OnceCell<Arc<Pulls>>,
     out: Mutex<KeyMap<(u64, u32), Out>>,
     /// Deliveries whose end is on its way to the server.
@@ -120,7 +119,6 @@ impl NatsWork {
             connection: committer.connection.clone(),
             reader: committer.reader.clone(),
             stream: names.work(&queue),
-            replicas: committer.config.replicas,
             committer,
             names,
             queue,
@@ -138,7 +136,7 @@ impl NatsWork {
         let nanoseconds = u64::try_from(self.config.ack_wait.as_nanos()).unwrap_or(u64::MAX);
         let stream = json!({
             "name": self.stream, "subjects": [self.queue.as_str()], "retention": "workqueue",
-            "storage": "file", "num_replicas": self.replicas, "discard": "new", "max_age": 0,
+            "storage": "file", "num_replicas": self.reader.copies.count(), "discard": "new", "max_age": 0,
             "max_msgs": self.config.messages_max, "max_bytes": self.config.bytes_max,
         });
         let consumer = json!({

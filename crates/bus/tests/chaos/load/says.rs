@@ -31,7 +31,8 @@ const TOO_LARGE_EVERY: u64 = 50;
 pub async fn start(stage: &Arc<Stage>, buses: &[Bus], tasks: &mut Vec<JoinHandle<()>>) -> Says {
     let mut says = Says::default();
     let say = subject(&buses[0], "say", "all");
-    says._deaf = buses[1].subscribe(&Pattern::from(&say), DEAF_CAPACITY).await.ok();
+    let deaf = buses[1].subscribe(&Pattern::from(&say), DEAF_CAPACITY).await;
+    says._deaf = Some(deaf.expect("the cluster is well"));
     for bus in &buses[1..] {
         let mut ear = bus.subscribe(&Pattern::from(&say), 4_096).await.expect("the cluster is well");
         let (stage, heard, late) = (stage.clone(), says.heard.clone(), says.late.clone());

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use time::OffsetDateTime;
 use x509_parser::pem::Pem;
 
@@ -14,51 +14,73 @@ const WARN_DAYS: i64 = 30;
 /// What is looked at is called.
 const WHAT: &str = "certificate";
 
+/// From when to when a certificate holds.
+type Held = (OffsetDateTime, OffsetDateTime);
+
 /// Looks at the authority's and this process's.
 pub fn findings(config: &Config) -> Vec<Finding> {
     let Some(security) = config.nats("check").map(|nats| nats.security) else { return Vec::new() };
-    let files = [("nats.ca_file", security.ca_file), ("nats.cert_file", security.cert_file)];
-    let named = files.into_iter().filter_map(|(key, file)| Some((key, file?)));
-    named.map(|(key, file)| finding(key, &file, OffsetDateTime::now_utc())).collect()
+    let now = OffsetDateTime::now_utc();
+    let authorities = security.ca_file.map(|file| {
+        let advice = "add the next authority's certificate to the file; 'tidings certs --force' makes a new one of both";
+        finding("nats.ca_file", &file, now, advice, |all| any(all, now))
+    });
+    let own = security.cert_file.map(|file| {
+        let advice = "renew it: 'tidings certs --out FOLDER --renew' where that made it; processes use the new file by themselves";
+        finding("nats.cert_file", &file, now, advice, every)
+    });
+    authorities.into_iter().chain(own).collect()
 }
 
-fn finding(key: &str, file: &Path, now: OffsetDateTime) -> Finding {
+/// A chain holds while all of it does.
+fn every(all: &[Held]) -> Option<Held> {
+    all.iter().copied().reduce(|(from, until), (other, end)| (from.max(other), until.min(end)))
+}
+
+/// Of authorities one that holds is enough: the one that holds longest, if any does now.
+fn any(all: &[Held], now: OffsetDateTime) -> Option<Held> {
+    all.iter().copied().max_by_key(|(from, until)| (*from <= now, *until))
+}
+
+fn finding(
+    key: &str,
+    file: &Path,
+    now: OffsetDateTime,
+    advice: &str,
+    of: impl Fn(&[Held]) -> Option<Held>,
+) -> Finding {
     let shown = format!("'{key}', {}", file.display());
-    let (from, until) = match held(file) {
+    let held = read(file).and_then(|all| of(&all).context("there is no certificate in it"));
+    let (from, until) = match held {
         Ok(held) => held,
         Err(error) => {
             return Finding::fail(WHAT, format!("{shown}: {error:#}"), "it has to hold certificates (PEM)");
         }
     };
-    let days = (until - now).whole_days();
-    let renew = "renew it: 'tidings certs --out FOLDER --renew' where that made it; processes use the new file by themselves";
     if now < from {
         let found = format!("{shown}: holds from {} on", from.date());
         return Finding::fail(WHAT, found, "this machine's clock may be wrong");
     }
     if until <= now {
-        return Finding::fail(WHAT, format!("{shown}: ended on {}", until.date()), renew);
+        return Finding::fail(WHAT, format!("{shown}: ended on {}", until.date()), advice);
     }
+    let days = (until - now).whole_days();
     let found = format!("{shown}: holds for {days} days, until {}", until.date());
-    if days < WARN_DAYS { Finding::warn(WHAT, found, renew) } else { Finding::ok(WHAT, found) }
+    if days < WARN_DAYS { Finding::warn(WHAT, found, advice) } else { Finding::ok(WHAT, found) }
 }
 
-/// When all certificates of a file hold.
-fn held(file: &Path) -> Result<(OffsetDateTime, OffsetDateTime)> {
-    let text = std::fs::read(file)?;
-    let mut all: Option<(OffsetDateTime, OffsetDateTime)> = None;
+/// When each certificate of a file holds.
+fn read(file: &Path) -> Result<Vec<Held>> {
+    let (text, mut all) = (std::fs::read(file)?, Vec::new());
     for pem in Pem::iter_from_buffer(&text) {
         let pem = pem.context("it cannot be read")?;
-        if pem.label != "CERTIFICATE" {
-            continue;
+        if pem.label == "CERTIFICATE" {
+            let certificate = pem.parse_x509().context("a certificate cannot be read")?;
+            let validity = certificate.validity();
+            all.push((validity.not_before.to_datetime(), validity.not_after.to_datetime()));
         }
-        let certificate = pem.parse_x509().context("a certificate cannot be read")?;
-        let validity = certificate.validity();
-        let (from, until) = (validity.not_before.to_datetime(), validity.not_after.to_datetime());
-        all = Some(all.map_or((from, until), |(first, last)| (first.max(from), last.min(until))));
     }
-    ensure!(all.is_some(), "there is no certificate in it");
-    all.context("there is one")
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -93,11 +115,21 @@ mod tests {
             ("no certificate".to_owned(), Verdict::Fail, "no certificate"),
             (year.replace("MII", "###"), Verdict::Fail, "cannot be read"),
         ] {
-            let finding = finding("nats.cert_file", &write("c.pem", &text), now);
+            let finding = finding("nats.cert_file", &write("c.pem", &text), now, "", every);
             assert_eq!(finding.verdict, verdict, "{finding:?}");
             assert!(finding.found.contains(told), "{finding:?}");
         }
-        let missing = finding("nats.ca_file", &folder.path().join("none"), now);
+        // Authorities: an old one beside the next does no harm, and one that ends alone does.
+        for (text, verdict) in [
+            (make(-9, -2) + &year, Verdict::Ok),
+            (year.clone() + &make(2, 900), Verdict::Ok),
+            (make(-9, -2) + &make(-1, 5), Verdict::Warn),
+            (make(-9, -2), Verdict::Fail),
+        ] {
+            let finding = finding("nats.ca_file", &write("ca.pem", &text), now, "", |all| any(all, now));
+            assert_eq!(finding.verdict, verdict, "{finding:?}");
+        }
+        let missing = finding("nats.ca_file", &folder.path().join("none"), now, "", every);
         assert_eq!(missing.verdict, Verdict::Fail);
         assert!(missing.found.contains("'nats.ca_file'"), "{missing:?}");
     }
