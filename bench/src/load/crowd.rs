@@ -23,6 +23,8 @@ const MARK: &[u8] = b"~t";
 const JOINING: usize = 32;
 /// After joining: what that set off has arrived before a load begins.
 const SETTLE: Duration = Duration::from_millis(300);
+/// How often the history is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long what is in flight may take to arrive after a load.
 const ARRIVAL: Duration = Duration::from_secs(10);
 /// How often an open loop looks what is due.
@@ -258,6 +260,23 @@ impl Crowd {
         let expected = (self.shared.said.get() - said_before) * members as u64;
         let lost = self.arrived(expected).await?;
         Ok(Saturation { deliveries_per_second, own, lost, busy, load_busy })
+    }
+
+    /// Waits until the history has everything that was said, for as long as lines may take to arrive; how many lines it
+    /// lacks then. `None`: there is no history.
+    pub async fn lacking(&mut self) -> Result<Option<u64>> {
+        let (said, target) = (self.shared.said.get(), self.target.clone());
+        let all = async {
+            let until = Instant::now() + ARRIVAL;
+            loop {
+                let Some(kept) = target.kept().await? else { return Ok(None) };
+                if kept >= said || Instant::now() >= until {
+                    return Ok(Some(said.saturating_sub(kept)));
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        Self::drive(&mut self.readers, all).await
     }
 
     /// Waits until so many lines were heard since the load began; how many were not.

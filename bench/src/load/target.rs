@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
-use tidings_client::{Api, SignedIn};
+use tidings_client::{Api, Method, SignedIn};
 use tidings_test_support::{NatsServer, newest_nats};
 
 use super::room::Connection;
@@ -132,6 +132,18 @@ impl Target {
     /// A guest, who is not in the world yet.
     pub async fn guest(&self) -> Result<SignedIn> {
         Api::new(self.process.address).guest().await.context("a guest")
+    }
+
+    /// Lines that the history of Tidings has stored since it started; `None`: it has none.
+    pub async fn kept(&self) -> Result<Option<u64>> {
+        if !matches!(self.kind, Kind::Tidings(_) | Kind::OnNats) {
+            return Ok(None);
+        }
+        let answer = Api::new(self.process.address).send(Method::GET, "/metrics", &[], None).await?;
+        let text = answer.body.as_str().context("the metrics are a text")?;
+        let line = text.lines().find_map(|line| line.strip_prefix("tidings_chat_lines_total "));
+        let kept = line.and_then(|number| number.trim().parse().ok());
+        kept.map(Some).context("the metrics have the history's lines")
     }
 
     /// A ticket for somebody signed in.

@@ -15,6 +15,7 @@ struct Rows {
     own: Row,
     fairness: Row,
     lost: Row,
+    lacking: Row,
     busy: Row,
     load: Row,
 }
@@ -60,8 +61,10 @@ fn report(bench: &mut Bench<'_>, mut rows: Rows, held: &[(Kind, Kind, Target)]) 
     for kind in [Kind::UNSTORED, Kind::DURABLE] {
         rows.fairness = rows.fairness.judge(kind.name(), Target::at_most(5.0, 2.0));
         rows.lost = rows.lost.judge(kind.name(), Target::at_most(0.0, 0.0));
+        rows.lacking = rows.lacking.judge(kind.name(), Target::at_most(0.0, 0.0));
     }
-    for row in [&rows.rate, &rows.efficiency, &rows.busy, &rows.load, &rows.own, &rows.fairness, &rows.lost] {
+    let rates = [&rows.rate, &rows.efficiency, &rows.busy, &rows.load];
+    for row in rates.into_iter().chain([&rows.own, &rows.fairness, &rows.lost, &rows.lacking]) {
         bench.report.row(row)?;
     }
     bench.fdatasync().map(drop)
@@ -75,6 +78,7 @@ async fn measure(bench: &mut Bench<'_>, members: usize, kinds: &[Kind]) -> Resul
         own: bench.row("from a line to its own confirmation, p50", "us"),
         fairness: bench.row("the same, p99 / p50", "x"),
         lost: bench.row("deliveries that never came", "lines"),
+        lacking: bench.row("lines that the history lacks", "lines"),
         busy: bench.row("the server's share of its core", "of 1"),
         load: bench.row("the load's share of its core", "of 1"),
         efficiency: bench.row("the same for each second of the server's processor time", "deliveries"),
@@ -91,6 +95,9 @@ async fn measure(bench: &mut Bench<'_>, members: usize, kinds: &[Kind]) -> Resul
             rows.own.add(name, p50);
             rows.fairness.add(name, gave.own.percentile(0.99) / p50);
             rows.lost.add(name, gave.lost as f64);
+            if let Some(lacking) = crowd.lacking().await? {
+                rows.lacking.add(name, lacking as f64);
+            }
             rows.busy.add(name, gave.busy);
             rows.load.add(name, gave.load_busy);
             rows.efficiency.add(name, gave.deliveries_per_second / gave.busy);

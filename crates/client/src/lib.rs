@@ -18,4 +18,5 @@ mod error;
 pub use api::{Api, SignedIn};
 pub use connection::{Connection, RESUME_WINDOW_EVENTS};
 pub use error::Error;
+pub use hyper::Method;
 pub use tidings_protocol::frames;

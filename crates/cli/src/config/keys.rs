@@ -73,6 +73,7 @@ keys! {
     "nats.password" Kind::Text, NOTHING, "The password itself; a file is safer", secret;
     "nats.token_file" Kind::Text, NOTHING, "Who this process is to NATS: a file with the token of all clients";
     "nats.token" Kind::Text, NOTHING, "The token itself; a file is safer", secret;
+    "nats.ping_seconds" Kind::Number(2, 300), 10, "How often a connection to NATS is looked at; three looks without an answer make it anew";
     "nats.pool" Kind::Number(1, 16), 1, "Connections to the NATS servers; a subject stays with one of them";
     "nats.replicas" Kind::Number(1, 5), 1, "Copies that the cluster keeps of everything: 1, 3 or 5";
     "subject_prefix" Kind::Text, NOTHING, "What goes before every name on NATS, so that several worlds share a cluster";

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use tidings_bus::resilience::HealthConfig;
 use tidings_bus::{BusConfig, NatsConfig, Retention};
 use tidings_service::declare_on_nats;
 use tidings_service::rights::{OPERATOR, WORLD, inbox, operator_inbox};
@@ -91,6 +92,7 @@ impl Config {
         let servers = self.list("nats.servers").to_vec();
         let mut bus = BusConfig::default();
         bus.breaker.open_most = CIRCUIT_OPEN_MOST;
+        bus.health = HealthConfig::each(Duration::from_secs(self.number("nats.ping_seconds")));
         let config = NatsConfig {
             servers,
             security: self.nats_security(),

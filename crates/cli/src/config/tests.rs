@@ -158,6 +158,7 @@ fn what_goes_to_the_bus_is_what_was_set_and_no_password_is_shown() {
     let settings = [
         "nats.servers=tls://10.0.0.1:4222, tls://b",
         "nats.replicas=3",
+        "nats.ping_seconds=4",
         "retention.minutes=7",
         "roles=edge",
         "nats.user=ann",
@@ -175,6 +176,9 @@ fn what_goes_to_the_bus_is_what_was_set_and_no_password_is_shown() {
     assert_eq!((user.as_str(), password.as_str()), ("ann", "sesame"));
     assert!(!format!("{nats:?}").contains("sesame"));
     assert_eq!((nats.name.as_str(), nats.replicas), ("north-1", 3));
+    let seconds = std::time::Duration::from_secs;
+    assert_eq!((nats.bus.health.every, nats.bus.health.pong_wait), (seconds(4), seconds(2)));
+    nats.bus.check().expect("it holds");
     assert_eq!(nats.retention, config.kept());
     assert_eq!(nats.retention.age, Some(std::time::Duration::from_secs(7 * 60)));
     assert!(!nats.buckets.is_empty() && !nats.retention_rules.is_empty());
