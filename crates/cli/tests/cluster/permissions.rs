@@ -140,11 +140,10 @@ async fn a_world_has_an_account_of_its_own() -> Result<()> {
     let streams: Value = serde_json::from_slice(&streams.payload)?;
     ensure!(streams["total"] == 0, "{streams}");
     // Nothing but what it said itself, and what its server says of that.
-    let next = async || {
+    let mut next = async || {
         let next = futures_util::StreamExt::next(&mut overheard);
         tokio::time::timeout(Duration::from_millis(500), next).await.ok().flatten()
     };
-    let mut next = next;
     while let Some(message) = next().await {
         let own = ["_INBOX.", "$JS.API.STREAM.NAMES", "$JS.EVENT.ADVISORY.API"]
             .iter()
