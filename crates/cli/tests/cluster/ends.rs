@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use hyper::Method;
+use rustix::process::Signal;
 use tidings_client::frames::ServerFrame;
 use tidings_test_support::Player;
 
-use crate::harness::{Away, Cluster, said, sent_away};
+use crate::harness::{Away, Cluster, said, sent_away, signal};
 
 #[tokio::test]
 async fn a_kick_a_ban_and_a_sign_out_act_at_the_other_edge_within_a_second() -> Result<()> {
@@ -88,6 +89,28 @@ async fn who_is_at_an_edge_that_is_killed_is_link_lost_and_comes_back_by_the_oth
     assert_eq!(said(&mut ben, "Ann").await, ["one", "two", "three"]);
     assert_eq!(ben.does("say here again").await?, "You say: here again");
     ann.hears("Ben says: here again").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_edge_that_was_taken_for_dead_and_lives_keeps_its_people() -> Result<()> {
+    let cluster = Cluster::start()?;
+    let mut ann = cluster.player(0, "Ann").await?;
+    let mut ben = cluster.player(1, "Ben").await?;
+    ann.hears("Ben has joined the world.").await?;
+    signal(&cluster.edges[0], Signal::STOP)?;
+    // A lease and a third, as the zone sees it.
+    let lost = |frame: &ServerFrame| matches!(frame, ServerFrame::Event(event) if event.text == "Ann's connection is lost.");
+    ben.connection.find(lost, Duration::from_secs(20)).await?;
+    ben.does("say while you were away").await?;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    signal(&cluster.edges[0], Signal::CONT)?;
+    ben.hears("Ann is back.").await?;
+    // By the same socket, and nothing was missed.
+    ann.hears("Ben says: while you were away").await?;
+    assert_eq!(ann.does("say here all the time").await?, "You say: here all the time");
+    ben.hears("Ann says: here all the time").await?;
+    assert!(!ben.does("who").await?.contains("link lost"));
     Ok(())
 }
 

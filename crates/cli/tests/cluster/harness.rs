@@ -6,7 +6,8 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use tidings_client::frames::{Bye, ServerFrame};
 use tidings_client::{Api, Connection};
 use tidings_protocol::Position;
@@ -101,6 +102,12 @@ impl Cluster {
         ensure!(output.status.success(), "{args:?}: {output:?}");
         Ok(output)
     }
+}
+
+/// Sends a process a signal.
+pub fn signal(server: &Server, signal: Signal) -> Result<()> {
+    let pid = Pid::from_raw(server.pid().try_into()?).context("a process")?;
+    Ok(kill_process(pid, signal)?)
 }
 
 /// Who left its socket without a word, and where it was.

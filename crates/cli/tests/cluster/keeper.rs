@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::{Result, ensure};
+use rustix::process::Signal;
 use tidings_bus::{Bus, Nats, NatsConfig};
 use tidings_client::Connection;
 use tidings_client::frames::ServerFrame;
@@ -12,9 +12,9 @@ use tidings_protocol::proto::services::v1::{
     AccountInfo, AccountRequest, CharacterList, CharacterName, CreateCharacterRequest, RegisterRequest,
 };
 use tidings_service::{Caller, declare_on_nats, subjects::registry};
-use tidings_test_support::{NatsServer, Player, Server, newest_nats};
+use tidings_test_support::{NatsServer, Player, newest_nats};
 
-use crate::harness::{Cluster, process, sent_away};
+use crate::harness::{Cluster, process, sent_away, signal};
 
 #[tokio::test]
 async fn a_killed_keeper_is_a_pause_and_nothing_confirmed_is_lost() -> Result<()> {
@@ -163,11 +163,6 @@ async fn a_second_keeper_is_refused_and_another_world_has_names_of_its_own() -> 
     assert_eq!(sent_away(&mut third, since).await?.code, 4001);
     assert_eq!(again.does("say me").await?, "You say: me");
     Ok(())
-}
-
-fn signal(server: &Server, signal: Signal) -> Result<()> {
-    let pid = Pid::from_raw(server.pid().try_into()?).context("a process")?;
-    Ok(kill_process(pid, signal)?)
 }
 
 /// Two machines, each with a storage: which of them answered is seen by what it knows.

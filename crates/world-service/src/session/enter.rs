@@ -70,6 +70,7 @@ impl SessionService {
                 revoked: false,
                 zone: zone.zone.clone(),
                 closed_ms: 0,
+                lapsed: false,
             };
             Ok((Change::Put(Box::new(record.clone()), None), Taken { record, before }))
         });
@@ -125,6 +126,7 @@ impl SessionService {
                 identity: Some(Identity { role: account.role.to_string(), ..identity.clone() }),
                 lost_ms: 0,
                 closed_ms: 0,
+                lapsed: false,
                 zone: zone.zone.clone(),
                 ..before.clone()
             };

@@ -16,6 +16,8 @@ pub(super) struct Known {
     pub(super) lost_ms: i64,
     pub(super) revoked: bool,
     pub(super) closed: bool,
+    /// Lost because its edge fell silent.
+    pub(super) lapsed: bool,
 }
 
 impl From<&SessionRecord> for Known {
@@ -29,6 +31,7 @@ impl From<&SessionRecord> for Known {
             lost_ms: record.lost_ms,
             revoked: record.revoked,
             closed: record.closed_ms != 0,
+            lapsed: record.lapsed,
         }
     }
 }
@@ -40,6 +43,8 @@ pub(super) struct Index {
     by_session: HashMap<String, String>,
     /// Sessions whose zone was told that their edge died.
     told: HashSet<String>,
+    /// Lost sessions that their edge renews.
+    reviving: HashSet<String>,
     /// Whether everything there was has been seen.
     whole: bool,
 }
@@ -113,6 +118,21 @@ impl Index {
     /// It could not be told.
     pub(super) fn untell(&mut self, session: &str) {
         self.told.remove(session);
+    }
+
+    /// Its edge renews a session that is lost.
+    pub(super) fn revives(&mut self, session: &str) {
+        self.reviving.insert(session.to_owned());
+    }
+
+    pub(super) fn has_reviving(&self) -> bool {
+        !self.reviving.is_empty()
+    }
+
+    /// Those, once each.
+    pub(super) fn take_reviving(&mut self) -> Vec<Known> {
+        let sessions = std::mem::take(&mut self.reviving);
+        sessions.iter().filter_map(|session| self.session(session).cloned()).collect()
     }
 
     /// Forgets who was told of what is no more.

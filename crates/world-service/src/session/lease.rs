@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use tidings_bus::{ErrorKind, KvEvent};
 use tidings_protocol::proto::services::v1::{
     RenewReply, RenewRequest, SessionEnd, SessionRecord, SessionRequest,
@@ -23,12 +24,14 @@ use crate::failure::stored;
 /// How long a zone may take to hear of a lost session: the next sweep tries again.
 const ZONE_DEADLINE: Duration = Duration::from_secs(3);
 /// Sessions this young that are not known yet may have been opened by another process a moment ago; as long a
-/// session counts as lost before an edge that still renews it is told to let it go.
+/// session counts as lost by its socket before an edge that still renews it is told to let it go.
 const SETTLE_MS: i64 = 5_000;
 /// For this part of a lease an edge that was just kept alive is not kept alive again by who joins there.
 const KEPT_PART: u32 = 20;
 /// Edges of which it is known when they were kept alive last; beyond it all are written again.
 const EDGES_MAX: usize = 1024;
+/// Zones told of sessions at once, when an edge fell silent or is back.
+pub(super) const AT_ONCE_MAX: usize = 64;
 /// Sweeps a lease: a dead edge is seen within a lease and a third.
 const SWEEPS: u32 = 3;
 
@@ -46,17 +49,26 @@ impl SessionService {
         }
         self.keep_edge(&request.edge).await?;
         let now = self.now();
-        let index = self.inner.index.lock();
+        let mut index = self.inner.index.lock();
         // Until all sessions were seen, none is said to be unknown.
         if !index.is_whole() {
             return Ok(RenewReply::default());
         }
-        let ended = request.sessions.iter().filter_map(|session| {
-            let code = ending(index.session(session), &request.edge, session, now)?;
-            let reason = code.reason().to_owned();
-            Some(SessionEnd { session: session.clone(), code: u32::from(code.code()), reason })
-        });
-        Ok(RenewReply { ended: ended.collect() })
+        let mut ended = Vec::new();
+        for session in request.sessions {
+            match fate(index.session(&session), &request.edge, &session, now) {
+                Fate::Stays => {}
+                Fate::Revives => index.revives(&session),
+                Fate::Ends(code) => {
+                    let reason = code.reason().to_owned();
+                    ended.push(SessionEnd { session, code: u32::from(code.code()), reason });
+                }
+            }
+        }
+        if index.has_reviving() {
+            self.inner.reviving.notify_one();
+        }
+        Ok(RenewReply { ended })
     }
 
     /// The edge lives, since it asks: a crowd that joins there says so a few times a second, not each.
@@ -88,12 +100,18 @@ impl SessionService {
         Ok(until.is_some_and(|until| (1..=most).contains(&(until.saturating_sub(self.now())))))
     }
 
-    /// Watches sessions and presence, and sweeps, until it is told to stop.
+    /// Watches sessions and presence, and looks after edges, until it is told to stop.
     pub async fn maintain(self, stop: CancellationToken) -> Result<(), CallError> {
+        // Zones that do not answer hold up no watching.
+        tokio::select! {
+            watched = self.watch(&stop) => watched,
+            () = self.look_after_edges() => Ok(()),
+        }
+    }
+
+    async fn watch(&self, stop: &CancellationToken) -> Result<(), CallError> {
         let mut watch = self.inner.records.kv().watch();
         let mut presence = self.inner.presence.watch();
-        let mut sweep = tokio::time::interval(self.config().lease / SWEEPS);
-        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -108,6 +126,17 @@ impl SessionService {
                     Err(error) if error.kind() == ErrorKind::Closed => return Ok(()),
                     Err(error) => return Err(error.into()),
                 },
+            }
+        }
+    }
+
+    /// Goes on for as long as it is asked.
+    async fn look_after_edges(&self) {
+        let mut sweep = tokio::time::interval(self.config().lease / SWEEPS);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.inner.reviving.notified() => self.revive().await,
                 _ = sweep.tick() => if let Err(error) = self.sweep().await {
                     tracing::warn!(%error, "sessions of silent edges could not be looked at");
                 },
@@ -154,15 +183,16 @@ impl SessionService {
         if !self.could_hear(asked, silent.is_ok()) {
             return silent.map(drop);
         }
-        for known in silent? {
+        let each = futures_util::stream::iter(silent?).for_each_concurrent(AT_ONCE_MAX, async |known| {
             if !self.inner.index.lock().tell(&known.session) {
-                continue;
+                return;
             }
             if let Err(error) = self.lapse(&known).await {
                 self.inner.index.lock().untell(&known.session);
                 tracing::debug!(%error, "a zone could not be told of a lost session yet");
             }
-        }
+        });
+        each.await;
         self.inner.index.lock().tidy();
         Ok(())
     }
@@ -204,7 +234,7 @@ impl SessionService {
                 None => (Change::Keep, None),
                 Some(before) if before.lost_ms != 0 => (Change::Keep, Some(before)),
                 Some(before) => {
-                    let record = SessionRecord { lost_ms: now, ..before };
+                    let record = SessionRecord { lost_ms: now, lapsed: true, ..before };
                     (Change::Put(Box::new(record.clone()), None), Some(record))
                 }
             })
@@ -215,35 +245,52 @@ impl SessionService {
             return Ok(());
         };
         self.inner.index.lock().put(&record);
-        let told = if record.revoked {
-            self.ask_to_leave(&record, CloseCode::Revoked.code().into(), CloseCode::Revoked.reason()).await
+        if record.revoked {
+            let code = CloseCode::Revoked;
+            let left = self.ask_to_leave(&record, code.code().into(), code.reason()).await;
+            self.close_unknown(&record, left).await?;
         } else {
-            let grace_ms = u64::try_from(millis(self.config().dead_edge_grace)).unwrap_or(0);
-            let link = Link {
-                session: record.session.clone(),
-                character: record.character.clone(),
-                kind: link::Kind::Lost.into(),
-                grace_ms,
-                generation: record.generation,
-            };
-            self.ask_zone(&record, zone_request::Ask::Link(link)).await
+            self.link_or_close(&record, link::Kind::Lost).await?;
+        }
+        metrics::counter!("tidings_session_lapsed_total").increment(1);
+        Ok(())
+    }
+
+    /// Tells the zone that the character's connection is lost, or back; closes the session where it has left.
+    pub(super) async fn link_or_close(
+        &self,
+        record: &SessionRecord,
+        kind: link::Kind,
+    ) -> Result<(), CallError> {
+        let grace = if kind == link::Kind::Lost { self.config().dead_edge_grace } else { Duration::ZERO };
+        let link = Link {
+            session: record.session.clone(),
+            character: record.character.clone(),
+            kind: kind.into(),
+            grace_ms: u64::try_from(millis(grace)).unwrap_or(0),
+            generation: record.generation,
         };
+        let told = self.ask_zone(record, zone_request::Ask::Link(link)).await;
+        self.close_unknown(record, told).await
+    }
+
+    /// A zone that does not know the character let it go before it could say so.
+    async fn close_unknown(
+        &self,
+        record: &SessionRecord,
+        told: Result<(), CallError>,
+    ) -> Result<(), CallError> {
         match told {
-            Ok(()) => {
-                metrics::counter!("tidings_session_lapsed_total").increment(1);
-                Ok(())
-            }
-            // The zone does not know the character: it left before the zone could say so.
             Err(error) if error.code == ErrorCode::NotFound => {
                 let request = SessionRequest {
-                    session: record.session,
-                    character: record.character,
+                    session: record.session.clone(),
+                    character: record.character.clone(),
                     generation: record.generation,
                     gone: true,
                 };
                 self.clone().close(request).await.map(drop)
             }
-            Err(error) => Err(error),
+            told => told,
         }
     }
 
@@ -284,19 +331,28 @@ impl SessionService {
     }
 }
 
-/// Whether, and with which code, an edge is to let a session go.
-fn ending(known: Option<&Known>, edge: &str, session: &str, now: i64) -> Option<CloseCode> {
+/// What becomes of a session that an edge renews.
+enum Fate {
+    Stays,
+    /// Its edge was taken for dead.
+    Revives,
+    Ends(CloseCode),
+}
+
+fn fate(known: Option<&Known>, edge: &str, session: &str, now: i64) -> Fate {
     match known {
         None => {
             let made = session.parse::<SessionId>().map_or(0, SessionId::unix_ms);
             let made = i64::try_from(made).unwrap_or(0);
-            (now - made > SETTLE_MS).then_some(CloseCode::Revoked)
+            if now - made > SETTLE_MS { Fate::Ends(CloseCode::Revoked) } else { Fate::Stays }
         }
-        Some(known) if known.revoked => Some(CloseCode::Revoked),
-        Some(known) if known.edge != edge => Some(CloseCode::TakenOver),
-        Some(known) if known.closed => Some(CloseCode::Left),
-        // It was taken for dead: its client comes back by resume.
-        Some(known) if known.lost_ms != 0 && now - known.lost_ms > SETTLE_MS => Some(CloseCode::Stale),
-        Some(_) => None,
+        Some(known) if known.revoked => Fate::Ends(CloseCode::Revoked),
+        Some(known) if known.edge != edge => Fate::Ends(CloseCode::TakenOver),
+        // Its grace ended while its edge was silent: its client comes back, and enters anew.
+        Some(known) if known.closed && known.lapsed => Fate::Ends(CloseCode::Unavailable),
+        Some(known) if known.closed => Fate::Ends(CloseCode::Left),
+        Some(known) if known.lapsed => Fate::Revives,
+        Some(known) if known.lost_ms != 0 && now - known.lost_ms > SETTLE_MS => Fate::Ends(CloseCode::Stale),
+        Some(_) => Fate::Stays,
     }
 }

@@ -8,6 +8,7 @@ mod bucket;
 mod enter;
 mod index;
 mod lease;
+mod revive;
 mod revoke;
 mod secret;
 
@@ -26,6 +27,7 @@ use tidings_protocol::proto::services::v1::SessionControl;
 use tidings_protocol::{CharacterId, ZoneId};
 use tidings_service::{CallError, Caller, Server, Subjects};
 use tidings_storage::Store;
+use tokio::sync::Notify;
 
 use self::bucket::Records;
 use self::index::Index;
@@ -86,6 +88,8 @@ struct Inner {
     clock: Clock,
     config: Config,
     index: Mutex<Index>,
+    /// An edge renews what was lost by its silence.
+    reviving: Notify,
     listening: Mutex<Listening>,
 }
 
@@ -108,6 +112,7 @@ impl SessionService {
             caller: Caller::new(bus),
             listening: Mutex::new(Listening { since_ms: clock(), last_ms: clock() }),
             index: Mutex::default(),
+            reviving: Notify::new(),
             store,
             clock,
             config,

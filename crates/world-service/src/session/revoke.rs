@@ -18,9 +18,9 @@ impl SessionService {
         let lost = self.inner.records.change(&request.character, |before| {
             let ours = before.filter(|record| is_of(record, &request));
             Ok(match ours.ok_or_else(went_on)? {
-                before if before.lost_ms != 0 => (Change::Keep, None),
+                before if before.lost_ms != 0 && !before.lapsed => (Change::Keep, None),
                 before => {
-                    let record = SessionRecord { lost_ms: now, ..before };
+                    let record = SessionRecord { lost_ms: now, lapsed: false, ..before };
                     (Change::Put(Box::new(record.clone()), None), Some(record))
                 }
             })
