@@ -31,7 +31,7 @@ pub async fn reread(shard: Rc<Shard>, at: At, seq: u64) {
         let message = "This was done, but its reply is no longer there.";
         frames::error(Some(&id), ErrorCode::NotFound, message, None)
     });
-    inner.reply_now(at, frame);
+    inner.reply_now(at, &frame);
     drop(inner);
     shard.settle();
 }

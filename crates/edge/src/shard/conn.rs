@@ -14,7 +14,8 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::end::End;
-use super::outbox::{Flushed, Frame, Outbox};
+use super::outbox::{Flushed, Outbox};
+use super::sheet::Piece;
 use super::table::Session;
 use super::{Inner, Shard};
 use crate::http::ConnInfo;
@@ -116,9 +117,14 @@ impl Conn {
     }
 
     /// Adds a frame of the world to what waits, compressed where that was agreed on; says how many bytes wait.
-    pub(crate) fn queue(&mut self, frame: &Frame, deflater: &mut Deflater) -> usize {
-        let frame = if self.deflate { deflater.frame(frame) } else { Rc::clone(frame) };
+    pub(crate) fn queue(&mut self, frame: &Bytes, deflater: &mut Deflater) -> usize {
+        let frame = if self.deflate { deflater.frame(frame) } else { frame.clone() };
         self.out.push(frame)
+    }
+
+    /// The same of a frame that was laid behind others of its audience.
+    pub(crate) fn queue_laid(&mut self, frame: &Bytes, laid: &Piece, deflater: &mut Deflater) -> usize {
+        if self.deflate { self.queue(frame, deflater) } else { self.out.push_laid(laid) }
     }
 
     /// Wakes its task: there is something to look at.
@@ -220,6 +226,7 @@ impl Inner {
 
     /// Writes what waits for a connection; `Break` when that ended it.
     pub(crate) fn flush(&mut self, at: At) -> ControlFlow<()> {
+        self.seal();
         let Some(conn) = self.conns.get_mut(at.key as usize).filter(|conn| conn.id == at.id) else {
             return ControlFlow::Break(());
         };
@@ -240,6 +247,15 @@ impl Inner {
                 self.end(at, End::Lost("error"), None);
                 self.remove(at);
                 ControlFlow::Break(())
+            }
+        }
+    }
+
+    /// What was laid for the members of audiences can be written from here on.
+    fn seal(&mut self) {
+        for audience in self.growing.drain(..) {
+            if let Some(members) = self.audiences.get_mut(&audience) {
+                members.sheet.seal();
             }
         }
     }

@@ -4,15 +4,15 @@
 //! an outbox. Everything else goes through [`Inner::apply`], which knows borders, mutes and replies; it is
 //! also what a replay uses, so that what is missed is filtered exactly like what is heard.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tidings_protocol::{Audience, CloseCode};
 
 use super::conn::{At, Phase};
 use super::end::{Bye, End};
 use super::members::{Hearing, Members};
-use super::outbox::Frame;
+use super::sheet::Piece;
 use super::table::Place;
 use super::{Inner, Todo};
 use crate::fanout::{AudienceId, AudienceInfo, Border, Change, Encoded, Special, ToShard};
@@ -57,10 +57,18 @@ impl Inner {
     /// One event to all who simply hear it; answers who is left, to whom it is more than its frame.
     fn deliver_to_most(&mut self, event: &Arc<Encoded>) -> Vec<u32> {
         let mut alone = Vec::new();
-        let Some(members) = self.audiences.get(&event.audience.id) else { return alone };
+        let Some(members) = self.audiences.get_mut(&event.audience.id) else { return alone };
         let origin = event.origin().and_then(|session| self.by_session.get(&session).copied());
         let subject = event.subject().and_then(|subject| self.by_character.get(&subject).copied());
-        let frame: Frame = Rc::new(event.frame.clone());
+        let frame = &event.frame;
+        let laid = if members.list.len() > 1 {
+            if members.sheet.is_sealed() {
+                self.growing.push(event.audience.id);
+            }
+            members.sheet.lay(frame)
+        } else {
+            Piece::from(frame.clone())
+        };
         let most = self.shared.config.limits.outbox_bytes;
         let mut slow = Vec::new();
         let mut count = 0;
@@ -80,7 +88,7 @@ impl Inner {
                 slow.push(member.key);
                 continue;
             }
-            if conn.queue(&frame, &mut self.deflater) > most && most != 0 {
+            if conn.queue_laid(frame, &laid, &mut self.deflater) > most && most != 0 {
                 slow.push(member.key);
             }
             if !conn.dirty {
@@ -92,7 +100,7 @@ impl Inner {
         self.work.deliveries += count;
         for key in slow {
             if self.conns.get(key as usize).is_some_and(|conn| conn.gated) {
-                self.hold_in_gate(key, Rc::clone(&frame), Some(event));
+                self.hold_in_gate(key, frame.clone(), Some(event));
             } else {
                 self.too_slow(key);
             }
@@ -138,14 +146,13 @@ impl Inner {
             }
         }
         if let Some(own) = own {
-            let own = own.clone();
-            self.push(key, Rc::new(own), event);
+            self.push(key, own, event);
         } else if !mine
             && matches!(hearing, Hearing::Heard | Hearing::Leaving)
             && !event.frame.is_empty()
             && self.perceives(key, event, special)
         {
-            self.push(key, Rc::new(event.frame.clone()), event);
+            self.push(key, &event.frame, event);
         }
         if self.at(key) != Some(at) {
             return;
@@ -248,7 +255,7 @@ impl Inner {
     }
 
     /// A frame of the flow: through the gate where there is one.
-    fn push(&mut self, key: u32, frame: Frame, event: &Arc<Encoded>) {
+    fn push(&mut self, key: u32, frame: &Bytes, event: &Arc<Encoded>) {
         let Some(conn) = self.conns.get_mut(key as usize) else { return };
         conn.seq = conn.seq.max(event.seq);
         self.figures.delivered.increment(1);
@@ -257,16 +264,16 @@ impl Inner {
     }
 
     /// A frame into the outbox, or behind what the session waits for.
-    pub(crate) fn push_frame(&mut self, key: u32, frame: Frame, event: Option<&Arc<Encoded>>) {
+    pub(crate) fn push_frame(&mut self, key: u32, frame: &Bytes, event: Option<&Arc<Encoded>>) {
         let most = self.shared.config.limits.outbox_bytes;
         let Some(conn) = self.conns.get_mut(key as usize) else { return };
         if matches!(conn.phase, Phase::Closing(..)) {
             return;
         }
         if conn.gated {
-            return self.hold_in_gate(key, frame, event);
+            return self.hold_in_gate(key, frame.clone(), event);
         }
-        let waiting = conn.queue(&frame, &mut self.deflater);
+        let waiting = conn.queue(frame, &mut self.deflater);
         if !conn.dirty {
             conn.dirty = true;
             self.dirty.push(key);

@@ -1,6 +1,5 @@
 //! The end of a connection: one way out for every way to end, walked once.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use tidings_protocol::proto::services::v1::SessionControl;
@@ -124,7 +123,7 @@ impl Inner {
     pub(crate) fn close_with(&mut self, at: At, frames: Vec<bytes::Bytes>) {
         let Some(conn) = self.conn(at) else { return };
         for frame in frames {
-            conn.out.push(Rc::new(frame));
+            conn.out.push(frame);
         }
         if !conn.dirty {
             conn.dirty = true;

@@ -2,13 +2,13 @@
 //! outbox, and a `gap` says how many were dropped. Nobody is sent away for them, and no event waits behind them.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::Inner;
 use super::conn::At;
 use super::members::Hearing;
-use super::outbox::Frame;
 use crate::fanout::Encoded;
 use crate::session::frames;
 
@@ -18,13 +18,13 @@ const HINTS_WAITING_MAX: usize = 8;
 /// Hints that wait for one reader.
 #[derive(Debug, Default)]
 pub struct Hints {
-    waiting: VecDeque<Frame>,
+    waiting: VecDeque<Bytes>,
     missed: u64,
 }
 
 impl Hints {
     /// Adds one; the oldest gives way.
-    fn push(&mut self, frame: Frame) {
+    fn push(&mut self, frame: Bytes) {
         if self.waiting.len() == HINTS_WAITING_MAX {
             self.waiting.pop_front();
             self.missed += 1;
@@ -40,7 +40,6 @@ impl Inner {
         let Some(members) = self.audiences.get(&event.audience.id) else { return };
         let heard = members.list.iter().filter(|member| member.hearing == Hearing::Heard);
         let keys: Vec<u32> = heard.map(|member| member.key).collect();
-        let frame: Frame = Rc::new(event.frame.clone());
         for at in keys.into_iter().filter_map(|key| self.at(key)).collect::<Vec<_>>() {
             if !self.perceives(at.key, event, event.special.as_deref()) {
                 continue;
@@ -48,7 +47,7 @@ impl Inner {
             let Some(session) = self.session(at) else { continue };
             let hints = session.hints.get_or_insert_default();
             hints.missed += missed;
-            hints.push(Rc::clone(&frame));
+            hints.push(event.frame.clone());
             self.release_hints(at);
         }
     }
@@ -58,10 +57,10 @@ impl Inner {
         let Some(conn) = self.conn(at).filter(|conn| !conn.gated && !conn.blocked) else { return };
         let Some(hints) = conn.session().and_then(|session| session.hints.take()) else { return };
         if hints.missed > 0 {
-            self.push_frame(at.key, Rc::new(frames::gap("room", hints.missed)), None);
+            self.push_frame(at.key, &frames::gap("room", hints.missed), None);
         }
         for frame in hints.waiting {
-            self.push_frame(at.key, frame, None);
+            self.push_frame(at.key, &frame, None);
         }
     }
 }

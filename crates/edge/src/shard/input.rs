@@ -261,13 +261,12 @@ impl Inner {
     /// A frame of the edge's own, which has no place in the flow of events.
     pub(crate) fn push_now(&mut self, at: At, frame: bytes::Bytes) {
         let Some(conn) = self.conns.get(at.key as usize).filter(|conn| conn.id == at.id) else { return };
-        let frame = Rc::new(frame);
         let frame = if conn.deflate { self.deflater.frame(&frame) } else { frame };
         self.push_as_it_is(at, frame);
     }
 
     /// The same, never compressed: for a frame with a secret in it.
-    pub(crate) fn push_as_it_is(&mut self, at: At, frame: Rc<bytes::Bytes>) {
+    pub(crate) fn push_as_it_is(&mut self, at: At, frame: bytes::Bytes) {
         let most = self.shared.config.limits.outbox_bytes;
         let Some(conn) = self.conn(at) else { return };
         if matches!(conn.phase, Phase::Closing(..)) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::sheet::Growing;
 use crate::fanout::AudienceInfo;
 
 /// How a member hears an audience.
@@ -39,12 +40,14 @@ pub struct Members {
     pub unsettled: u32,
     /// Members who have muted somebody.
     pub muting: u32,
+    /// What its members get, until it is written.
+    pub sheet: Growing,
 }
 
 impl Members {
     /// Nobody yet.
     pub fn new(info: Arc<AudienceInfo>) -> Self {
-        Self { info, list: Vec::new(), holds: 0, unsettled: 0, muting: 0 }
+        Self { info, list: Vec::new(), holds: 0, unsettled: 0, muting: 0, sheet: Growing::default() }
     }
 
     /// Adds a member; answers its place.

@@ -19,6 +19,7 @@ mod pace;
 mod replay;
 mod replies;
 mod settle;
+mod sheet;
 mod sweep;
 mod table;
 
@@ -117,6 +118,8 @@ pub struct Inner {
     /// How many there have been.
     pub(crate) controls_heard: u64,
     pub(crate) dirty: Vec<u32>,
+    /// Audiences whose sheet grows.
+    growing: Vec<AudienceId>,
     pub(crate) todo: Vec<Todo>,
     pub(crate) through: u64,
     pub(crate) tick: u32,
@@ -325,6 +328,7 @@ impl Inner {
             controls: VecDeque::new(),
             controls_heard: 0,
             dirty: Vec::new(),
+            growing: Vec::new(),
             todo: Vec::new(),
             through: 0,
             tick: 0,

@@ -6,13 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use tidings_protocol::CloseCode;
 use tidings_protocol::proto::world::v1::MuteList;
 
 use super::conn::At;
 use super::end::{Bye, End};
 use super::mute_set::MuteSet;
-use super::outbox::Frame;
 use super::table::Gate;
 use super::{Held, Inner, Todo, ticks};
 use crate::fanout::{Encoded, Mute};
@@ -240,7 +240,7 @@ impl Inner {
         for (frame, event) in items {
             let passes = event.as_ref().is_none_or(|event| self.passes_gate(at, event, now));
             if passes {
-                self.push_frame(at.key, frame, event.as_ref());
+                self.push_frame(at.key, &frame, event.as_ref());
             }
         }
         self.release_hints(at);
@@ -254,7 +254,7 @@ impl Inner {
     }
 
     /// Keeps a frame behind a session's gate.
-    pub(crate) fn hold_in_gate(&mut self, key: u32, frame: Frame, event: Option<&Arc<Encoded>>) {
+    pub(crate) fn hold_in_gate(&mut self, key: u32, frame: Bytes, event: Option<&Arc<Encoded>>) {
         let Some(at) = self.at(key) else { return };
         let Some(gate) = self.session(at).and_then(|session| session.gate.as_mut()) else { return };
         gate.bytes += frame.len();

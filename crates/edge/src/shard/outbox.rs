@@ -2,27 +2,25 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::rc::Rc;
 
 use bytes::Bytes;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-/// A frame that any number of outboxes of a shard hold.
-pub type Frame = Rc<Bytes>;
+use super::sheet::Piece;
 
-/// Frames of one gathered write: enough to fill a socket's buffer with lines, few enough for the stack.
+/// Pieces of one gathered write: enough to fill a socket's buffer with lines, few enough for the stack.
 const GATHER_MAX: usize = 64;
 /// Places kept by the outbox of an idle connection.
-const KEEP_PLACES: usize = 8;
+const KEEP_PLACES: usize = 4;
 
 /// What waits for one reader.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    queue: VecDeque<Frame>,
+    queue: VecDeque<Piece>,
     bytes: usize,
-    /// Bytes of the first frame that were written.
+    /// Bytes of the first of them that were written.
     written: usize,
 }
 
@@ -37,9 +35,18 @@ pub enum Flushed {
 
 impl Outbox {
     /// Adds a frame; says how many bytes wait.
-    pub fn push(&mut self, frame: Frame) -> usize {
+    pub fn push(&mut self, frame: Bytes) -> usize {
         self.bytes += frame.len();
-        self.queue.push_back(frame);
+        self.queue.push_back(frame.into());
+        self.bytes
+    }
+
+    /// The same of a frame that was laid behind others: where it lies right behind what waits, they are one piece.
+    pub fn push_laid(&mut self, frame: &Piece) -> usize {
+        self.bytes += frame.bytes();
+        if !self.queue.back_mut().is_some_and(|last| last.join(frame)) {
+            self.queue.push_back(frame.clone());
+        }
         self.bytes
     }
 
@@ -56,9 +63,13 @@ impl Outbox {
 
     /// Drops what waits, but for a frame that is half written.
     pub fn clear(&mut self) {
-        let keep = usize::from(self.written > 0);
-        self.queue.truncate(keep);
-        self.bytes = self.queue.iter().map(|frame| frame.len()).sum::<usize>() - self.written.min(self.bytes);
+        let begun = self.queue.front_mut().filter(|_| self.written > 0);
+        let left = begun.map(|first| {
+            first.keep_begun(self.written);
+            first.len() - self.written
+        });
+        self.queue.truncate(usize::from(left.is_some()));
+        self.bytes = left.unwrap_or_default();
     }
 
     /// Writes as much as the socket takes; answers how far it came and how many bytes went.
@@ -94,8 +105,9 @@ impl Outbox {
 
     fn write(&self, stream: &TcpStream) -> io::Result<usize> {
         let first = self.queue.front().map_or(&[][..], |frame| &frame[self.written..]);
+        // Sent, not written, which goes by the way of files.
         if self.queue.len() == 1 {
-            return stream.try_write(first);
+            return stream.try_io(Interest::WRITABLE, || SockRef::from(stream).send(first));
         }
         let mut slices = [IoSlice::new(&[]); GATHER_MAX];
         let mut count = 0;
@@ -103,7 +115,6 @@ impl Outbox {
             *slice = IoSlice::new(if count == 0 { first } else { frame });
             count += 1;
         }
-        // `sendmsg`, not `writev`, which goes by the way of files.
         stream.try_io(Interest::WRITABLE, || SockRef::from(stream).send_vectored(&slices[..count]))
     }
 
@@ -124,25 +135,43 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sheet::Growing;
     use super::*;
 
-    fn frame(text: &'static str) -> Frame {
-        Rc::new(Bytes::from_static(text.as_bytes()))
+    /// A frame of a payload so long.
+    fn frame(payload: usize) -> Bytes {
+        crate::ws::text(&vec![b'x'; payload])
     }
 
     #[test]
     fn bytes_are_counted_as_they_come_and_go() {
         let mut out = Outbox::default();
-        assert_eq!((out.push(frame("abc")), out.push(frame("defg"))), (3, 7));
+        assert_eq!((out.push(frame(1)), out.push(frame(2))), (3, 7));
         out.advance(4);
         assert_eq!((out.bytes(), out.written, out.queue.len()), (3, 1, 1));
-        assert_eq!(out.push(frame("hi")), 5);
+        assert_eq!(out.push(frame(0)), 5);
         out.clear();
         assert_eq!((out.bytes(), out.queue.len()), (3, 1), "the half-written frame stays");
         out.advance(3);
         assert!(out.is_empty());
-        out.push(frame("x"));
+        out.push(frame(0));
         out.clear();
         assert_eq!((out.bytes(), out.is_empty()), (0, true));
+    }
+
+    #[test]
+    fn what_lies_side_by_side_is_one_piece_and_is_dropped_frame_by_frame() {
+        let (mut growing, mut out) = (Growing::default(), Outbox::default());
+        let line = frame(196);
+        let waiting: Vec<_> = (0..3).map(|_| out.push_laid(&growing.lay(&line))).collect();
+        assert_eq!((waiting, out.queue.len()), (vec![200, 400, 600], 1));
+        growing.seal();
+        out.push(frame(2));
+        assert_eq!((out.bytes(), out.queue.len()), (604, 2));
+        out.advance(201);
+        out.clear();
+        assert_eq!((out.bytes(), out.queue.len()), (199, 1), "the rest of the second");
+        out.advance(199);
+        assert!(out.is_empty());
     }
 }

@@ -2,7 +2,6 @@
 //! it were heard, then it is live.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use tidings_protocol::CloseCode;
@@ -103,7 +102,7 @@ impl Inner {
     /// The first frames, before what was missed.
     pub(crate) fn welcome(&mut self, at: At, frames: [bytes::Bytes; 2], seq: u64, state_seq: u64) {
         let [welcome, state] = frames;
-        self.push_as_it_is(at, Rc::new(welcome)); // it holds the resume secret
+        self.push_as_it_is(at, welcome); // it holds the resume secret
         self.push_now(at, state);
         let Some(conn) = self.conn(at) else { return };
         conn.seq = seq;

@@ -1,6 +1,5 @@
 //! Replies and views on their way into the flow.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -49,12 +48,12 @@ impl Inner {
         let inflight = conn.session().and_then(|session| session.inflight.as_ref());
         let Some(inflight) = inflight.filter(|inflight| inflight.asked == *asked) else { return };
         let frame = encoder.reply_frame(&inflight.id, *ok, text, place);
-        self.reply_now(*at, frame);
+        self.reply_now(*at, &frame);
     }
 
     /// The reply of the command in flight; then the next command goes.
-    pub(crate) fn reply_now(&mut self, at: At, frame: Bytes) {
-        self.push_frame(at.key, Rc::new(frame), None);
+    pub(crate) fn reply_now(&mut self, at: At, frame: &Bytes) {
+        self.push_frame(at.key, frame, None);
         if let Some(session) = self.session(at) {
             session.inflight = None;
         }
@@ -67,7 +66,7 @@ impl Inner {
         let wait = error.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         let Some(inflight) = self.session(at).and_then(|session| session.inflight.as_ref()) else { return };
         let frame = frames::error(Some(&inflight.id), error.code, &error.message, wait);
-        self.reply_now(at, frame);
+        self.reply_now(at, &frame);
     }
 
     /// Whether the command of this id is in flight.
@@ -99,7 +98,7 @@ impl Inner {
             session.views = session.views.saturating_sub(1);
         }
         let frame = frames::state(&self.shared.encoder, what, &view.body, seq);
-        self.push_frame(at.key, Rc::new(frame), None);
+        self.push_frame(at.key, &frame, None);
     }
 
     /// A view that did not come.

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tidings_protocol::{AccountId, CharacterId, SessionId, Text, ZoneId};
 
 use super::conn::At;
 use super::hints::Hints;
 use super::mute_set::MuteSet;
-use super::outbox::Frame;
 use super::replay::Replay;
 use crate::fanout::{AudienceId, AudienceInfo, Encoded};
 
@@ -107,7 +107,7 @@ pub struct Gate {
     /// The mutes are not known, since this tick.
     pub mutes_since: Option<u32>,
     /// What waits.
-    pub items: VecDeque<(Frame, Option<Arc<Encoded>>)>,
+    pub items: VecDeque<(Bytes, Option<Arc<Encoded>>)>,
     /// Its bytes.
     pub bytes: usize,
 }

@@ -3,8 +3,6 @@
 //!
 //! A frame that mixes a secret with others' text must not be compressed at all: that is for who sends it to know.
 
-use std::rc::Rc;
-
 use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
@@ -53,7 +51,7 @@ fn is_window(value: &str) -> bool {
 /// goes to them one after the other.
 pub struct Deflater {
     compress: Option<Box<Compress>>,
-    last: Option<(Bytes, Rc<Bytes>)>,
+    last: Option<(Bytes, Bytes)>,
 }
 
 impl Default for Deflater {
@@ -69,19 +67,19 @@ impl Deflater {
     }
 
     /// The frame to send instead of a text frame: compressed where that makes it smaller.
-    pub fn frame(&mut self, frame: &Rc<Bytes>) -> Rc<Bytes> {
+    pub fn frame(&mut self, frame: &Bytes) -> Bytes {
         if frame.len() < COMPRESS_FROM_BYTES {
-            return Rc::clone(frame);
+            return frame.clone();
         }
         // The buffer is kept, so its place is nobody else's meanwhile.
         if let Some((from, to)) = &self.last
             && (from.as_ptr(), from.len()) == (frame.as_ptr(), frame.len())
         {
-            return Rc::clone(to);
+            return to.clone();
         }
         let smaller = self.compressed(payload(frame)).filter(|smaller| smaller.len() < frame.len());
-        let to = smaller.map_or_else(|| Rc::clone(frame), Rc::new);
-        self.last = Some((Bytes::clone(frame), Rc::clone(&to)));
+        let to = smaller.unwrap_or_else(|| frame.clone());
+        self.last = Some((frame.clone(), to.clone()));
         to
     }
 
