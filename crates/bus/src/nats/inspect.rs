@@ -52,6 +52,9 @@ pub struct ServerView {
     pub jetstream_error: Option<String>,
     /// How far its clock is before ours, in milliseconds, where a stream tells it.
     pub clock_ahead_ms: Option<i64>,
+    /// The certificates that it showed, each as DER, its own first; none without TLS.
+    #[serde(skip)]
+    pub certificates: Vec<Bytes>,
 }
 
 /// A stream as it is declared and as it stands.
@@ -183,6 +186,7 @@ impl<'a> Look<'a> {
             others: info.connect_urls,
             jetstream_error: None,
             clock_ahead_ms: None,
+            certificates: self.connection.making.secured.shown(),
         };
         // Whoever may not ask how JetStream does may see its streams all the same.
         if let Err(error) = self.allowed(self.ask("INFO", &json!({})).await) {

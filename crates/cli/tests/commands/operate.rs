@@ -303,6 +303,12 @@ fn a_cluster_runs_until_it_is_told_to_end() -> Result<()> {
                 assert_eq!(finding(&found, what)["verdict"], "ok", "{found}");
             }
             assert!(finding(&found, "stored")["found"].as_str().is_some_and(|text| text.contains("2 of 3")));
+            let held = |one: &Value| {
+                one["what"] == "certificate"
+                    && one["found"].as_str().is_some_and(|text| text.contains("127.0.0.1:"))
+            };
+            let held = found["findings"].as_array().context("findings")?.iter().filter(|one| held(one));
+            assert_eq!(held.count(), 3, "each server's: {found}");
         }
         // Ctrl-C, and a terminal that is closed: either way nothing is left running.
         kill_process(Pid::from_child(&child), [Signal::INT, Signal::HUP][round])?;

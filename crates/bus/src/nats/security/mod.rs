@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
+use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
@@ -92,6 +93,11 @@ impl Secured {
         let proof = RwLock::new(Arc::new(settings.login.read()?));
         let tls = Tls::new(&settings, scheme)?;
         Ok(Arc::new(Self { settings, scheme, tls, proof, seen: Mutex::new(seen) }))
+    }
+
+    /// The certificates that a server showed last, each as DER, its own first; none without TLS.
+    pub(crate) fn shown(&self) -> Vec<Bytes> {
+        self.tls.shown()
     }
 
     /// Options for a connection that keeps to it.

@@ -13,6 +13,7 @@ use async_nats::rustls::sign::CertifiedKey;
 use async_nats::rustls::{
     self, ClientConfig, DigitallySignedStruct, InconsistentKeys, RootCertStore, SignatureScheme,
 };
+use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::error::{Error, ErrorKind};
@@ -32,6 +33,8 @@ pub(super) struct Tls {
     provider: Arc<CryptoProvider>,
     name: Option<ServerName<'static>>,
     current: RwLock<Current>,
+    /// What a server showed last that was taken, its own certificate first.
+    shown: RwLock<Vec<CertificateDer<'static>>>,
 }
 
 impl fmt::Debug for Tls {
@@ -53,7 +56,8 @@ impl Tls {
             Scheme::Plain => Current { servers: None, own: None },
             Scheme::Tls => load(settings, &provider)?,
         };
-        Ok(Arc::new(Self { provider, name, current: RwLock::new(current) }))
+        let (current, shown) = (RwLock::new(current), RwLock::default());
+        Ok(Arc::new(Self { provider, name, current, shown }))
     }
 
     /// Uses what the files hold now, where it can be used.
@@ -74,6 +78,11 @@ impl Tls {
         // A resumed session would ask for no certificate, neither the old nor the new.
         config.resumption = Resumption::disabled();
         Ok(config)
+    }
+
+    /// The certificates that a server showed last, by which it was taken for who it says it is; its own first.
+    pub(super) fn shown(&self) -> Vec<Bytes> {
+        self.shown.read().iter().map(|one| Bytes::copy_from_slice(one)).collect()
     }
 
     fn servers(&self) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
@@ -161,7 +170,11 @@ impl ServerCertVerifier for Tls {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let name = self.name.as_ref().unwrap_or(server_name);
-        self.servers()?.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
+        let verified =
+            self.servers()?.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)?;
+        let all = std::iter::once(end_entity).chain(intermediates);
+        *self.shown.write() = all.map(|one| one.clone().into_owned()).collect();
+        Ok(verified)
     }
 
     fn verify_tls12_signature(

@@ -1,10 +1,14 @@
-//! How long the certificates hold that this configuration names: one that ends is no connection from then on.
+//! How long the certificates hold that this configuration names, and those of the servers: one that ends is no
+//! connection from then on.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use time::OffsetDateTime;
+use x509_parser::certificate::X509Certificate;
 use x509_parser::pem::Pem;
+use x509_parser::prelude::FromDer as _;
 
 use super::Finding;
 use crate::config::Config;
@@ -42,6 +46,14 @@ fn any(all: &[Held], now: OffsetDateTime) -> Option<Held> {
     all.iter().copied().max_by_key(|(from, until)| (*from <= now, *until))
 }
 
+/// Looks at what a server showed: it is taken now, or there would be no connection.
+pub fn of_server(shown: &str, chain: &[Bytes]) -> Option<Finding> {
+    let held = |der: &Bytes| Some(validity(&X509Certificate::from_der(der).ok()?.1));
+    let all: Vec<Held> = chain.iter().filter_map(held).collect();
+    let advice = "renew it, as 'tidings certs --renew' does, and reload the server (SIGHUP); processes stay connected until then";
+    Some(judged(shown, every(&all)?, OffsetDateTime::now_utc(), advice))
+}
+
 fn finding(
     key: &str,
     file: &Path,
@@ -50,13 +62,13 @@ fn finding(
     of: impl Fn(&[Held]) -> Option<Held>,
 ) -> Finding {
     let shown = format!("'{key}', {}", file.display());
-    let held = read(file).and_then(|all| of(&all).context("there is no certificate in it"));
-    let (from, until) = match held {
-        Ok(held) => held,
-        Err(error) => {
-            return Finding::fail(WHAT, format!("{shown}: {error:#}"), "it has to hold certificates (PEM)");
-        }
-    };
+    match read(file).and_then(|all| of(&all).context("there is no certificate in it")) {
+        Ok(held) => judged(&shown, held, now, advice),
+        Err(error) => Finding::fail(WHAT, format!("{shown}: {error:#}"), "it has to hold certificates (PEM)"),
+    }
+}
+
+fn judged(shown: &str, (from, until): Held, now: OffsetDateTime, advice: &str) -> Finding {
     if now < from {
         let found = format!("{shown}: holds from {} on", from.date());
         return Finding::fail(WHAT, found, "this machine's clock may be wrong");
@@ -69,6 +81,11 @@ fn finding(
     if days < WARN_DAYS { Finding::warn(WHAT, found, advice) } else { Finding::ok(WHAT, found) }
 }
 
+fn validity(certificate: &X509Certificate<'_>) -> Held {
+    let validity = certificate.validity();
+    (validity.not_before.to_datetime(), validity.not_after.to_datetime())
+}
+
 /// When each certificate of a file holds.
 fn read(file: &Path) -> Result<Vec<Held>> {
     let (text, mut all) = (std::fs::read(file)?, Vec::new());
@@ -76,8 +93,7 @@ fn read(file: &Path) -> Result<Vec<Held>> {
         let pem = pem.context("it cannot be read")?;
         if pem.label == "CERTIFICATE" {
             let certificate = pem.parse_x509().context("a certificate cannot be read")?;
-            let validity = certificate.validity();
-            all.push((validity.not_before.to_datetime(), validity.not_after.to_datetime()));
+            all.push(validity(&certificate));
         }
     }
     Ok(all)
@@ -129,6 +145,16 @@ mod tests {
             let finding = finding("nats.ca_file", &write("ca.pem", &text), now, "", |all| any(all, now));
             assert_eq!(finding.verdict, verdict, "{finding:?}");
         }
+        // A server's chain ends with the first of it that ends.
+        let params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        let long = Bytes::copy_from_slice(params.clone().self_signed(&key).expect("signed").der());
+        let mut soon = params;
+        soon.not_after = OffsetDateTime::now_utc() + time::Duration::days(3);
+        let soon = Bytes::copy_from_slice(soon.self_signed(&key).expect("signed").der());
+        for (chain, verdict) in [(vec![long.clone()], Verdict::Ok), (vec![long, soon], Verdict::Warn)] {
+            assert_eq!(of_server("127.0.0.1:4222", &chain).expect("a finding").verdict, verdict);
+        }
+        assert_eq!(of_server("127.0.0.1:4222", &[]), None, "without TLS");
         let missing = finding("nats.ca_file", &folder.path().join("none"), now, "", every);
         assert_eq!(missing.verdict, Verdict::Fail);
         assert!(missing.found.contains("'nats.ca_file'"), "{missing:?}");

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tidings_bus::nats::inspect::Inspection;
 
-use super::Finding;
+use super::{Finding, certificates};
 use crate::commands::streams::inspect;
 use crate::config::Config;
 
@@ -31,6 +31,7 @@ pub async fn findings(config: &Config, monitors: &[String]) -> Vec<Finding> {
         match inspect(config, Some(server)).await {
             Ok(inspection) => {
                 findings.push(reached(shown, &inspection));
+                findings.extend(certificates::of_server(shown, &inspection.server.certificates));
                 if let Some(why) = &inspection.server.too_small {
                     findings.push(Finding::fail(
                         "max_payload",
