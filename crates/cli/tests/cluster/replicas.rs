@@ -41,8 +41,7 @@ fn leader(servers: &[NatsServer], at: &str) -> Result<usize> {
     servers.iter().position(|server| server.name() == leader).context("one of the three")
 }
 
-/// One who talks until told to stop, and comes back where they are sent away: an edge that is cut off for longer than its
-/// lease is taken for dead, and tells its people to come back.
+/// One who talks until told to stop, and comes back where they are sent away, as a page does.
 struct Talk {
     player: Player,
     tried: usize,

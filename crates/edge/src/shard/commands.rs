@@ -150,4 +150,4 @@ fn is_before(tick: u32, other: u32) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -20,7 +20,7 @@ use super::table::Session;
 use super::{Inner, Shard};
 use crate::http::ConnInfo;
 use crate::ws::Parser;
-use crate::ws::deflate::Deflater;
+use crate::ws::deflate::{COMPRESS_FROM_BYTES, Deflater};
 
 /// Reads of one connection before the others have their turn.
 const READS_A_TURN: usize = 4;
@@ -124,7 +124,8 @@ impl Conn {
 
     /// The same of a frame that was laid behind others of its audience.
     pub(crate) fn queue_laid(&mut self, frame: &Bytes, laid: &Piece, deflater: &mut Deflater) -> usize {
-        if self.deflate { self.queue(frame, deflater) } else { self.out.push_laid(laid) }
+        let compressed = self.deflate && frame.len() >= COMPRESS_FROM_BYTES;
+        if compressed { self.queue(frame, deflater) } else { self.out.push_laid(laid) }
     }
 
     /// Wakes its task: there is something to look at.
@@ -226,7 +227,7 @@ impl Inner {
 
     /// Writes what waits for a connection; `Break` when that ended it.
     pub(crate) fn flush(&mut self, at: At) -> ControlFlow<()> {
-        self.seal();
+        self.seal_sheets_of(at);
         let Some(conn) = self.conns.get_mut(at.key as usize).filter(|conn| conn.id == at.id) else {
             return ControlFlow::Break(());
         };
@@ -251,11 +252,17 @@ impl Inner {
         }
     }
 
-    /// What was laid for the members of audiences can be written from here on.
-    fn seal(&mut self) {
+    /// Where something waits for a connection that was laid since the last turn of writing: all of that can be written
+    /// from here on.
+    fn seal_sheets_of(&mut self, at: At) {
+        let waits = |conn: &Conn| !conn.out.is_sealed();
+        if self.growing.is_empty() || !self.conns.get(at.key as usize).is_some_and(waits) {
+            return;
+        }
         for audience in self.growing.drain(..) {
-            if let Some(members) = self.audiences.get_mut(&audience) {
-                members.sheet.seal();
+            if let Some(sheet) = self.audiences.get_mut(&audience).and_then(|members| members.sheet.as_mut())
+            {
+                sheet.seal();
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The hot path: one event to all members of an audience in this shard.
 //!
-//! Where an event says the same to everyone and nobody in the room has a mute, a delivery is a pointer pushed into
-//! an outbox. Everything else goes through [`Inner::apply`], which knows borders, mutes and replies; it is
+//! Where an event says the same to everyone and nobody in the room has a mute, a delivery is a place in the room's
+//! sheet, put into an outbox. Everything else goes through [`Inner::apply`], which knows borders, mutes and replies; it is
 //! also what a replay uses, so that what is missed is filtered exactly like what is heard.
 
 use std::sync::Arc;
@@ -61,18 +61,12 @@ impl Inner {
         let origin = event.origin().and_then(|session| self.by_session.get(&session).copied());
         let subject = event.subject().and_then(|subject| self.by_character.get(&subject).copied());
         let frame = &event.frame;
-        let laid = if members.list.len() > 1 {
-            if members.sheet.is_sealed() {
-                self.growing.push(event.audience.id);
-            }
-            members.sheet.lay(frame)
-        } else {
-            Piece::from(frame.clone())
-        };
+        let mut laid = None;
         let most = self.shared.config.limits.outbox_bytes;
         let mut slow = Vec::new();
         let mut count = 0;
-        for member in &members.list {
+        let Members { list, sheet, .. } = members;
+        for member in list.iter() {
             let concerned = Some(member.key) == origin || Some(member.key) == subject;
             if concerned || member.hearing != Hearing::Heard {
                 alone.push(member.key);
@@ -88,7 +82,17 @@ impl Inner {
                 slow.push(member.key);
                 continue;
             }
-            if conn.queue_laid(frame, &laid, &mut self.deflater) > most && most != 0 {
+            let laid = laid.get_or_insert_with(|| {
+                if list.len() == 1 {
+                    return Piece::from(frame.clone());
+                }
+                let sheet = sheet.get_or_insert_default();
+                if sheet.is_sealed() {
+                    self.growing.push(event.audience.id);
+                }
+                sheet.lay(frame)
+            });
+            if conn.queue_laid(frame, laid, &mut self.deflater) > most && most != 0 {
                 slow.push(member.key);
             }
             if !conn.dirty {
@@ -386,3 +390,6 @@ impl Inner {
 
 /// Batches are the hot path: nothing else may grow the messages of the queue.
 const _: () = assert!(std::mem::size_of::<ToShard>() <= 128);
+
+#[cfg(test)]
+mod tests;

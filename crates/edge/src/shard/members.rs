@@ -40,14 +40,14 @@ pub struct Members {
     pub unsettled: u32,
     /// Members who have muted somebody.
     pub muting: u32,
-    /// What its members get, until it is written.
-    pub sheet: Growing,
+    /// What its members get, until it is written; none where nothing was said to several.
+    pub sheet: Option<Box<Growing>>,
 }
 
 impl Members {
     /// Nobody yet.
     pub fn new(info: Arc<AudienceInfo>) -> Self {
-        Self { info, list: Vec::new(), holds: 0, unsettled: 0, muting: 0, sheet: Growing::default() }
+        Self { info, list: Vec::new(), holds: 0, unsettled: 0, muting: 0, sheet: None }
     }
 
     /// Adds a member; answers its place.

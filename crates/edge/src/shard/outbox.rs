@@ -1,4 +1,4 @@
-//! What waits for one reader: shared frames, bounded in bytes, written by gathered writes.
+//! What waits for one reader: frames, of memory that it shares with others, bounded in bytes, written by gathered writes.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -55,6 +55,11 @@ impl Outbox {
         self.bytes
     }
 
+    /// Whether all that waits can be written.
+    pub fn is_sealed(&self) -> bool {
+        self.queue.iter().all(Piece::is_sealed)
+    }
+
     /// Whether nothing waits.
     #[cfg(test)]
     fn is_empty(&self) -> bool {
@@ -72,8 +77,9 @@ impl Outbox {
         self.bytes = left.unwrap_or_default();
     }
 
-    /// Writes as much as the socket takes; answers how far it came and how many bytes went.
+    /// Writes as much as the socket takes of what is sealed; answers how far it came and how many bytes went.
     pub fn flush(&mut self, stream: &TcpStream) -> io::Result<(Flushed, usize)> {
+        debug_assert!(self.is_sealed(), "it cannot be written yet");
         let mut total = 0;
         while !self.queue.is_empty() {
             match self.write(stream) {
@@ -105,9 +111,8 @@ impl Outbox {
 
     fn write(&self, stream: &TcpStream) -> io::Result<usize> {
         let first = self.queue.front().map_or(&[][..], |frame| &frame[self.written..]);
-        // Sent, not written, which goes by the way of files.
         if self.queue.len() == 1 {
-            return stream.try_io(Interest::WRITABLE, || SockRef::from(stream).send(first));
+            return stream.try_write(first);
         }
         let mut slices = [IoSlice::new(&[]); GATHER_MAX];
         let mut count = 0;
@@ -115,6 +120,7 @@ impl Outbox {
             *slice = IoSlice::new(if count == 0 { first } else { frame });
             count += 1;
         }
+        // `sendmsg`, not `writev`, which goes by the way of files.
         stream.try_io(Interest::WRITABLE, || SockRef::from(stream).send_vectored(&slices[..count]))
     }
 

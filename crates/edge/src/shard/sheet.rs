@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-/// Bytes after which a sheet takes no more frames: what one frame of it keeps in memory, in the outbox of a slow reader.
+/// Bytes after which a sheet takes no more frames: a slow reader of one of them keeps all of them in memory.
 const SHEET_BYTES_MAX: usize = 64 * 1024;
 
 /// Memory of frames: there once it is sealed.
@@ -44,6 +44,11 @@ impl Piece {
         (self.end - self.start) as usize
     }
 
+    /// Whether it can be read.
+    pub fn is_sealed(&self) -> bool {
+        self.sheet.get().is_some()
+    }
+
     /// Takes in what lies right behind it in the same sheet; whether that was so.
     pub fn join(&mut self, next: &Self) -> bool {
         let joins = self.end == next.start && Rc::ptr_eq(&self.sheet, &next.sheet);
@@ -68,8 +73,8 @@ impl Piece {
 pub struct Growing {
     bytes: Vec<u8>,
     sheet: Option<Rc<Sheet>>,
-    /// Bytes of the sheet before: what this one may take.
-    before: usize,
+    /// Bytes of the last sheet: what this one may take.
+    last_len: usize,
 }
 
 impl Growing {
@@ -79,7 +84,7 @@ impl Growing {
             self.seal();
         }
         if self.bytes.is_empty() {
-            self.bytes.reserve(frame.len().max(self.before));
+            self.bytes.reserve(frame.len().max(self.last_len));
         }
         let start = place(self.bytes.len());
         self.bytes.extend_from_slice(frame);
@@ -95,9 +100,13 @@ impl Growing {
     /// What was laid can be read from here on; what comes lies in another sheet.
     pub fn seal(&mut self) {
         if let Some(sheet) = self.sheet.take() {
-            self.before = self.bytes.len();
+            let mut bytes = std::mem::take(&mut self.bytes);
+            self.last_len = bytes.len();
+            if bytes.capacity() > 2 * bytes.len() {
+                bytes.shrink_to_fit();
+            }
             // Nobody else seals it.
-            let _ = sheet.set(std::mem::take(&mut self.bytes).into());
+            let _ = sheet.set(bytes.into());
         }
     }
 }

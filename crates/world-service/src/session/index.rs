@@ -45,6 +45,8 @@ pub(super) struct Index {
     told: HashSet<String>,
     /// Lost sessions that their edge renews.
     reviving: HashSet<String>,
+    /// Sessions whose zone may have heard last what is not so.
+    owed: HashSet<String>,
     /// Whether everything there was has been seen.
     whole: bool,
 }
@@ -129,10 +131,18 @@ impl Index {
         !self.reviving.is_empty()
     }
 
-    /// Those, once each.
-    pub(super) fn take_reviving(&mut self) -> Vec<Known> {
-        let sessions = std::mem::take(&mut self.reviving);
-        sessions.iter().filter_map(|session| self.session(session).cloned()).collect()
+    /// Its zone has to be told how it is.
+    pub(super) fn owe(&mut self, session: &str) {
+        self.owed.insert(session.to_owned());
+    }
+
+    /// Those that revive, and those that zones have to be told of: once each.
+    pub(super) fn take_reviving(&mut self) -> (Vec<Known>, Vec<Known>) {
+        let (reviving, owed) = (std::mem::take(&mut self.reviving), std::mem::take(&mut self.owed));
+        let known = |sessions: HashSet<String>| -> Vec<Known> {
+            sessions.iter().filter_map(|session| self.session(session).cloned()).collect()
+        };
+        (known(reviving), known(owed))
     }
 
     /// Forgets who was told of what is no more.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use tidings_bus::{ErrorKind, KvEvent};
 use tidings_protocol::proto::services::v1::{
     RenewReply, RenewRequest, SessionEnd, SessionRecord, SessionRequest,
@@ -21,7 +21,7 @@ use super::bucket::{Change, read};
 use super::index::Known;
 use crate::failure::stored;
 
-/// How long a zone may take to hear of a lost session: the next sweep tries again.
+/// How long a zone may take to hear that a session is lost, or back: later it is told again.
 const ZONE_DEADLINE: Duration = Duration::from_secs(3);
 /// Sessions this young that are not known yet may have been opened by another process a moment ago; as long a
 /// session counts as lost by its socket before an edge that still renews it is told to let it go.
@@ -30,7 +30,7 @@ const SETTLE_MS: i64 = 5_000;
 const KEPT_PART: u32 = 20;
 /// Edges of which it is known when they were kept alive last; beyond it all are written again.
 const EDGES_MAX: usize = 1024;
-/// Zones told of sessions at once, when an edge fell silent or is back.
+/// Sessions of which zones are told at once, when an edge fell silent or is back.
 pub(super) const AT_ONCE_MAX: usize = 64;
 /// Sweeps a lease: a dead edge is seen within a lease and a third.
 const SWEEPS: u32 = 3;
@@ -92,6 +92,11 @@ impl SessionService {
         Ok(())
     }
 
+    /// Whether an edge was kept alive by this process since.
+    fn lives_since(&self, edge: &str, since: i64) -> bool {
+        self.inner.edges_kept.lock().get(edge).is_some_and(|kept| (since..=self.now()).contains(kept))
+    }
+
     async fn is_alive(&self, edge: &str) -> Result<bool, CallError> {
         let entry = self.inner.edges.get(edge).await?;
         let until = entry.and_then(|entry| Some(i64::from_be_bytes(entry.value.as_ref().try_into().ok()?)));
@@ -105,7 +110,8 @@ impl SessionService {
         // Zones that do not answer hold up no watching.
         tokio::select! {
             watched = self.watch(&stop) => watched,
-            () = self.look_after_edges() => Ok(()),
+            () = self.look_for_silent_edges() => Ok(()),
+            () = self.look_for_revived() => Ok(()),
         }
     }
 
@@ -131,16 +137,27 @@ impl SessionService {
     }
 
     /// Goes on for as long as it is asked.
-    async fn look_after_edges(&self) {
+    async fn look_for_silent_edges(&self) {
         let mut sweep = tokio::time::interval(self.config().lease / SWEEPS);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                () = self.inner.reviving.notified() => self.revive().await,
-                _ = sweep.tick() => if let Err(error) = self.sweep().await {
-                    tracing::warn!(%error, "sessions of silent edges could not be looked at");
-                },
+            sweep.tick().await;
+            if let Err(error) = self.sweep().await {
+                tracing::warn!(%error, "sessions of silent edges could not be looked at");
             }
+        }
+    }
+
+    /// Goes on for as long as it is asked. What could not be done is tried at each beat.
+    async fn look_for_revived(&self) {
+        let mut beat = tokio::time::interval(self.config().lease / SWEEPS);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.inner.reviving.notified() => {}
+                _ = beat.tick() => {}
+            }
+            self.revive().await;
         }
     }
 
@@ -183,18 +200,23 @@ impl SessionService {
         if !self.could_hear(asked, silent.is_ok()) {
             return silent.map(drop);
         }
-        let each = futures_util::stream::iter(silent?).for_each_concurrent(AT_ONCE_MAX, async |known| {
-            if !self.inner.index.lock().tell(&known.session) {
-                return;
-            }
-            if let Err(error) = self.lapse(&known).await {
-                self.inner.index.lock().untell(&known.session);
-                tracing::debug!(%error, "a zone could not be told of a lost session yet");
-            }
-        });
-        each.await;
+        let tell = |known| self.clone().tell_lost(known, asked);
+        stream::iter(silent?).for_each_concurrent(AT_ONCE_MAX, tell).await;
+        // That was no pause in asking.
+        self.inner.listening.lock().last_ms = self.now();
         self.inner.index.lock().tidy();
         Ok(())
+    }
+
+    async fn tell_lost(self, known: Known, asked: i64) {
+        // Telling all may take long, and the edge come back meanwhile.
+        if self.lives_since(&known.edge, asked) || !self.inner.index.lock().tell(&known.session) {
+            return;
+        }
+        if let Err(error) = self.lapse(&known).await {
+            self.inner.index.lock().untell(&known.session);
+            tracing::debug!(%error, "a zone could not be told of a lost session yet");
+        }
     }
 
     /// The sessions of those edges whose lease is over.
@@ -250,19 +272,23 @@ impl SessionService {
             let left = self.ask_to_leave(&record, code.code().into(), code.reason()).await;
             self.close_unknown(&record, left).await?;
         } else {
-            self.link_or_close(&record, link::Kind::Lost).await?;
+            self.link_or_close(&record, link::Kind::Lost, self.config().dead_edge_grace).await?;
+            if self.same(known).await?.is_some_and(|after| after.lost_ms == 0) {
+                self.owe(&record.session);
+            }
         }
         metrics::counter!("tidings_session_lapsed_total").increment(1);
         Ok(())
     }
 
-    /// Tells the zone that the character's connection is lost, or back; closes the session where it has left.
+    /// Tells the zone that the character's connection is lost, with a grace (none: the zone's own), or back; closes the
+    /// session where the character has left.
     pub(super) async fn link_or_close(
         &self,
         record: &SessionRecord,
         kind: link::Kind,
+        grace: Duration,
     ) -> Result<(), CallError> {
-        let grace = if kind == link::Kind::Lost { self.config().dead_edge_grace } else { Duration::ZERO };
         let link = Link {
             session: record.session.clone(),
             character: record.character.clone(),

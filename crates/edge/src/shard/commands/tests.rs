@@ -32,7 +32,7 @@ struct Desk {
     _client: TcpStream,
 }
 
-fn shared() -> Arc<Shared> {
+pub(in crate::shard) fn shared() -> Arc<Shared> {
     let backend = Embedded::open(declare(EmbeddedConfig::default())).expect("in memory");
     let bus = Bus::new(backend, Arc::new(subjects::registry(None).expect("the registry")));
     let catalogue = Catalogue::builtin();
@@ -53,7 +53,7 @@ fn shared() -> Arc<Shared> {
     })
 }
 
-fn session() -> Session {
+pub(in crate::shard) fn session() -> Session {
     Session {
         id: SessionId::from_u128(1),
         character: CharacterId::from_u128(2),
