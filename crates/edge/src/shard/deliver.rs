@@ -17,6 +17,7 @@ use super::table::Place;
 use super::{Inner, Todo};
 use crate::fanout::{AudienceId, AudienceInfo, Border, Change, Encoded, Special, ToShard};
 use crate::session::StateAsk;
+use crate::ws::deflate::COMPRESS_FROM_BYTES;
 
 impl Inner {
     /// Takes a batch of the dispatcher.
@@ -83,7 +84,8 @@ impl Inner {
                 continue;
             }
             let laid = laid.get_or_insert_with(|| {
-                if list.len() == 1 {
+                // Long frames may go compressed: then nobody would hold a place of the sheet.
+                if list.len() == 1 || frame.len() >= COMPRESS_FROM_BYTES {
                     return Piece::from(frame.clone());
                 }
                 let sheet = sheet.get_or_insert_default();

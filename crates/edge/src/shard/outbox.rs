@@ -57,7 +57,8 @@ impl Outbox {
 
     /// Whether all that waits can be written.
     pub fn is_sealed(&self) -> bool {
-        self.queue.iter().all(Piece::is_sealed)
+        // What came last is what may not be.
+        self.queue.iter().rev().all(Piece::is_sealed)
     }
 
     /// Whether nothing waits.

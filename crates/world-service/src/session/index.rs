@@ -46,7 +46,9 @@ pub(super) struct Index {
     /// Lost sessions that their edge renews.
     reviving: HashSet<String>,
     /// Sessions whose zone may have heard last what is not so.
-    owed: HashSet<String>,
+    owed: HashMap<String, Known>,
+    /// Sessions of which their zone is being told.
+    telling: HashSet<String>,
     /// Whether everything there was has been seen.
     whole: bool,
 }
@@ -131,23 +133,38 @@ impl Index {
         !self.reviving.is_empty()
     }
 
-    /// Its zone has to be told how it is.
-    pub(super) fn owe(&mut self, session: &str) {
-        self.owed.insert(session.to_owned());
+    /// Those, once each.
+    pub(super) fn take_reviving(&mut self) -> Vec<Known> {
+        let sessions = std::mem::take(&mut self.reviving);
+        sessions.iter().filter_map(|session| self.session(session).cloned()).collect()
     }
 
-    /// Those that revive, and those that zones have to be told of: once each.
-    pub(super) fn take_reviving(&mut self) -> (Vec<Known>, Vec<Known>) {
-        let (reviving, owed) = (std::mem::take(&mut self.reviving), std::mem::take(&mut self.owed));
-        let known = |sessions: HashSet<String>| -> Vec<Known> {
-            sessions.iter().filter_map(|session| self.session(session).cloned()).collect()
-        };
-        (known(reviving), known(owed))
+    /// Its zone has to be told how it is.
+    pub(super) fn owe(&mut self, known: Known) {
+        self.owed.insert(known.session.clone(), known);
+    }
+
+    /// Those, once each.
+    pub(super) fn take_owed(&mut self) -> Vec<Known> {
+        std::mem::take(&mut self.owed).into_values().collect()
+    }
+
+    /// Whether nobody else tells its zone of it.
+    pub(super) fn begin_telling(&mut self, session: &str) -> bool {
+        self.telling.insert(session.to_owned())
+    }
+
+    /// Another may.
+    pub(super) fn end_telling(&mut self, session: &str) {
+        self.telling.remove(session);
     }
 
     /// Forgets who was told of what is no more.
     pub(super) fn tidy(&mut self) {
-        let Self { told, by_session, .. } = self;
-        told.retain(|session| by_session.contains_key(session));
+        let Self { told, by_session, whole, .. } = self;
+        // While they come anew, what is not here is not gone.
+        if *whole {
+            told.retain(|session| by_session.contains_key(session));
+        }
     }
 }

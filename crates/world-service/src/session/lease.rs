@@ -88,7 +88,8 @@ impl SessionService {
         if kept.len() >= EDGES_MAX {
             kept.clear();
         }
-        kept.insert(edge.to_owned(), now);
+        // Whoever asks from here on finds it alive.
+        kept.insert(edge.to_owned(), self.now());
         Ok(())
     }
 
@@ -112,6 +113,7 @@ impl SessionService {
             watched = self.watch(&stop) => watched,
             () = self.look_for_silent_edges() => Ok(()),
             () = self.look_for_revived() => Ok(()),
+            () = self.look_for_owed() => Ok(()),
         }
     }
 
@@ -148,16 +150,21 @@ impl SessionService {
         }
     }
 
-    /// Goes on for as long as it is asked. What could not be done is tried at each beat.
+    /// Goes on for as long as it is asked.
     async fn look_for_revived(&self) {
+        loop {
+            self.inner.reviving.notified().await;
+            self.revive().await;
+        }
+    }
+
+    /// Goes on for as long as it is asked.
+    async fn look_for_owed(&self) {
         let mut beat = tokio::time::interval(self.config().lease / SWEEPS);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                () = self.inner.reviving.notified() => {}
-                _ = beat.tick() => {}
-            }
-            self.revive().await;
+            beat.tick().await;
+            self.tell_owed().await;
         }
     }
 
@@ -202,21 +209,25 @@ impl SessionService {
         }
         let tell = |known| self.clone().tell_lost(known, asked);
         stream::iter(silent?).for_each_concurrent(AT_ONCE_MAX, tell).await;
-        // That was no pause in asking.
-        self.inner.listening.lock().last_ms = self.now();
         self.inner.index.lock().tidy();
         Ok(())
     }
 
     async fn tell_lost(self, known: Known, asked: i64) {
         // Telling all may take long, and the edge come back meanwhile.
-        if self.lives_since(&known.edge, asked) || !self.inner.index.lock().tell(&known.session) {
+        if self.lives_since(&known.edge, asked) {
+            return;
+        }
+        let Some(_telling) = self.telling(&known.session) else { return };
+        if !self.inner.index.lock().tell(&known.session) {
             return;
         }
         if let Err(error) = self.lapse(&known).await {
             self.inner.index.lock().untell(&known.session);
             tracing::debug!(%error, "a zone could not be told of a lost session yet");
         }
+        // That this takes its time is no pause in asking.
+        self.looked(self.now(), false);
     }
 
     /// The sessions of those edges whose lease is over.
@@ -234,14 +245,20 @@ impl SessionService {
     /// bus, was away. That shows by a question without an answer, one that was long in coming, or a pause in asking. A
     /// clock that was set back begins anew, too.
     fn could_hear(&self, asked: i64, answered: bool) -> bool {
+        let lease = millis(self.config().lease);
+        let slow = self.now() - asked > lease / i64::from(SWEEPS);
+        self.looked(asked, !answered || slow);
+        self.now() - self.inner.listening.lock().since_ms >= lease
+    }
+
+    /// Edges were looked at, then; whether something was amiss.
+    fn looked(&self, at: i64, amiss: bool) {
         let (now, lease) = (self.now(), millis(self.config().lease));
         let mut listening = self.inner.listening.lock();
-        let slow = now - asked > lease / i64::from(SWEEPS);
-        if !answered || slow || !(0..=lease).contains(&(asked - listening.last_ms)) {
+        if amiss || !(0..=lease).contains(&(at - listening.last_ms)) || listening.since_ms > now {
             listening.since_ms = now;
         }
         listening.last_ms = now;
-        now - listening.since_ms >= lease
     }
 
     async fn lapse(&self, known: &Known) -> Result<(), CallError> {
@@ -273,9 +290,6 @@ impl SessionService {
             self.close_unknown(&record, left).await?;
         } else {
             self.link_or_close(&record, link::Kind::Lost, self.config().dead_edge_grace).await?;
-            if self.same(known).await?.is_some_and(|after| after.lost_ms == 0) {
-                self.owe(&record.session);
-            }
         }
         metrics::counter!("tidings_session_lapsed_total").increment(1);
         Ok(())

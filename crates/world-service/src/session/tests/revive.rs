@@ -118,6 +118,28 @@ async fn a_socket_that_is_lost_while_it_is_taken_up_again_is_lost() {
     assert_ne!(record(&at, &session).await.lost_ms, 0);
 }
 
+/// Of a session that a zone is asked to have back nobody says meanwhile that it is lost.
+#[tokio::test]
+async fn a_zone_is_told_of_one_session_one_after_the_other() {
+    let at = Running::new().await;
+    let (mut zone, session, back) = asked_back(&at).await;
+    for _ in 0..3 {
+        at.world.pass(9_000);
+        at.session.sweep().await.expect("swept");
+    }
+    let silence = std::time::Duration::from_millis(200);
+    assert!(tokio::time::timeout(silence, zone.0.next()).await.is_err(), "it is not answered yet");
+    done(back);
+    until(async || record(&at, &session).await.lost_ms == 0).await;
+    let swept = tokio::spawn({
+        let service = at.session.clone();
+        async move { service.sweep().await }
+    });
+    done(zone.hears(link::Kind::Lost).await);
+    swept.await.expect("no panic").expect("swept");
+    assert_ne!(record(&at, &session).await.lost_ms, 0);
+}
+
 #[tokio::test]
 async fn one_whose_zone_did_not_answer_is_lost_when_its_edge_falls_silent_again() {
     let at = Running::new().await;
