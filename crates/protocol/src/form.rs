@@ -82,9 +82,11 @@ impl Form {
     }
 
     fn walk(&'static self, mut left: &[u8], depth: u32) -> Result<(), FormError> {
-        while let Some((number, value)) = next(&mut left, depth)? {
-            let kind = usize::try_from(number).ok().and_then(|number| self.fields.get(number));
-            match (kind.copied().unwrap_or(Kind::Unknown), value) {
+        loop {
+            let begun = left;
+            let next = next(&mut left, depth).map_err(|error| self.cut_off(begun, error))?;
+            let Some((number, value)) = next else { return Ok(()) };
+            match (self.kind(number), value) {
                 (Kind::Text, Value::Delimited(bytes)) => check_text(bytes)?,
                 (Kind::Message(form) | Kind::Entry(form), Value::Delimited(bytes)) => {
                     form.walk(bytes, depth.checked_sub(1).ok_or(FormError::Depth)?)?;
@@ -94,7 +96,21 @@ impl Form {
                 (kind, value) => kind.check(value)?,
             }
         }
-        Ok(())
+    }
+
+    fn kind(&self, number: u32) -> Kind {
+        let kind = usize::try_from(number).ok().and_then(|number| self.fields.get(number));
+        kind.copied().unwrap_or(Kind::Unknown)
+    }
+
+    /// A map's entry that is not written as one is that first, whether it is cut off or not.
+    fn cut_off(&self, mut begun: &[u8], error: FormError) -> FormError {
+        match key(&mut begun) {
+            Ok((number, wire)) if wire != Wire::Delimited && matches!(self.kind(number), Kind::Entry(_)) => {
+                FormError::Entry
+            }
+            _ => error,
+        }
     }
 }
 

@@ -131,6 +131,14 @@ fn every_message_has_its_form_and_no_other_name_has() {
     assert!(form("Event").is_none());
 }
 
+/// Decoding reads a length where such an entry's key says eight bytes, of which there are seven.
+#[test]
+fn an_entry_that_is_cut_off_and_not_written_as_one_is_no_entry() {
+    let bytes = [97, 0, 173, 1, 0, 0, 0, 0];
+    assert_eq!(form(EVENT).expect("a table").check(&bytes), Err(FormError::Entry));
+    agree::<wire::Event>(EVENT, &bytes);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_096))]
 
