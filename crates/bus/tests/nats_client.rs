@@ -29,7 +29,8 @@ async fn a_subscription_at_a_silent_server_is_refused_in_time() {
     let asked = bus.subscribe(&pattern, 16);
     let refused = tokio::time::timeout(Duration::from_secs(20), asked).await.unwrap().unwrap_err();
     println!("refused after {:?}: {refused}", begun.elapsed());
-    assert_eq!(refused.kind(), ErrorKind::Timeout);
+    // A server that leaves a call without an answer for so long is left at about the same time: either may be first.
+    assert!(matches!(refused.kind(), ErrorKind::Timeout | ErrorKind::Connection), "{refused}");
     assert!(begun.elapsed() < Duration::from_secs(8));
     servers[0].thaw().unwrap();
 }
