@@ -78,7 +78,7 @@ impl Outbox {
         self.bytes = left.unwrap_or_default();
     }
 
-    /// Writes as much as the socket takes of what is sealed; answers how far it came and how many bytes went.
+    /// Writes as much as the socket takes of what waits, all of it sealed; answers how far it came and how many bytes went.
     pub fn flush(&mut self, stream: &TcpStream) -> io::Result<(Flushed, usize)> {
         debug_assert!(self.is_sealed(), "it cannot be written yet");
         let mut total = 0;
